@@ -1,0 +1,181 @@
+//! The client of one server: its configuration, and what is asked of the server itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::address::{Address, Credentials};
+use crate::connection::Dial;
+use crate::database::Database;
+use crate::error::Error;
+use crate::exchange::{Answer, Exchange, Request};
+use crate::path::Path;
+
+/// How long a request may take, from the wait for a connection to the last byte of the answer.
+///
+/// A healthy server answers in milliseconds; a cluster with a hanging node takes 60 s, which nobody
+/// wants to wait for.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a request that carries an attachment may take: 64 MiB at 10 Mbit/s, nearly.
+const ATTACHMENT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long opening a connection may take: three times the first repeat of a lost SYN, and a little.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Requests under way at once, and so connections, without the feeds. The next one waits.
+///
+/// Far below the descriptors of a process (1,024 by default) and above what one server does at once.
+const REQUESTS_MAX: usize = 64;
+
+/// How to reach a server.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `http://[NAME:PASSWORD@]HOST[:PORT][/PREFIX]`.
+    pub url: String,
+    /// Name and password, instead of those in the URL.
+    pub credentials: Option<Credentials>,
+    /// How long a whole request may take; 10 s by default.
+    pub request_timeout: Duration,
+    /// How long a whole request that carries an attachment may take; 60 s by default.
+    pub attachment_timeout: Duration,
+    /// How long opening a connection may take; 4 s by default.
+    pub connect_timeout: Duration,
+    /// Requests under way at once; 64 by default, at least 1. Feeds are not counted.
+    pub requests_max: usize,
+}
+
+impl Config {
+    /// The defaults for this address.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            credentials: None,
+            request_timeout: REQUEST_TIMEOUT,
+            attachment_timeout: ATTACHMENT_TIMEOUT,
+            connect_timeout: CONNECT_TIMEOUT,
+            requests_max: REQUESTS_MAX,
+        }
+    }
+}
+
+/// A client of one CouchDB server or cluster. Cloning is cheap and shares the connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    exchange: Exchange,
+    request_timeout: Duration,
+    attachment_timeout: Duration,
+}
+
+/// What `GET /` says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct ServerInfo {
+    /// CouchDB's greeting, `Welcome`. Its presence tells a CouchDB from another web server.
+    pub couchdb: String,
+    /// The server's version.
+    pub version: String,
+    /// The server's own identity, where it has one.
+    #[serde(default)]
+    pub uuid: Option<String>,
+}
+
+impl Client {
+    /// A client for `http://[NAME:PASSWORD@]HOST[:PORT]`, with the defaults of [`Config`].
+    ///
+    /// Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] when the address cannot be used; `https` cannot, yet.
+    pub fn new(url: impl Into<String>) -> Result<Self, Error> {
+        Self::with(Config::new(url))
+    }
+
+    /// A client with a configuration of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::new`].
+    pub fn with(config: Config) -> Result<Self, Error> {
+        Self::through(config, Dial::Tcp)
+    }
+
+    pub(crate) fn through(config: Config, dial: Dial) -> Result<Self, Error> {
+        let address = Address::parse(&config.url, config.credentials.as_ref())?;
+        let exchange = Exchange::new(address, dial, config.connect_timeout, config.requests_max);
+        let Config { request_timeout, attachment_timeout, .. } = config;
+        Ok(Self { shared: Arc::new(Shared { exchange, request_timeout, attachment_timeout }) })
+    }
+
+    /// The server's address, without name and password.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.exchange().shown()
+    }
+
+    /// Asks the server who it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decode`] when it is not a CouchDB.
+    pub async fn server(&self) -> Result<ServerInfo, Error> {
+        self.get(Path::server("/")).await
+    }
+
+    /// The names of all databases that this user may list.
+    ///
+    /// # Errors
+    ///
+    /// Any of [`Error`].
+    pub async fn databases(&self) -> Result<Vec<String>, Error> {
+        self.get(Path::server("/_all_dbs")).await
+    }
+
+    /// A database of this server. Nothing is sent: it need not exist.
+    #[must_use]
+    pub fn database(&self, name: &str) -> Database {
+        Database::new(self.clone(), name)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: Path) -> Result<T, Error> {
+        let request = Request::read(Method::GET, path, self.request_timeout());
+        let answer = self.call_for(&request, &[StatusCode::OK]).await?;
+        self.exchange().decode(&request, &answer.body)
+    }
+
+    /// Sends a request; an answer with another status than these is an error.
+    pub(crate) async fn call_for(
+        &self,
+        request: &Request,
+        wanted: &[StatusCode],
+    ) -> Result<Answer, Error> {
+        let answer = self.exchange().call(request).await?;
+        if wanted.contains(&answer.status) {
+            Ok(answer)
+        } else {
+            Err(self.exchange().refuse(request, &answer))
+        }
+    }
+
+    pub(crate) fn exchange(&self) -> &Exchange {
+        &self.shared.exchange
+    }
+
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.shared.request_timeout
+    }
+
+    pub(crate) fn attachment_timeout(&self) -> Duration {
+        self.shared.attachment_timeout
+    }
+}

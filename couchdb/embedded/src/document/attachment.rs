@@ -1,0 +1,128 @@
+//! An attachment: what is stored beside a revision, and how a client names or brings it.
+
+use base64::{
+    Engine as _,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use bytes::Bytes;
+use md5::{Digest as _, Md5};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::object;
+
+/// What CouchDB says of an attachment that came without a type.
+pub(crate) const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
+
+/// The longest name and the longest content type, in bytes: both become part of a revision's row.
+pub(crate) const NAME_BYTES_MAX: usize = 1024;
+
+/// Base64 as CouchDB writes it; padding may be missing in what is read.
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// An attachment of a stored revision. Its bytes are a blob of the store, shared by all revisions
+/// that carry it on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Attachment {
+    pub(crate) name: String,
+    pub(crate) content_type: String,
+    /// The generation of the revision that brought it.
+    pub(crate) revpos: u64,
+    /// `md5-` and the digest in base64.
+    pub(crate) digest: String,
+    pub(crate) length: u64,
+    /// The key of the blob; it does not leave the store.
+    pub(crate) blob: i64,
+}
+
+/// An attachment that a client gives with a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) name: String,
+    pub(crate) revpos: Option<u64>,
+    pub(crate) content: Content,
+}
+
+/// Where the bytes of a given attachment are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Here.
+    Data { content_type: String, digest: String, data: Bytes },
+    /// In the revision before: `"stub": true`.
+    Stub { digest: Option<String> },
+    /// In a later part of the same multipart body: `"follows": true`.
+    Follows { content_type: String },
+}
+
+/// What is wrong with an attachment. The texts are CouchDB's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadAttachment {
+    #[error("Attachment name '{0}' starts with prohibited character '_'")]
+    Name(String),
+    #[error("Attachment name or content type is longer than {NAME_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("Invalid attachment data for {0}")]
+    Data(String),
+}
+
+/// The digest as it stands in documents.
+pub(crate) fn digest(data: &[u8]) -> String {
+    format!("md5-{}", BASE64.encode(Md5::digest(data)))
+}
+
+/// Checks a name and a type before they are stored.
+pub(crate) fn check_name(name: &str, content_type: &str) -> Result<(), BadAttachment> {
+    if name.starts_with('_') {
+        return Err(BadAttachment::Name(name.to_owned()));
+    }
+    if name.len() > NAME_BYTES_MAX || content_type.len() > NAME_BYTES_MAX {
+        return Err(BadAttachment::TooLong);
+    }
+    Ok(())
+}
+
+/// Reads the value of `_attachments`; None when it is no object of objects.
+pub(crate) fn read(value: &RawValue) -> Option<Result<Vec<Given>, BadAttachment>> {
+    let members = object::members(value.get()).ok()??;
+    let mut given = Vec::with_capacity(members.0.len());
+    for (name, value) in &members.0 {
+        match read_one(name, value)? {
+            Ok(attachment) => {
+                // A later duplicate wins, as with any member of JSON.
+                given.retain(|earlier: &Given| earlier.name != attachment.name);
+                given.push(attachment);
+            }
+            Err(bad) => return Some(Err(bad)),
+        }
+    }
+    Some(Ok(given))
+}
+
+fn read_one(name: &str, value: &RawValue) -> Option<Result<Given, BadAttachment>> {
+    let members = object::members(value.get()).ok()??;
+    let content_type: Option<String> = members.read("content_type");
+    let content_type = content_type.unwrap_or_else(|| String::from(DEFAULT_CONTENT_TYPE));
+    if let Err(bad) = check_name(name, &content_type) {
+        return Some(Err(bad));
+    }
+    let revpos = members.read("revpos");
+    let content = if members.read("stub") == Some(true) {
+        Content::Stub { digest: members.read("digest") }
+    } else if members.read("follows") == Some(true) {
+        Content::Follows { content_type }
+    } else {
+        let data: Option<String> = members.read("data");
+        match data.and_then(|data| BASE64.decode(data).ok()) {
+            Some(data) => {
+                let digest = digest(&data);
+                Content::Data { content_type, digest, data: data.into() }
+            }
+            None => return Some(Err(BadAttachment::Data(name.to_owned()))),
+        }
+    };
+    Some(Ok(Given { name: name.to_owned(), revpos, content }))
+}

@@ -1,0 +1,97 @@
+//! A document on its way out: one JSON object written from its parts.
+
+use super::attachment::Attachment;
+use crate::revision::Revision;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// Writes one document.
+#[derive(Debug)]
+pub(crate) struct Render {
+    text: Vec<u8>,
+}
+
+impl Render {
+    /// Starts with `_id` and `_rev`, as every document does.
+    pub(crate) fn new(id: &str, revision: &impl std::fmt::Display) -> Render {
+        let mut render = Render { text: Vec::with_capacity(128) };
+        render.text.push(b'{');
+        render.put("_id", &id);
+        render.member("_rev", &revision.to_string());
+        render
+    }
+
+    /// Adds the user's members. `body` is the text of an object.
+    pub(crate) fn body(mut self, body: &str) -> Render {
+        let inner = body.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or("");
+        if !inner.is_empty() {
+            self.text.push(b',');
+            self.text.extend_from_slice(inner.as_bytes());
+        }
+        self
+    }
+
+    /// Adds `_deleted` for a tombstone.
+    pub(crate) fn deleted(mut self, deleted: bool) -> Render {
+        if deleted {
+            self.member("_deleted", &true);
+        }
+        self
+    }
+
+    /// Adds `_attachments` as stubs, when there are any.
+    pub(crate) fn stubs(mut self, attachments: &[Attachment]) -> Render {
+        if !attachments.is_empty() {
+            let stubs: Map<String, Value> =
+                attachments.iter().map(|a| (a.name.clone(), stub(a))).collect();
+            self.member("_attachments", &stubs);
+        }
+        self
+    }
+
+    /// Adds one member.
+    pub(crate) fn member(&mut self, name: &str, value: &impl Serialize) {
+        self.text.push(b',');
+        self.put(name, value);
+    }
+
+    fn put(&mut self, name: &str, value: &impl Serialize) {
+        append(&mut self.text, &name);
+        self.text.push(b':');
+        append(&mut self.text, value);
+    }
+
+    /// The whole object.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        self.text.push(b'}');
+        self.text
+    }
+}
+
+/// Appends a value as JSON.
+pub(crate) fn append(text: &mut Vec<u8>, value: &impl Serialize) {
+    // A Vec takes every write and none of our types has a key that is no string.
+    serde_json::to_writer(text, value).expect("our own values are JSON");
+}
+
+/// What a reader sees of an attachment unless it asks for the bytes.
+pub(crate) fn stub(attachment: &Attachment) -> Value {
+    json!({
+        "content_type": attachment.content_type,
+        "revpos": attachment.revpos,
+        "digest": attachment.digest,
+        "length": attachment.length,
+        "stub": true,
+    })
+}
+
+/// `_revisions`: the path of a revision, newest first, as the protocol writes it.
+pub(crate) fn revisions<'a>(path: impl IntoIterator<Item = &'a Revision>) -> Value {
+    let mut start = 0;
+    let mut ids = Vec::new();
+    for revision in path {
+        start = start.max(revision.generation);
+        ids.push(Value::from(revision.hash.to_string()));
+    }
+    json!({ "start": start, "ids": ids })
+}

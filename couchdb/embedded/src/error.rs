@@ -1,0 +1,89 @@
+//! What can go wrong when a store is opened, and later when it works.
+
+use std::path::PathBuf;
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process (or another [`Store`](crate::Store) of this one) holds the directory.
+    #[error(
+        "open the store in {directory}: {holder} holds it; stop that process or give another directory",
+        directory = directory.display(),
+        holder = holder(*pid),
+    )]
+    InUse {
+        /// The directory that was asked for.
+        directory: PathBuf,
+        /// The process that wrote the lock file, when the file could be read.
+        pid: Option<u32>,
+    },
+    /// The file is not a store, or is damaged.
+    #[error("open the store {file}: {detail}; move the file away or restore a copy", file = file.display())]
+    Corrupt {
+        /// The file that is damaged.
+        file: PathBuf,
+        /// What was seen.
+        detail: String,
+    },
+    /// A later version of this program wrote the store.
+    #[error(
+        "open the store {file}: its format is {found} and this program knows up to {known}; use a newer blitz",
+        file = file.display()
+    )]
+    Newer {
+        /// The file that is too new.
+        file: PathBuf,
+        /// The format of the file.
+        found: u32,
+        /// The newest format that this program reads and writes.
+        known: u32,
+    },
+    /// The directory or a file in it cannot be written.
+    #[error("open the store in {path}: it is read-only; give a directory that this user may write", path = path.display())]
+    ReadOnly {
+        /// What cannot be written.
+        path: PathBuf,
+    },
+    /// Anything else that the operating system or SQLite refused.
+    #[error("open the store in {path}: {cause}", path = path.display())]
+    Io {
+        /// What was being opened.
+        path: PathBuf,
+        /// What was refused.
+        #[source]
+        cause: std::io::Error,
+    },
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| String::from("another process"), |pid| format!("process {pid}"))
+}
+
+/// Why the store could not do what a request asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// SQLite or the disk under it refused.
+    #[error("the store failed: {0}")]
+    Failed(std::sync::Arc<str>),
+    /// The store holds something that it never wrote.
+    #[error("the store is damaged: {0}")]
+    Damaged(&'static str),
+    /// The database was deleted since the request came.
+    #[error("the database was deleted")]
+    DatabaseGone,
+    /// The store is closing down, or its thread died.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> StoreError {
+        StoreError::Failed(error.to_string().into())
+    }
+}
+
+impl From<crate::revision::codec::Damaged> for StoreError {
+    fn from(_: crate::revision::codec::Damaged) -> StoreError {
+        StoreError::Damaged("a revision tree cannot be read")
+    }
+}

@@ -1,0 +1,9 @@
+//! How readers of `_changes` hear of a commit: [`hub`] tells them, [`filter`] decides what is theirs.
+//!
+//! A feed has no queue. It remembers the sequence that it has come to, and takes what lies after it
+//! from the [`hub::Hub`]'s short memory, or from the store when it has fallen behind that. So a slow
+//! reader costs the writer nothing and the server one position.
+
+pub(crate) mod change;
+pub(crate) mod filter;
+pub(crate) mod hub;

@@ -1,0 +1,144 @@
+//! `_bulk_docs`: many documents in one commit.
+
+use super::{
+    call::Call,
+    local,
+    refusal::{Refusal, allow},
+    reply::{self, Handled},
+    write::{self, Origin},
+};
+use crate::{
+    document::{
+        draft::Draft,
+        object::{self, Members},
+    },
+    store::{
+        database::{Database, random_id},
+        edit::{self, Edit, Outcome},
+        local::{Local, put},
+    },
+};
+use http::StatusCode;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// How many documents one request may have: they share one transaction, and others wait for it.
+const DOCS_MAX: usize = 100_000;
+
+/// A row of the request.
+enum Row {
+    Edit(Edit),
+    Local(Local),
+}
+
+/// How a row went.
+enum Done {
+    Edit { id: String, outcome: Outcome },
+    Local { id: String, revision: u64 },
+}
+
+/// `_bulk_docs`.
+pub(crate) async fn bulk_docs(call: &Call, database: &Arc<Database>) -> Handled {
+    allow(&call.method, &["POST"])?;
+    call.need_json()?;
+    let received = call.json_body().await?;
+    let members = object::members(received.text()?)?
+        .ok_or_else(|| Refusal::bad_request("Request body must be a JSON object"))?;
+    let docs = members
+        .get("docs")
+        .ok_or_else(|| Refusal::bad_request("POST body must include `docs` parameter."))?;
+    let docs = object::elements(docs)
+        .ok_or_else(|| Refusal::bad_request("`docs` parameter must be an array."))?;
+    if docs.len() > DOCS_MAX {
+        let reason = format!("`docs` has {} documents, at most {DOCS_MAX} are taken", docs.len());
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", reason));
+    }
+    let origin = origin(&members)?;
+    if members.read("all_or_nothing") == Some(true) {
+        return Ok(all_or_nothing(&docs));
+    }
+    let limit = call.store().options().document_bytes_max;
+    let rows: Vec<Row> =
+        docs.iter().map(|doc| row(doc.get(), origin, limit)).collect::<Result<_, _>>()?;
+    drop((docs, members));
+    let done = apply(call, database, rows).await?;
+    let replica = origin == Origin::Replica;
+    let answers: Vec<Value> = done.into_iter().filter_map(|done| answer(done, replica)).collect();
+    let below = write::is_below_quorum(call);
+    let status = if below { StatusCode::ACCEPTED } else { StatusCode::CREATED };
+    Ok(reply::json(status, &Value::from(answers)))
+}
+
+fn origin(members: &Members<'_>) -> Result<Origin, Refusal> {
+    match (members.get("new_edits"), members.read("new_edits")) {
+        (None, _) | (_, Some(true)) => Ok(Origin::Bulk),
+        (_, Some(false)) => Ok(Origin::Replica),
+        _ => Err(Refusal::bad_request("`new_edits` is true or false")),
+    }
+}
+
+fn row(text: &str, origin: Origin, limit: usize) -> Result<Row, Refusal> {
+    let mut draft = Draft::from_checked(text, true)?;
+    let id = draft.id.take().unwrap_or_else(random_id);
+    if id.starts_with("_local/") {
+        return local::from_draft(draft, id, limit).map(Row::Local);
+    }
+    write::edit(draft, id, origin, limit).map(Row::Edit)
+}
+
+async fn apply(
+    call: &Call,
+    database: &Arc<Database>,
+    rows: Vec<Row>,
+) -> Result<Vec<Done>, Refusal> {
+    let database = Arc::clone(database);
+    let done = call
+        .store()
+        .write(move |transaction| {
+            let mut done = Vec::with_capacity(rows.len());
+            for row in rows {
+                done.push(match row {
+                    Row::Edit(one) => {
+                        let id = one.id.clone();
+                        let outcome = edit::apply(transaction, &database, one)?;
+                        Done::Edit { id, outcome }
+                    }
+                    Row::Local(local) => {
+                        put(transaction, &database, &local)?;
+                        Done::Local { id: local.id, revision: local.revision }
+                    }
+                });
+            }
+            Ok(done)
+        })
+        .await?;
+    Ok(done)
+}
+
+/// The row of the answer; a replica hears only of what was refused.
+fn answer(done: Done, replica: bool) -> Option<Value> {
+    let (id, revision) = match done {
+        Done::Local { id, revision } => (id, Ok(format!("0-{revision}"))),
+        Done::Edit { id, outcome } => {
+            let revision = write::stored(outcome, &id).map(|revision| revision.to_string());
+            (id, revision)
+        }
+    };
+    match revision {
+        Ok(_) if replica => None,
+        Ok(revision) => Some(json!({"ok": true, "id": id, "rev": revision})),
+        Err(refusal) => Some(json!({"id": id, "error": refusal.error, "reason": refusal.reason})),
+    }
+}
+
+/// CouchDB refuses this old option for every row.
+fn all_or_nothing(docs: &[&serde_json::value::RawValue]) -> reply::Reply {
+    let refused = |doc: &&serde_json::value::RawValue| {
+        let id = object::members(doc.get()).ok().flatten();
+        let id = id.and_then(|members| members.read::<String>("_id"));
+        let reason = "all_or_nothing is not supported";
+        json!({"id": id, "rev": "0-", "error": "not_implemented", "reason": reason})
+    };
+    let rows: Vec<Value> = docs.iter().map(refused).collect();
+    reply::json(StatusCode::EXPECTATION_FAILED, &Value::from(rows))
+}

@@ -1,0 +1,244 @@
+//! `/{db}/{doc}`: reading and writing one document.
+
+use super::{
+    call::{BODY_BYTES_MAX, Call},
+    local, multipart, query,
+    refusal::Refusal,
+    reply::{self, Handled},
+    write::{self, Origin},
+};
+use crate::{
+    document::draft::{Draft, check_id},
+    revision::Revision,
+    store::{
+        database::{Database, random_id},
+        edit::{Edit, Kind, Outcome},
+        read::{Document, Found, Opened, Which},
+    },
+};
+use http::{StatusCode, header};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Every method of a document, in CouchDB's order.
+const METHODS: [&str; 6] = ["DELETE", "GET", "HEAD", "POST", "PUT", "COPY"];
+
+/// `/{db}/{doc}`.
+pub(crate) async fn route(call: &Call, database: &Arc<Database>, id: String) -> Handled {
+    match call.method.as_str() {
+        "GET" | "HEAD" => get(call, database, id).await,
+        "PUT" => put(call, database, id).await,
+        "DELETE" => delete(call, database, id).await,
+        // CouchDB takes a form here for its old web pages.
+        "POST" => Err(Refusal::bad_request("Referer header required.")),
+        "COPY" => Err(Refusal::not_implemented("COPY")),
+        _ => Err(Refusal::method(&METHODS)),
+    }
+}
+
+async fn get(call: &Call, database: &Arc<Database>, id: String) -> Handled {
+    if let Some(rest) = id.strip_prefix("_design/")
+        && call.parts.uri.path().to_ascii_lowercase().contains("_design%2f")
+    {
+        let mut reply = reply::whole(StatusCode::MOVED_PERMANENTLY, bytes::Bytes::new());
+        let location = format!("{}/_design/{rest}", call.location(&[&database.name]));
+        reply::set(&mut reply, header::LOCATION, &location);
+        return Ok(reply);
+    }
+    if check_id(&id).is_err() {
+        return Err(Refusal::not_found("missing"));
+    }
+    call.query.json("atts_since")?;
+    if call.query.get("open_revs").is_some() {
+        return open_revs(call, database, id).await;
+    }
+    let with_data = call.query.is_true("attachments");
+    let asked: Option<Revision> = call.query.get("rev").map(str::parse).transpose()?;
+    let by_revision = asked.is_some();
+    let which = match asked {
+        Some(revision) => {
+            Which::These { revisions: vec![revision], latest: call.query.is_true("latest") }
+        }
+        None => Which::Winner,
+    };
+    let document = call.store().document(database, id, which, with_data).await?;
+    let document = document.ok_or_else(|| Refusal::not_found("missing"))?;
+    let found = match document.revisions.first() {
+        Some(Opened::Found(found)) => found,
+        Some(Opened::Missing(_)) | None => return Err(Refusal::not_found("missing")),
+    };
+    if found.deleted && !by_revision {
+        return Err(Refusal::not_found("deleted"));
+    }
+    let mut render = found.render(&document.id);
+    if call.query.is_true("revs") {
+        render.member("_revisions", &document.revisions_member(&found.revision));
+    }
+    // CouchDB tells of the whole tree only beside the winner.
+    let told = if by_revision { Vec::new() } else { whole_tree(call, database, &document, found) };
+    for (name, value) in &told {
+        render.member(name, value);
+    }
+    let tag = found.revision.to_string();
+    let unchanged = told.is_empty()
+        && call.header(header::IF_NONE_MATCH).is_some_and(|known| known == format!("\"{tag}\""));
+    let mut reply = if unchanged {
+        reply::whole(StatusCode::NOT_MODIFIED, bytes::Bytes::new())
+    } else if with_data && !call.accepts_json() && call.accepts_multipart("multipart/related") {
+        return Ok(multipart::related(render.finish()));
+    } else {
+        let mut text = render.finish();
+        text.push(b'\n');
+        reply::text_json(StatusCode::OK, text)
+    };
+    if told.is_empty() {
+        reply::etag(&mut reply, &tag);
+    }
+    Ok(reply)
+}
+
+/// What the request wants to know of the revisions beside this one.
+fn whole_tree(
+    call: &Call,
+    database: &Database,
+    document: &Document,
+    found: &Found,
+) -> Vec<(&'static str, Value)> {
+    let tree = &document.tree;
+    let meta = call.query.is_true("meta");
+    let wants = |name: &str| meta || call.query.is_true(name);
+    let mut told = Vec::new();
+    if wants("revs_info") {
+        let status = |deleted, body: Option<_>| match (body, deleted) {
+            (None, _) => "missing",
+            (Some(_), true) => "deleted",
+            (Some(_), false) => "available",
+        };
+        let infos: Vec<Value> = tree
+            .path(&found.revision)
+            .into_iter()
+            .map(|node| {
+                let status = status(node.deleted, node.body);
+                json!({"rev": node.revision.to_string(), "status": status})
+            })
+            .collect();
+        told.push(("_revs_info", Value::from(infos)));
+    }
+    for (parameter, member, deleted) in
+        [("conflicts", "_conflicts", false), ("deleted_conflicts", "_deleted_conflicts", true)]
+    {
+        let conflicts = if wants(parameter) { tree.conflicts(deleted) } else { Vec::new() };
+        if !conflicts.is_empty() {
+            told.push((member, json!(conflicts)));
+        }
+    }
+    if call.query.is_true("local_seq") {
+        told.push(("_local_seq", json!(database.token(document.sequence))));
+    }
+    told
+}
+
+async fn open_revs(call: &Call, database: &Arc<Database>, id: String) -> Handled {
+    let text = call.query.get("open_revs").unwrap_or("");
+    let which = if text == "all" {
+        Which::Leaves
+    } else {
+        let list = query::parse(text)?;
+        let list = list.as_array().ok_or_else(|| {
+            Refusal::bad_request("`open_revs` is `all` or a JSON array of revisions")
+        })?;
+        let read = |value: &Value| value.as_str().unwrap_or("").parse();
+        let revisions = list.iter().map(read).collect::<Result<Vec<Revision>, _>>()?;
+        Which::These { revisions, latest: call.query.is_true("latest") }
+    };
+    let with_data = call.query.is_true("attachments");
+    let asked = which.clone();
+    let document = call.store().document(database, id, which, with_data).await?;
+    let rows = match (document, asked) {
+        (Some(document), _) => {
+            let revs = call.query.is_true("revs");
+            document.revisions.iter().map(|opened| row(&document, opened, revs)).collect()
+        }
+        (None, Which::These { revisions, .. }) => {
+            revisions.into_iter().map(multipart::Part::Missing).collect()
+        }
+        (None, _) => return Err(Refusal::not_found("missing")),
+    };
+    if call.accepts_json() { Ok(multipart::as_array(rows)) } else { Ok(multipart::mixed(rows)) }
+}
+
+fn row(document: &Document, opened: &Opened, revs: bool) -> multipart::Part {
+    match opened {
+        Opened::Missing(revision) => multipart::Part::Missing(revision.clone()),
+        Opened::Found(found) => {
+            let mut render = found.render(&document.id);
+            if revs {
+                render.member("_revisions", &document.revisions_member(&found.revision));
+            }
+            multipart::Part::Found(render.finish())
+        }
+    }
+}
+
+async fn put(call: &Call, database: &Arc<Database>, id: String) -> Handled {
+    check_id(&id)?;
+    let received = call.body(BODY_BYTES_MAX).await?;
+    let content_type = call.header(header::CONTENT_TYPE).unwrap_or("");
+    let mut draft = match multipart::boundary(content_type, "multipart/related") {
+        Some(boundary) => multipart::read_related(&received.bytes, &boundary)?,
+        None => Draft::read(&received.bytes, false)?,
+    };
+    write::merge_revision(call, &mut draft)?;
+    save(call, database, id, draft).await
+}
+
+/// `POST /{db}`.
+pub(crate) async fn post(call: &Call, database: &Arc<Database>) -> Handled {
+    call.need_json()?;
+    let received = call.body(BODY_BYTES_MAX).await?;
+    let mut draft = Draft::read(&received.bytes, true)?;
+    let id = draft.id.take().unwrap_or_else(random_id);
+    if id.starts_with("_local/") {
+        return local::put(call, database, id, draft).await;
+    }
+    save(call, database, id, draft).await
+}
+
+async fn save(call: &Call, database: &Arc<Database>, id: String, draft: Draft) -> Handled {
+    let replica = call.query.get("new_edits") == Some("false");
+    let origin = if replica { Origin::Replica } else { Origin::Single };
+    let deleted = draft.deleted;
+    let edit = write::edit(draft, id.clone(), origin, call.store().options().document_bytes_max)?;
+    let outcome = write::apply(call, database, edit).await?;
+    if call.query.get("batch") == Some("ok") && !matches!(outcome, Outcome::BadStub(_)) {
+        // CouchDB answers a batch before it looks for conflicts, and so its clients expect it.
+        return Ok(reply::json(StatusCode::ACCEPTED, &json!({"ok": true, "id": id})));
+    }
+    let revision = write::stored(outcome, &id)?;
+    let status = if deleted { StatusCode::OK } else { StatusCode::CREATED };
+    Ok(written(call, database, &id, &revision, status))
+}
+
+async fn delete(call: &Call, database: &Arc<Database>, id: String) -> Handled {
+    let revision = write::named_revision(call)?;
+    let edit = Edit { id: id.clone(), kind: Kind::Delete { revision } };
+    let outcome = write::apply(call, database, edit).await?;
+    let revision = write::stored(outcome, &id)?;
+    Ok(written(call, database, &id, &revision, StatusCode::OK))
+}
+
+/// The answer to a document that was stored.
+fn written(
+    call: &Call,
+    database: &Database,
+    id: &str,
+    revision: &Revision,
+    status: StatusCode,
+) -> reply::Reply {
+    let status = if write::is_below_quorum(call) { StatusCode::ACCEPTED } else { status };
+    let revision = revision.to_string();
+    let mut reply = reply::json(status, &json!({"ok": true, "id": id, "rev": revision}));
+    reply::etag(&mut reply, &revision);
+    reply::set(&mut reply, header::LOCATION, &call.location(&[&database.name, id]));
+    reply
+}

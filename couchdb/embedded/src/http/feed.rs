@@ -1,0 +1,214 @@
+//! `_changes` that waits: `longpoll` until the first change, `continuous` and `eventsource` for ever.
+//!
+//! A feed sleeps until its database's hub tells of a commit, its heartbeat is due, its time is over,
+//! or the server stops. It is a part of the connection's body: a client that does not read stops its
+//! own feed and nothing else, and a client that goes takes the feed with it.
+
+use super::{
+    changes::{self, Ask},
+    refusal::Refusal,
+    reply::{self, Broken, Pieces, Reply},
+};
+use crate::{document::render, feed::change::Change, sequence::Sequence};
+use http::StatusCode;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// How changes are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// What there is, and the end.
+    Normal,
+    /// The same, but nothing is waited for.
+    Longpoll,
+    /// A line for each change.
+    Continuous,
+    /// A server-sent event for each change.
+    EventSource,
+}
+
+impl Form {
+    pub(crate) fn read(text: &str) -> Result<Form, Refusal> {
+        match text {
+            "normal" => Ok(Form::Normal),
+            "longpoll" => Ok(Form::Longpoll),
+            "continuous" | "live" => Ok(Form::Continuous),
+            "eventsource" => Ok(Form::EventSource),
+            _ => Err(Refusal::bad_request(
+                "Supported `feed` types: normal, continuous, live, longpoll, eventsource",
+            )),
+        }
+    }
+}
+
+/// Starts a feed.
+pub(crate) fn start(ask: Ask) -> Reply {
+    ask.server.store.stats().feeds.add(1);
+    let content_type = match ask.form {
+        Form::EventSource => "text/event-stream",
+        Form::Normal | Form::Longpoll | Form::Continuous => "application/json",
+    };
+    reply::produced(StatusCode::OK, content_type, async move |pieces| {
+        let mut feed = Feed::new(&ask, &pieces);
+        if feed.run().await.is_err() {
+            // A client that has gone does not hear it; one that is there learns of the failure.
+            drop(pieces.send(Err(Broken)).await);
+        }
+    })
+}
+
+struct Feed<'a> {
+    ask: &'a Ask,
+    pieces: &'a Pieces,
+    text: Vec<u8>,
+    position: Sequence,
+    written: u64,
+    greeted: bool,
+    /// When the next heartbeat is due, or when the feed gives up.
+    due: Instant,
+}
+
+/// Why a feed woke.
+enum Woken {
+    Commit,
+    Due,
+    Stop,
+}
+
+impl<'a> Feed<'a> {
+    fn new(ask: &'a Ask, pieces: &'a Pieces) -> Feed<'a> {
+        let position = ask.start();
+        let due = Instant::now() + wait(ask);
+        Feed { ask, pieces, text: Vec::new(), position, written: 0, greeted: false, due }
+    }
+
+    async fn run(&mut self) -> Result<(), Broken> {
+        // Follow first, look then: a commit between the two wakes the feed at once.
+        let mut commits = self.ask.database.feed.follow();
+        if self.ask.form == Form::Longpoll {
+            self.text.extend_from_slice(b"{\"results\":[");
+            self.flush().await?;
+        }
+        loop {
+            let committed = *commits.borrow_and_update();
+            self.catch_up(committed.sequence).await?;
+            let enough = self.written >= self.ask.limit
+                || self.ask.descending
+                || committed.deleted
+                || self.ask.form == Form::Longpoll && self.written > 0;
+            if enough {
+                return self.end().await;
+            }
+            self.greet().await?;
+            loop {
+                let woken = tokio::select! {
+                    changed = commits.changed() => match changed {
+                        Ok(()) => Woken::Commit,
+                        Err(_) => Woken::Stop,
+                    },
+                    () = self.ask.server.stop.cancelled() => Woken::Stop,
+                    () = sleep_until(self.due) => Woken::Due,
+                };
+                match woken {
+                    Woken::Commit => break,
+                    Woken::Stop => return self.end().await,
+                    Woken::Due if self.ask.heartbeat.is_none() => return self.end().await,
+                    Woken::Due => self.heartbeat().await?,
+                }
+            }
+        }
+    }
+
+    /// Writes what was committed since, as far as the client wants it.
+    async fn catch_up(&mut self, until: Sequence) -> Result<(), Broken> {
+        while self.written < self.ask.limit && (self.ask.descending || self.position < until) {
+            let left = self.ask.limit - self.written;
+            let page = self.ask.next(self.position, until, left).await.map_err(|_| Broken)?;
+            for change in &page.changes {
+                self.write(change);
+                reply::flush(self.pieces, &mut self.text, false).await?;
+            }
+            self.position = page.position;
+            if !page.changes.is_empty() {
+                self.flush().await?;
+            }
+            if !page.more && self.ask.descending {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, change: &Change) {
+        match self.ask.form {
+            Form::Normal | Form::Longpoll => {
+                self.text.extend_from_slice(if self.written == 0 { b"\n" } else { b",\n" });
+                self.ask.write(&mut self.text, change);
+            }
+            Form::Continuous => {
+                self.ask.write(&mut self.text, change);
+                self.text.push(b'\n');
+            }
+            Form::EventSource => {
+                self.text.extend_from_slice(b"data: ");
+                self.ask.write(&mut self.text, change);
+                let token = self.ask.database.token(change.sequence);
+                self.text.extend_from_slice(format!("\nid: {token}\n\n").as_bytes());
+            }
+        }
+        self.written += 1;
+    }
+
+    async fn flush(&mut self) -> Result<(), Broken> {
+        self.due = Instant::now() + wait(self.ask);
+        reply::flush(self.pieces, &mut self.text, true).await
+    }
+
+    /// The first sign of life comes at once, so that a client knows when it follows.
+    async fn greet(&mut self) -> Result<(), Broken> {
+        let greeted = std::mem::replace(&mut self.greeted, true);
+        let silent = self.written == 0 && self.ask.form != Form::Longpoll;
+        if !greeted && silent && self.ask.heartbeat.is_some() {
+            return self.heartbeat().await;
+        }
+        Ok(())
+    }
+
+    async fn heartbeat(&mut self) -> Result<(), Broken> {
+        self.text.extend_from_slice(match self.ask.form {
+            Form::EventSource => b"event: heartbeat\ndata: \n\n",
+            Form::Normal | Form::Longpoll | Form::Continuous => b"\n",
+        });
+        self.flush().await
+    }
+
+    async fn end(&mut self) -> Result<(), Broken> {
+        let last = if self.ask.descending {
+            self.ask.database.feed.committed().sequence
+        } else {
+            self.position
+        };
+        match self.ask.form {
+            Form::Normal | Form::Longpoll => {
+                changes::finish(self.ask, &mut self.text, last, self.written).await?;
+            }
+            Form::Continuous => {
+                let pending = self.ask.pending(last, self.written).await.map_err(|_| Broken)?;
+                self.text.extend_from_slice(b"{\"last_seq\":");
+                render::append(&mut self.text, &self.ask.database.token(last));
+                self.text.extend_from_slice(b",\"pending\":");
+                render::append(&mut self.text, &pending);
+                self.text.extend_from_slice(b"}\n");
+            }
+            Form::EventSource => {}
+        }
+        self.flush().await
+    }
+}
+
+fn wait(ask: &Ask) -> Duration {
+    ask.heartbeat.unwrap_or(ask.timeout).min(WAIT_MAX)
+}
+
+/// Longer waits than a year would leave the range of the clock.
+const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -1,0 +1,78 @@
+//! One process a directory: an exclusive lock on a file that also names its holder.
+
+use crate::error::OpenError;
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, Read as _, Seek as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+const FILE: &str = "lock";
+
+/// The longest lock file that is read: a number and a line end.
+const LOCK_BYTES_MAX: u64 = 32;
+
+/// Holds a directory until it is dropped. The kernel frees it when the process dies.
+#[derive(Debug)]
+pub(super) struct DirectoryLock {
+    _file: File,
+}
+
+impl DirectoryLock {
+    /// Makes the directory when it is missing, and takes it.
+    pub(super) fn take(directory: &Path) -> Result<DirectoryLock, OpenError> {
+        let failed = |path: &Path, cause| open_error(path.to_owned(), cause);
+        create(directory).map_err(|cause| failed(directory, cause))?;
+        let path = directory.join(FILE);
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|cause| failed(&path, cause))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let pid = holder(&mut file);
+                return Err(OpenError::InUse { directory: directory.to_owned(), pid });
+            }
+            Err(TryLockError::Error(cause)) => return Err(failed(&path, cause)),
+        }
+        write_holder(&mut file).map_err(|cause| failed(&path, cause))?;
+        Ok(DirectoryLock { _file: file })
+    }
+}
+
+/// Makes the directory for this user alone: the store has no other wall against those who share the
+/// machine.
+fn create(directory: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
+fn write_holder(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}
+
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(LOCK_BYTES_MAX).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// What the operating system's refusal means to the caller.
+pub(super) fn open_error(path: PathBuf, cause: io::Error) -> OpenError {
+    match cause.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            OpenError::ReadOnly { path }
+        }
+        _ => OpenError::Io { path, cause },
+    }
+}

@@ -1,0 +1,250 @@
+//! One transaction of the writer: what it did so far, and what the world hears after its commit.
+
+use super::{
+    chores::{Chore, Chores},
+    database::{Catalog, Database, State},
+};
+use crate::{error::StoreError, feed::change::Change, stats::Stats};
+use rusqlite::Connection;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// What the writer shares with those who ask.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) catalog: Catalog,
+    pub(crate) stats: Stats,
+}
+
+/// A transaction that is open. Dropped without a commit it is rolled back.
+pub(crate) struct Transaction<'a> {
+    pub(super) connection: &'a Connection,
+    shared: &'a Shared,
+    open: bool,
+    changes_before: u64,
+    effects: Effects,
+}
+
+/// What becomes visible with the commit.
+#[derive(Default)]
+struct Effects {
+    touched: BTreeMap<i64, Touched>,
+    created: Vec<Arc<Database>>,
+    dropped: Vec<Arc<Database>>,
+    chores: Vec<Chore>,
+    revisions: u64,
+}
+
+/// Where the effects stood before one write.
+struct Mark {
+    touched: BTreeMap<i64, (State, usize)>,
+    created: usize,
+    dropped: usize,
+    chores: usize,
+    revisions: u64,
+}
+
+impl Effects {
+    fn mark(&self) -> Mark {
+        let touched = self.touched.iter();
+        Mark {
+            touched: touched.map(|(key, t)| (*key, (t.state.clone(), t.changes.len()))).collect(),
+            created: self.created.len(),
+            dropped: self.dropped.len(),
+            chores: self.chores.len(),
+            revisions: self.revisions,
+        }
+    }
+
+    fn back_to(&mut self, mut mark: Mark) {
+        self.touched.retain(|key, touched| match mark.touched.remove(key) {
+            Some((state, changes)) => {
+                touched.state = state;
+                touched.changes.truncate(changes);
+                true
+            }
+            None => false,
+        });
+        self.created.truncate(mark.created);
+        self.dropped.truncate(mark.dropped);
+        self.chores.truncate(mark.chores);
+        self.revisions = mark.revisions;
+    }
+}
+
+struct Touched {
+    database: Arc<Database>,
+    state: State,
+    changes: Vec<Arc<Change>>,
+    /// Changes are collected for feeds.
+    followed: bool,
+}
+
+impl<'a> Transaction<'a> {
+    pub(super) fn begin(
+        connection: &'a Connection,
+        shared: &'a Shared,
+    ) -> Result<Transaction<'a>, StoreError> {
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Transaction {
+            connection,
+            shared,
+            open: true,
+            changes_before: connection.total_changes(),
+            effects: Effects::default(),
+        })
+    }
+
+    /// Runs one write so that its failure undoes itself and nothing else.
+    pub(super) fn alone<T>(
+        &mut self,
+        write: impl FnOnce(&mut Transaction<'a>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let before = self.effects.mark();
+        self.connection.prepare_cached("SAVEPOINT one")?.execute([])?;
+        let result = write(self);
+        if result.is_err() {
+            self.effects.back_to(before);
+            self.connection.prepare_cached("ROLLBACK TO one")?.execute([])?;
+        }
+        self.connection.prepare_cached("RELEASE one")?.execute([])?;
+        result
+    }
+
+    /// Makes everything durable, then visible: first the state, then the feeds.
+    pub(super) fn commit(mut self, chores: &mut Chores) -> Result<(), StoreError> {
+        // A request that was refused changed nothing: no page is written and nothing is synced.
+        let changed = self
+            .effects
+            .touched
+            .values()
+            .filter(|touched| touched.state != touched.database.state());
+        for touched in changed {
+            save_state(self.connection, touched.database.key, &touched.state)?;
+        }
+        let wrote = self.connection.total_changes() != self.changes_before;
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.open = false;
+        if wrote {
+            self.shared.stats.commits.add(1);
+        }
+        let effects = std::mem::take(&mut self.effects);
+        self.shared.stats.document_writes.add(effects.revisions);
+        for database in effects.created {
+            self.shared.catalog.add(database);
+        }
+        for touched in effects.touched.into_values() {
+            let sequence = touched.state.sequence;
+            let moved = touched.database.feed.committed().sequence != sequence;
+            touched.database.set_state(touched.state);
+            if moved {
+                let changes = if touched.followed { touched.changes } else { Vec::new() };
+                touched.database.feed.publish(sequence, changes);
+            }
+        }
+        for database in effects.dropped {
+            // Not the one of the same name that may have been made after it.
+            let current = self.shared.catalog.get(&database.name);
+            if current.is_some_and(|current| current.key == database.key) {
+                self.shared.catalog.remove(&database.name);
+            }
+            database.feed.end();
+        }
+        chores.add(effects.chores);
+        Ok(())
+    }
+
+    /// The database of this name as this transaction sees it.
+    pub(super) fn database_named(&self, name: &str) -> Option<Arc<Database>> {
+        let created = self.effects.created.iter().rev().find(|database| database.name == name);
+        let found = created.cloned().or_else(|| self.shared.catalog.get(name))?;
+        self.exists(&found).then_some(found)
+    }
+
+    /// How many databases there are.
+    pub(super) fn database_count(&self) -> usize {
+        self.shared.catalog.len() + self.effects.created.len()
+    }
+
+    fn exists(&self, database: &Database) -> bool {
+        self.effects.dropped.iter().all(|dropped| dropped.key != database.key)
+    }
+
+    pub(super) fn created(&mut self, database: Arc<Database>) {
+        self.effects.created.push(database);
+    }
+
+    pub(super) fn dropped(&mut self, database: Arc<Database>) {
+        self.effects.chores.push(Chore::Bury { database: database.key });
+        self.effects.dropped.push(database);
+    }
+
+    pub(super) fn chore(&mut self, chore: Chore) {
+        self.effects.chores.push(chore);
+    }
+
+    /// The state of a database, to be changed.
+    pub(super) fn state(&mut self, database: &Arc<Database>) -> Result<&mut State, StoreError> {
+        Ok(&mut self.touch(database)?.state)
+    }
+
+    /// Whether a feed will want the changes of this transaction.
+    pub(super) fn is_followed(&mut self, database: &Arc<Database>) -> Result<bool, StoreError> {
+        Ok(self.touch(database)?.followed)
+    }
+
+    /// Remembers a revision that was stored, for those who follow.
+    pub(super) fn changed(
+        &mut self,
+        database: &Arc<Database>,
+        change: Option<Change>,
+    ) -> Result<(), StoreError> {
+        self.effects.revisions += 1;
+        let touched = self.touch(database)?;
+        touched.changes.extend(change.map(Arc::new));
+        Ok(())
+    }
+
+    fn touch(&mut self, database: &Arc<Database>) -> Result<&mut Touched, StoreError> {
+        let created = || self.effects.created.iter().any(|created| created.key == database.key);
+        let current = || {
+            let current = self.shared.catalog.get(&database.name);
+            current.is_some_and(|current| current.key == database.key)
+        };
+        if !self.exists(database) || !(current() || created()) {
+            return Err(StoreError::DatabaseGone);
+        }
+        Ok(self.effects.touched.entry(database.key).or_insert_with(|| Touched {
+            database: Arc::clone(database),
+            state: database.state(),
+            changes: Vec::new(),
+            followed: database.feed.has_followers(),
+        }))
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if self.open
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction of the store could not be rolled back");
+        }
+    }
+}
+
+fn save_state(connection: &Connection, key: i64, state: &State) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE databases SET sequence = ?2, documents = ?3, tombstones = ?4, bytes = ?5, \
+         revs_limit = ?6, security = ?7 WHERE key = ?1",
+    )?;
+    statement.execute((
+        key,
+        state.sequence,
+        state.documents,
+        state.tombstones,
+        state.bytes,
+        state.revs_limit,
+        state.security.as_deref(),
+    ))?;
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! A directory: who holds it, what survives, what is refused.
+
+use crate::client::{Connection, Server, patient};
+use blitz_embedded::{OpenError, Options, Storage, Store};
+use std::{
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Command, Stdio},
+    sync::{Arc, Mutex},
+};
+
+fn open(directory: &Path) -> Result<Arc<Store>, OpenError> {
+    Store::open(Storage::Directory(directory.to_owned()), Options::default())
+}
+
+#[tokio::test]
+async fn everything_is_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = Storage::Directory(directory.path().join("made/when/missing"));
+    let server = Server::start(storage.clone(), Options::default()).await;
+    assert_eq!(server.ask("PUT /db?q=3", "").await.status, 201);
+    server.ask("PUT /db/a", r#"{"v":1}"#).await;
+    server.ask("PUT /db/_local/c", r#"{"v":2}"#).await;
+    server.ask("PUT /db/b/x", "attached").await;
+    server.ask("PUT /db/_revs_limit", "7").await;
+    server.ask("PUT /db/_security", r#"{"members":{"names":["n"]}}"#).await;
+    let paths = [
+        "/db",
+        "/db/a",
+        "/db/_local/c",
+        "/db/b/x",
+        "/db/_revs_limit",
+        "/db/_security",
+        "/db/_changes",
+    ];
+    let mut before = Vec::new();
+    for path in paths {
+        before.push(server.ask(&format!("GET {path}"), "").await.body);
+    }
+    let uuid = server.ask("GET /", "").await.json()["uuid"].clone();
+    server.stop().await;
+    // A store that was closed has no log left: its one file is the whole.
+    assert!(!directory.path().join("made/when/missing/store.sqlite-wal").exists());
+    let server = Server::start(storage, Options::default()).await;
+    for (path, before) in paths.iter().zip(before) {
+        assert_eq!(server.ask(&format!("GET {path}"), "").await.body, before, "{path}");
+    }
+    assert_eq!(server.ask("GET /", "").await.json()["uuid"], uuid);
+}
+
+#[test]
+fn a_directory_has_one_holder_and_its_name_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = open(directory.path()).unwrap();
+    let second = open(directory.path()).unwrap_err();
+    let OpenError::InUse { pid, .. } = &second else { panic!("{second}") };
+    assert_eq!(*pid, Some(std::process::id()));
+    assert!(second.to_string().contains(&format!("process {} holds it", std::process::id())));
+    drop(first);
+    drop(open(directory.path()).unwrap());
+}
+
+#[test]
+fn what_is_no_store_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("store.sqlite");
+
+    std::fs::write(&file, "not a database, but long enough to be looked at".repeat(100)).unwrap();
+    let error = open(directory.path()).unwrap_err();
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with("not a database"));
+
+    std::fs::remove_file(&file).unwrap();
+    let other = rusqlite::Connection::open(&file).unwrap();
+    other.execute_batch("CREATE TABLE mine (x)").unwrap();
+    drop(other);
+    let error = open(directory.path()).unwrap_err();
+    assert!(error.to_string().contains("another program"), "{error}");
+
+    std::fs::remove_file(&file).unwrap();
+    drop(open(directory.path()).unwrap());
+    let newer = rusqlite::Connection::open(&file).unwrap();
+    newer.pragma_update(None, "user_version", 99).unwrap();
+    drop(newer);
+    let error = open(directory.path()).unwrap_err();
+    assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
+}
+
+#[test]
+fn a_path_that_is_a_file_is_an_error_that_names_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = open(&file).unwrap_err();
+    assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
+}
+
+/// Names the directory for the child process of the test below.
+const CHILD: &str = "BLITZ_EMBEDDED_TEST_CHILD";
+
+/// Not a test: the server that the next test kills.
+#[tokio::test]
+async fn child_of_the_kill_test() {
+    let Some(directory) = std::env::var_os(CHILD) else { return };
+    let server = Server::start(Storage::Directory(directory.into()), Options::default()).await;
+    println!("address {}", server.address);
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_writes_survive_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let acknowledged = Arc::new(Mutex::new(Vec::new()));
+    for round in 0..4 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["durability::child_of_the_kill_test", "--exact", "--nocapture"])
+            .env(CHILD, directory.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let address = output.lines().find_map(|line| {
+            let line = line.unwrap();
+            line.split_once("address ").map(|(_, address)| address.parse::<SocketAddr>().unwrap())
+        });
+        let address = address.expect("the child tells its address");
+        Connection::open(address).await.ask("PUT /db", "").await;
+        let target = acknowledged.lock().unwrap().len() + 400;
+        let mut writers = tokio::task::JoinSet::new();
+        for writer in 0..8 {
+            let acknowledged = Arc::clone(&acknowledged);
+            writers.spawn(async move {
+                let mut connection = Connection::open(address).await;
+                for n in 0.. {
+                    let id = format!("r{round}-w{writer}-{n}");
+                    let answer = connection.ask(&format!("PUT /db/{id}"), "{\"text\":\"x\"}").await;
+                    assert_eq!(answer.status, 201);
+                    acknowledged.lock().unwrap().push((id, answer.revision()));
+                }
+            });
+        }
+        patient(async {
+            while acknowledged.lock().unwrap().len() < target {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Their connections are cut in the middle of a request.
+        writers.shutdown().await;
+    }
+    let server =
+        Server::start(Storage::Directory(directory.path().to_owned()), Options::default()).await;
+    let acknowledged = acknowledged.lock().unwrap().clone();
+    let mut connection = Connection::open(server.address).await;
+    for (id, revision) in &acknowledged {
+        let read = connection.ask(&format!("GET /db/{id}"), "").await;
+        assert_eq!(read.status, 200, "{id} was acknowledged and is lost");
+        assert_eq!(read.json()["_rev"], **revision);
+    }
+    let info = server.ask("GET /db", "").await.json();
+    assert!(info["doc_count"].as_u64().unwrap() >= u64::try_from(acknowledged.len()).unwrap());
+}

@@ -1,0 +1,93 @@
+//! What engines write of themselves: a document that says that they are there, and beats while they hold jobs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Incarnation, JobId};
+
+/// `engine:<id>` in the region's engines database, rewritten each [`crate::timing::Timing::presence`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineDocument {
+    /// Always `engine`.
+    pub kind: EngineKind,
+    /// The version of blitz that runs.
+    pub blitz: String,
+    /// The instance id.
+    pub engine: String,
+    /// Which start of it.
+    pub incarnation: Incarnation,
+    /// Where it takes jobs.
+    pub region: String,
+    /// How many jobs it runs at once.
+    pub slots: usize,
+    /// The plugins that it can run, as `name@version`.
+    pub plugins: Vec<String>,
+    /// Rises with each rewriting, so that a reader can tell a living engine from an old document.
+    pub counter: u64,
+    /// True in the last rewriting before it goes.
+    #[serde(default)]
+    pub gone: bool,
+}
+
+/// The `kind` of an engine's document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineKind {
+    /// The only one.
+    Engine,
+}
+
+impl EngineDocument {
+    /// The id of an engine's document.
+    #[must_use]
+    pub fn document_id(engine: &str) -> String {
+        format!("engine:{engine}")
+    }
+}
+
+/// `beat:<id>` in the region's beats database: polled, never followed, never replicated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beat {
+    /// Always `beat`.
+    pub kind: BeatKind,
+    /// The version of blitz that wrote it.
+    pub blitz: String,
+    /// The instance id.
+    pub engine: String,
+    /// Which start of it.
+    pub incarnation: Incarnation,
+    /// Rises with each beat; watchers compare it and no clock.
+    pub counter: u64,
+    /// The jobs that it holds: a beat of an engine says nothing of a job that is not named here.
+    pub held: Vec<Held>,
+}
+
+/// The `kind` of a beat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BeatKind {
+    /// The only one.
+    Beat,
+}
+
+/// One job that an engine holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Which.
+    pub job: JobId,
+    /// Which attempt of it.
+    pub attempt: u32,
+}
+
+impl Beat {
+    /// The id of an engine's beat.
+    #[must_use]
+    pub fn document_id(engine: &str) -> String {
+        format!("beat:{engine}")
+    }
+
+    /// Whether it speaks for this attempt of this job.
+    #[must_use]
+    pub fn holds(&self, job: &JobId, attempt: u32) -> bool {
+        self.held.iter().any(|held| held.job == *job && held.attempt == attempt)
+    }
+}

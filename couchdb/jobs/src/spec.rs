@@ -1,0 +1,138 @@
+//! What was asked: the create-only document `<job>:spec`, and `<job>:cancel` beside it.
+
+use std::time::Duration;
+
+use blitz_contract::{Limits, Retry};
+use serde::{Deserialize, Serialize};
+
+use crate::id::JobId;
+
+/// The job as the gateway admitted it. Never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Always `spec`.
+    pub kind: SpecKind,
+    /// The version of blitz that wrote it.
+    pub blitz: String,
+    /// The id, again, so that a document can be checked against its place.
+    pub job: JobId,
+    /// What all tasks of one command line share.
+    pub run: String,
+    /// The ids of all tasks of the run, this one among them: a run that was half submitted can be seen.
+    pub tasks: Vec<JobId>,
+    /// The plugin's name.
+    pub plugin: String,
+    /// Its version.
+    pub version: String,
+    /// The sha256 of the component in hexadecimal: the engine runs these bytes and no others.
+    pub sha256: String,
+    /// As the user typed them.
+    pub args: Vec<String>,
+    /// Whether a second engine may run it.
+    pub retry: Retry,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How long it may take, waiting included, in milliseconds.
+    pub timeout_ms: u64,
+    /// How long it may wait for an engine, in milliseconds.
+    pub queue_timeout_ms: u64,
+    /// The user's inputs, in the order in which their bytes stand in the `in` documents.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Input>,
+    /// When the gateway admitted it: for people, never compared. Milliseconds since 1970.
+    pub created_at_ms: u64,
+}
+
+/// The `kind` of a spec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpecKind {
+    /// The only one.
+    Spec,
+}
+
+/// One input: a file of the user's machine, or stdin as `-`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// As the command line named it.
+    pub name: String,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// The content in base64 when it is small enough to stand in the spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base64: Option<String>,
+    /// Otherwise the numbers of its `in` documents: the first, and how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<(u32, u32)>,
+}
+
+/// A piece of a large input, `<job>:in.<n>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputPiece {
+    /// Always `in`.
+    pub kind: InputKind,
+    /// The version of blitz that wrote it.
+    pub blitz: String,
+    /// At most [`INPUT_PIECE_BYTES`], in base64.
+    pub base64: String,
+}
+
+/// The `kind` of a piece of input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputKind {
+    /// The only one.
+    In,
+}
+
+/// All inputs of one job together, in bytes: what a person attaches to a command. A store's document limit
+/// (8,000,000 bytes) does not bind it, since larger inputs are cut into pieces.
+pub const INPUTS_BYTES_MAX: usize = 32 << 20;
+
+/// Inputs up to this many bytes stand in the spec itself: one write less.
+pub const INPUT_INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes in one piece of a large input: far below the store's document limit, few enough writes.
+pub const INPUT_PIECE_BYTES: usize = 512 << 10;
+
+/// Somebody wants the job to stop: the create-only document `<job>:cancel`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    /// Always `cancel`.
+    pub kind: CancelKind,
+    /// The version of blitz that wrote it.
+    pub blitz: String,
+    /// The job.
+    pub job: JobId,
+}
+
+/// The `kind` of a cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelKind {
+    /// The only one.
+    Cancel,
+}
+
+impl Cancel {
+    /// The document that cancels `job`. Two of them are equal: cancelling twice is cancelling.
+    #[must_use]
+    pub fn new(job: JobId) -> Self {
+        Self { kind: CancelKind::Cancel, blitz: crate::BUILD.to_owned(), job }
+    }
+}
+
+impl Spec {
+    /// How long the job may take, waiting included.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+
+    /// How long it may wait for an engine.
+    #[must_use]
+    pub fn queue_timeout(&self) -> Duration {
+        Duration::from_millis(self.queue_timeout_ms)
+    }
+}

@@ -1,0 +1,60 @@
+//! Every duration of the protocol, in one place, with its reason.
+//!
+//! They belong together: an engine must have stopped a job itself ([`Timing::stop`]) before anybody else may
+//! take it ([`Timing::dead`]). Tests shrink them all by one factor.
+
+use std::time::Duration;
+
+/// The durations of beats, leases and expiry. All are measured on one machine's own monotonic clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// An engine that holds claims rewrites its beat this often; the keeper polls as often.
+    pub beat: Duration,
+    /// An engine stops its jobs this long after it *sent* its last acknowledged beat.
+    pub stop: Duration,
+    /// A watcher may take a job whose beat counter has not moved for this long.
+    pub dead: Duration,
+    /// An engine rewrites its own document this often; three times as long without is gone.
+    pub presence: Duration,
+    /// Output waits this long for company, unless it is the first.
+    pub batch: Duration,
+}
+
+impl Default for Timing {
+    /// `stop` is 0.6 of `dead`, which tolerates clocks whose rates differ by a factor of 1.6.
+    fn default() -> Self {
+        Self {
+            beat: Duration::from_secs(5),
+            stop: Duration::from_secs(15),
+            dead: Duration::from_secs(25),
+            presence: Duration::from_secs(60),
+            batch: Duration::from_millis(100),
+        }
+    }
+}
+
+impl Timing {
+    /// The same proportions, `factor` times as fast (1 to 1,000), for tests. Batching stays as it is.
+    #[must_use]
+    pub fn faster(factor: u32) -> Self {
+        let normal = Self::default();
+        let factor = factor.clamp(1, 1000);
+        Self {
+            beat: normal.beat / factor,
+            stop: normal.stop / factor,
+            dead: normal.dead / factor,
+            presence: normal.presence / factor,
+            batch: normal.batch,
+        }
+    }
+}
+
+/// How long a job waits for an engine when the user names no time: long enough for an engine that restarts,
+/// short enough for somebody at a terminal.
+pub const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a job may take when the user names no time, waiting included.
+pub const JOB_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The longest time that a user may ask for: a day, since a job holds a slot of an engine.
+pub const JOB_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);

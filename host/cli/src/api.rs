@@ -1,0 +1,296 @@
+//! The gateway's HTTP API v1 as typed calls.
+//!
+//! Plain HTTP only: beyond loopback a proxy or a tunnel gives TLS, and a command that takes 15 ms does
+//! not start by reading certificates.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+use url::Url;
+
+use crate::wire::{self, Refusal, Submission, Submitted};
+
+/// Time to connect. A gateway of this machine needs microseconds, one of another continent 300 ms.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// Time for a whole answer, event streams excepted. The gateway itself gives up on its store before.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Bytes of an answer: a list of 1000 jobs with long command lines stays far below.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A gateway and the right to use it. A clone shares the connections.
+#[derive(Clone)]
+pub(crate) struct Gateway {
+    /// `http://host:port`, without a slash at the end.
+    url: String,
+    token: String,
+    http: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// No connection, or it broke.
+    #[error("cannot reach the gateway {url}: {cause}")]
+    Unreachable { url: String, cause: String },
+    /// Connected, and then nothing for [`ANSWER_MAX`].
+    #[error("the gateway {url} gave no answer in {} s", ANSWER_MAX.as_secs())]
+    Timeout { url: String },
+    /// The token is not the gateway's.
+    #[error(
+        "the gateway {url} does not accept the token; \
+         set BLITZ_TOKEN, or start 'blitz up' again"
+    )]
+    Unauthorized { url: String },
+    /// The gateway understood and said no.
+    #[error("{}", .refusal)]
+    Refused { status: StatusCode, refusal: Refusal },
+    /// Something else listens there, or a gateway of another time.
+    #[error("{url} does not answer like a gateway: {what}")]
+    NotAGateway { url: String, what: String },
+    /// The gateway's address.
+    #[error("'{url}' is no gateway address; use http://HOST:PORT")]
+    Address { url: String },
+    /// A token that HTTP cannot carry.
+    #[error("BLITZ_TOKEN holds characters that a token cannot have")]
+    Token,
+}
+
+impl fmt::Debug for Gateway {
+    /// Without the token: it must not reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// A gateway at `url`. Nothing is sent yet.
+    pub(crate) fn new(url: &str, token: &str) -> Result<Self, Error> {
+        let origin = origin(url).ok_or_else(|| Error::Address { url: url.to_owned() })?;
+        if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Error::Token);
+        }
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_MAX));
+        let http = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { url: origin, token: token.to_owned(), http })
+    }
+
+    /// `http://host:port`.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The newest version of a plugin.
+    pub(crate) async fn plugin(&self, name: &str) -> Result<wire::PluginInfo, Error> {
+        self.call(Method::GET, &format!("/v1/plugins/{}", segment(name)), Bytes::new()).await
+    }
+
+    /// Makes the jobs of one command. Not repeated when the answer is lost: the jobs may exist.
+    pub(crate) async fn submit(&self, submission: &Submission<'_>) -> Result<Submitted, Error> {
+        let body = serde_json::to_vec(submission).map_err(|e| self.strange(e))?;
+        self.call(Method::POST, "/v1/jobs", Bytes::from(body)).await
+    }
+
+    /// Cancels a job. Harmless when it has ended.
+    pub(crate) async fn cancel(&self, id: &str) -> Result<wire::Cancelled, Error> {
+        self.call(Method::DELETE, &job_path(id), Bytes::new()).await
+    }
+
+    /// One job.
+    pub(crate) async fn job(&self, id: &str) -> Result<wire::Job, Error> {
+        self.call(Method::GET, &job_path(id), Bytes::new()).await
+    }
+
+    /// Any of the lists, by path.
+    pub(crate) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.call(Method::GET, path, Bytes::new()).await
+    }
+
+    /// The events of a job, behind `last_event_id` or from the start. The body has no time limit.
+    pub(crate) async fn events(
+        &self,
+        id: &str,
+        last_event_id: Option<&str>,
+    ) -> Result<Incoming, Error> {
+        let mut request = self.request(Method::GET, &format!("{}/events", job_path(id)));
+        request = request.header(header::ACCEPT, "text/event-stream");
+        if let Some(last) = last_event_id {
+            request = request.header("last-event-id", last);
+        }
+        let response = timeout(ANSWER_MAX, self.send(request, Bytes::new()))
+            .await
+            .map_err(|_| Error::Timeout { url: self.url.clone() })??;
+        if response.status().is_success() {
+            return Ok(response.into_body());
+        }
+        let status = response.status();
+        let body = self.read(response).await?;
+        Err(self.refusal(status, &body))
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, Error> {
+        let request = self.request(method, path);
+        let answer = async {
+            let response = self.send(request, body).await?;
+            let status = response.status();
+            let body = self.read(response).await?;
+            if !status.is_success() {
+                return Err(self.refusal(status, &body));
+            }
+            serde_json::from_slice(&body).map_err(|e| self.strange(e))
+        };
+        timeout(ANSWER_MAX, answer).await.map_err(|_| Error::Timeout { url: self.url.clone() })?
+    }
+
+    fn request(&self, method: Method, path: &str) -> http::request::Builder {
+        Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(header::CONTENT_TYPE, "application/json")
+    }
+
+    async fn send(
+        &self,
+        request: http::request::Builder,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Error> {
+        let request =
+            request.body(Full::new(body)).map_err(|_| Error::Address { url: self.url.clone() })?;
+        self.http.request(request).await.map_err(|e| self.unreachable(&e))
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> Result<Bytes, Error> {
+        match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(cause) => Err(self.unreachable(cause.as_ref())),
+        }
+    }
+
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> Error {
+        match serde_json::from_slice::<Refusal>(body) {
+            _ if status == StatusCode::UNAUTHORIZED => {
+                Error::Unauthorized { url: self.url.clone() }
+            }
+            Ok(refusal) if !refusal.error.is_empty() => Error::Refused { status, refusal },
+            _ => self.strange(format_args!("status {}", status.as_u16())),
+        }
+    }
+
+    /// An error of the transport. The innermost cause says most: `Connection refused`.
+    fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> Error {
+        let mut cause = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        let cause = crate::text::without_os_code(&cause.to_string());
+        Error::Unreachable { url: self.url.clone(), cause }
+    }
+
+    fn strange(&self, what: impl fmt::Display) -> Error {
+        Error::NotAGateway { url: self.url.clone(), what: what.to_string() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    /// The reason, and the way out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.reason.is_empty() { &self.error } else { &self.reason })?;
+        match &self.suggestion {
+            Some(word) if !self.reason.contains("did you mean") => {
+                write!(f, "; did you mean {word}?")
+            }
+            None if !self.known.is_empty() && !self.reason.contains("known:") => {
+                write!(f, "; known: {}", self.known.join(", "))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `http://host:port` of an address that may lack its scheme; `None` for anything else.
+pub(crate) fn origin(url: &str) -> Option<String> {
+    let url =
+        if url.contains("://") { Url::parse(url) } else { Url::parse(&format!("http://{url}")) };
+    let url = url.ok()?;
+    let is_plain = url.scheme() == "http"
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.path() == "/"
+        && url.query().is_none();
+    let host = url.host_str().filter(|_| is_plain)?;
+    Some(format!("http://{host}:{}", url.port_or_known_default()?))
+}
+
+fn job_path(id: &str) -> String {
+    format!("/v1/jobs/{}", segment(id))
+}
+
+/// `text` as one segment of a path.
+fn segment(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_become_origins() {
+        for (address, expected) in [
+            ("http://127.0.0.1:8042", Some("http://127.0.0.1:8042")),
+            ("http://127.0.0.1:8042/", Some("http://127.0.0.1:8042")),
+            ("localhost:8042", Some("http://localhost:8042")),
+            ("blitz.example", Some("http://blitz.example:80")),
+            ("http://[::1]:1", Some("http://[::1]:1")),
+            ("https://blitz.example", None),
+            ("http://name:pw@blitz.example", None),
+            ("http://blitz.example/path", None),
+            ("http://", None),
+            ("", None),
+        ] {
+            assert_eq!(origin(address).as_deref(), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_the_way_out() {
+        for (json, text) in [
+            (r#"{"error":"x"}"#, "x"),
+            (r#"{"error":"x","reason":"no region 'a'"}"#, "no region 'a'"),
+            (
+                r#"{"error":"x","reason":"no region 'jpan'","suggestion":"japan","known":["japan"]}"#,
+                "no region 'jpan'; did you mean japan?",
+            ),
+            (
+                r#"{"error":"x","reason":"no region 'a'","known":["japan","local"]}"#,
+                "no region 'a'; known: japan, local",
+            ),
+        ] {
+            let refusal: Refusal = serde_json::from_str(json).unwrap();
+            assert_eq!(refusal.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_segment_stays_one() {
+        assert_eq!(segment("a/b c?"), "a%2Fb%20c%3F");
+    }
+}

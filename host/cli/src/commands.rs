@@ -1,0 +1,297 @@
+//! The words of `blitz` as clap types: the global flags, and the commands that are not plugins.
+//!
+//! What the user typed stays as typed here; [`crate::settings`] makes ready-to-use values of it. Which
+//! words are ours and which the plugin's is decided before, in [`crate::words`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+use crate::color::ColorChoice;
+use crate::exit_code::FailOn;
+use crate::words::GlobalFlag;
+
+/// Run a command from any region, while staying in your own shell.
+#[derive(Debug, Parser)]
+#[command(
+    name = "blitz",
+    bin_name = "blitz",
+    disable_help_subcommand = true,
+    disable_version_flag = true,
+    arg_required_else_help = true,
+    subcommand_value_name = "COMMAND | PLUGIN",
+    subcommand_help_heading = "Commands",
+    after_help = AFTER_HELP
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    /// Print the version
+    #[arg(long, action = clap::ArgAction::SetTrue)]
+    version: (),
+    #[command(subcommand)]
+    pub(crate) command: Option<BuiltIn>,
+}
+
+const AFTER_HELP: &str = "\
+A first word that is not a command is a plugin: blitz curl -r japan https://example.com
+Global flags go before or behind the plugin's name. What stands behind '--' is the plugin's alone.
+
+Exit codes: the command's own; or 1 failed on this machine, 2 usage, 120 no engine, 121 timed out,
+122 refused or stopped by a limit, 123 engine lost or output incomplete, 124 aborted elsewhere,
+125 gateway or store unreachable, 130 after ^C. A closed pipe is 0.";
+
+/// Flags of every plugin's command line.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global flags")]
+pub(crate) struct Globals {
+    /// Where to run: names with commas (each of them), `a|b` (the first with an engine), any, all
+    #[arg(short, long = "region", value_name = "LIST")]
+    pub(crate) regions: Vec<String>,
+    /// Distinct engines in each region
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=ENGINES_MAX))]
+    pub(crate) engines: Option<u32>,
+    /// One JSON document at the end, instead of the output
+    #[arg(long, conflicts_with = "ndjson")]
+    pub(crate) json: bool,
+    /// Events as JSON lines, as they come
+    #[arg(long)]
+    pub(crate) ndjson: bool,
+    /// Time for the whole job: 30, 30s, 5m
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Time until an engine must have taken the job
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) queue_timeout: Option<Duration>,
+    /// Print the job's id and do not wait
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// When several jobs make the command fail: any of them, all, never
+    #[arg(long, value_name = "WHEN", value_enum, hide_possible_values = true)]
+    pub(crate) fail_on: Option<FailOn>,
+    /// No talk on stderr
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// Leave control sequences in what a terminal shows
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Hold stdout back until the job has ended, so that a second attempt leaves no trace
+    #[arg(long)]
+    pub(crate) buffer: bool,
+    /// The gateway; its token stands in BLITZ_TOKEN [env: BLITZ_HOST]
+    #[arg(long, value_name = "URL")]
+    pub(crate) host: Option<String>,
+    /// Colours in what blitz itself says: auto, always, never
+    #[arg(long, value_name = "WHEN", value_enum, hide_possible_values = true)]
+    pub(crate) color: Option<ColorChoice>,
+}
+
+/// More engines of one region for one command need a plan, not a flag.
+const ENGINES_MAX: i64 = 1000;
+
+/// The commands that are not plugins.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BuiltIn {
+    /// Run a plugin, also one whose name is a command's
+    Run {
+        /// The plugin, global flags, then its arguments
+        #[arg(value_name = "PLUGIN", trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// Show the main job: two regions, one hello server, all in this process
+    Demo,
+    /// Keep a store, a gateway and engines running on this machine
+    Up(UpArgs),
+    /// Run one engine against a store
+    Engine(EngineArgs),
+    /// Run one gateway against a store
+    Gateway(GatewayArgs),
+    /// List the regions
+    Regions(ListArgs),
+    /// List the engines
+    Engines(ListArgs),
+    /// List the published plugins
+    Plugins(ListArgs),
+    /// List the last jobs
+    Jobs {
+        /// How many, newest first
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        last: u32,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Follow a job from its start, or end it
+    #[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+    Job(JobArgs),
+    /// Print a completion script: blitz completions bash > /etc/bash_completion.d/blitz
+    Completions {
+        /// bash, zsh, fish
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Explain a command or a plugin
+    Help {
+        /// A command or a plugin
+        topic: Option<String>,
+        /// The gateway that knows the plugin
+        #[arg(long, value_name = "URL")]
+        host: Option<String>,
+    },
+    /// Print the version
+    Version,
+}
+
+/// Flags of the lists.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// The gateway's answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The gateway; its token stands in BLITZ_TOKEN [env: BLITZ_HOST]
+    #[arg(long, value_name = "URL")]
+    pub(crate) host: Option<String>,
+}
+
+/// `blitz job`.
+#[derive(Debug, Args)]
+pub(crate) struct JobArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<JobAction>,
+    /// The job to follow
+    pub(crate) id: Option<String>,
+    /// Leave control sequences in what a terminal shows
+    #[arg(long)]
+    pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+}
+
+/// What to do with a job.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobAction {
+    /// End a job
+    Abort {
+        /// The job
+        id: String,
+        /// The gateway; its token stands in BLITZ_TOKEN [env: BLITZ_HOST]
+        #[arg(long, value_name = "URL")]
+        host: Option<String>,
+    },
+}
+
+/// `blitz up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// A region to run an engine of; repeat or use commas [default: local]
+    #[arg(short, long = "region", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) regions: Vec<String>,
+    /// The directory of the store [default: ~/.local/share/blitz]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The gateway's address; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8042")]
+    pub(crate) listen: SocketAddr,
+    /// The SHA-256 of a plugin to trust, beside the built-in ones
+    #[arg(long, value_name = "SHA256", value_parser = parse_digest)]
+    pub(crate) trust: Vec<String>,
+    /// Jobs that one engine runs at the same time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) slots: Option<u16>,
+}
+
+/// `blitz engine`.
+#[derive(Debug, Args)]
+pub(crate) struct EngineArgs {
+    /// The store: http://HOST:PORT; with NAME:PASSWORD@ better in BLITZ_STORE
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
+    /// The region that it works for
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) region: String,
+    /// Jobs that it runs at the same time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) slots: Option<u16>,
+    /// Its name among the engines [default: the region and a random word]
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// The SHA-256 of a plugin to trust, beside the built-in ones
+    #[arg(long, value_name = "SHA256", value_parser = parse_digest)]
+    pub(crate) trust: Vec<String>,
+    /// Connect to every address, private ones too [default: only public ones]
+    #[arg(long)]
+    pub(crate) any_target: bool,
+}
+
+/// `blitz gateway`.
+#[derive(Debug, Args)]
+pub(crate) struct GatewayArgs {
+    /// The store: http://HOST:PORT; with NAME:PASSWORD@ better in BLITZ_STORE
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
+    /// The address to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8042")]
+    pub(crate) listen: SocketAddr,
+    /// A region to make, if it is not there; repeat or use commas
+    #[arg(short, long = "region", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) regions: Vec<String>,
+    /// A name under which clients reach it, beside its address; repeat or use commas
+    #[arg(long = "name", value_name = "HOST", value_delimiter = ',')]
+    pub(crate) hosts: Vec<String>,
+    /// A file with the token that clients must show [default: BLITZ_TOKEN, or a new one is printed]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+impl Cli {
+    /// Parses words that [`crate::words::split`] gave; `blitz` itself is not among them.
+    pub(crate) fn read(words: &[String]) -> Result<Self, clap::Error> {
+        Self::try_parse_from(std::iter::once("blitz").chain(words.iter().map(String::as_str)))
+    }
+}
+
+/// The global flags, for the split.
+pub(crate) fn global_flags() -> Vec<GlobalFlag> {
+    let command = Cli::command();
+    let flags = command.get_arguments().filter_map(|argument| {
+        Some(GlobalFlag {
+            long: argument.get_long()?.to_owned(),
+            short: argument.get_short(),
+            takes_value: argument.get_action().takes_values(),
+        })
+    });
+    flags.collect()
+}
+
+/// The names of the commands, for the split and for suggestions.
+pub(crate) fn built_in_names() -> Vec<String> {
+    Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect()
+}
+
+fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+    blitz_contract::arguments::duration(text)
+        .filter(|d| !d.is_zero())
+        .ok_or("use 30, 500ms, 30s, 5m or 1h")
+}
+
+fn parse_digest(text: &str) -> Result<String, &'static str> {
+    let is_digest = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    is_digest.then(|| text.to_ascii_lowercase()).ok_or("a SHA-256 has 64 hexadecimal digits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clap_accepts_the_definitions() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_only_short_global_is_r() {
+        let shorts: Vec<char> = global_flags().iter().filter_map(|f| f.short).collect();
+        assert_eq!(shorts, ['r'], "every other letter belongs to the plugins");
+    }
+}

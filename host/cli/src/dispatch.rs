@@ -1,0 +1,332 @@
+//! From words to the command that they name. The road goes on in [`crate::run`] for a plugin.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::time::Duration;
+
+use clap::CommandFactory as _;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+use crate::api::{self, Gateway};
+use crate::built_in;
+use crate::commands::{BuiltIn, Cli, Globals, JobAction, JobArgs, built_in_names, global_flags};
+use crate::environment::Environment;
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::list::{self, List};
+use crate::locate::{Place, locate};
+use crate::run::{self, print};
+use crate::settings::Settings;
+use crate::stack::{Plan, Stack};
+use crate::suggest::nearest;
+use crate::text::without_os_code;
+use crate::words::{Words, split};
+use crate::{completions, demo, help, log, rejoin, serve, up};
+
+/// How long a stack of one command may take to stop. It is in memory: nothing is lost with it.
+const STOP_MAX: Duration = Duration::from_secs(2);
+
+/// Does what the words say, tells what went wrong, and gives the exit code.
+pub(crate) fn start(words: impl Iterator<Item = OsString>, environment: &Environment) -> ExitCode {
+    let mut plugin = None;
+    let words: Result<Vec<String>, OsString> = words.map(OsString::into_string).collect();
+    words
+        .map_err(Failure::NotText)
+        .and_then(|words| dispatch(&words, environment, &mut plugin))
+        .unwrap_or_else(|failure| tell(failure, plugin.as_deref()))
+}
+
+fn dispatch(
+    words: &[String],
+    environment: &Environment,
+    plugin: &mut Option<String>,
+) -> Result<ExitCode, Failure> {
+    match split_words(words)? {
+        Words::Nothing => {
+            complain(&Cli::command().render_help().to_string());
+            Ok(ExitCode::USAGE)
+        }
+        Words::Help => Ok(print(&Cli::command().render_help().to_string())),
+        Words::Version => Ok(version()),
+        Words::BuiltIn(words) => built_in_command(&words, environment),
+        Words::Plugin { name, globals, args } => {
+            *plugin = Some(name.clone());
+            run_plugin(&command(name, &globals, args)?, environment)
+        }
+        Words::PluginHelp { name, globals } => {
+            help_topic(&name, read_globals(&globals)?.host.as_deref(), environment)
+        }
+    }
+}
+
+fn split_words(words: &[String]) -> Result<Words, Failure> {
+    let names = built_in_names();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Ok(split(words, &global_flags(), &names)?)
+}
+
+/// A plugin's command line, ready to run.
+pub(crate) fn plugin_command(words: &[String]) -> Result<run::Command, Failure> {
+    match split_words(words)? {
+        Words::Plugin { name, globals, args } => command(name, &globals, args),
+        _ => Err(crate::words::SplitError::NoPlugin.into()),
+    }
+}
+
+fn command(name: String, globals: &[String], args: Vec<String>) -> Result<run::Command, Failure> {
+    Ok(run::Command { plugin: name, args, settings: Settings::new(read_globals(globals)?)? })
+}
+
+/// Clap takes no word at all for a question for help.
+fn read_globals(words: &[String]) -> Result<Globals, Failure> {
+    if words.is_empty() {
+        return Ok(Globals::default());
+    }
+    Ok(Cli::read(words)?.globals)
+}
+
+/// Runs a plugin at the gateway that is found, or with everything in this process.
+fn run_plugin(command: &run::Command, environment: &Environment) -> Result<ExitCode, Failure> {
+    let host = command.settings.host.as_deref();
+    on_place(host, environment, |place| async move {
+        match place {
+            Found::Gateway(gateway) => Ok(run::run(&gateway, command, environment).await?),
+            Found::Here(_) if command.settings.detach => {
+                Err(Failure::NoGateway { what: "--detach" })
+            }
+            Found::Here(gateway) => {
+                let result = run::run(&gateway, command, environment).await;
+                result.map_err(|error| with_way_to_region(error.into()))
+            }
+        }
+    })
+}
+
+/// A gateway, and whether it ends with this command.
+enum Found {
+    Gateway(Gateway),
+    Here(Gateway),
+}
+
+/// Finds the gateway and does something with it; starts one in this process when there is none.
+fn on_place<F: Future<Output = Result<ExitCode, Failure>>>(
+    host: Option<&str>,
+    environment: &Environment,
+    act: impl FnOnce(Found) -> F,
+) -> Result<ExitCode, Failure> {
+    let client = client_runtime()?;
+    let code = match client.block_on(locate(host, environment))? {
+        Place::Gateway(gateway) => client.block_on(act(Found::Gateway(gateway))),
+        Place::Here => {
+            log::start(environment);
+            let server = server_runtime()?;
+            let code = server.block_on(async {
+                let regions = vec![up::LOCAL.to_owned()];
+                let cache = environment.cache_directory.clone();
+                let stack = Stack::start(Plan::in_memory(regions, cache)).await?;
+                let code = act(Found::Here(stack.gateway.clone())).await;
+                // The command is over; what its stack says of its own end changes nothing.
+                let _late = timeout(STOP_MAX, stack.stop()).await;
+                code
+            });
+            server.shutdown_background();
+            code
+        }
+    };
+    // A write to a pipe that nobody reads may hang for ever: it is not waited for.
+    client.shutdown_background();
+    code
+}
+
+/// Asks a gateway that must be there already.
+fn on_gateway<F: Future<Output = Result<ExitCode, Failure>>>(
+    what: &'static str,
+    host: Option<&str>,
+    environment: &Environment,
+    act: impl FnOnce(Gateway) -> F,
+) -> Result<ExitCode, Failure> {
+    let client = client_runtime()?;
+    let code = match client.block_on(locate(host, environment))? {
+        Place::Gateway(gateway) => client.block_on(act(gateway)),
+        Place::Here => Err(Failure::NoGateway { what }),
+    };
+    client.shutdown_background();
+    code
+}
+
+fn built_in_command(words: &[String], environment: &Environment) -> Result<ExitCode, Failure> {
+    let Some(command) = Cli::read(words)?.command else {
+        return Ok(print(&Cli::command().render_help().to_string()));
+    };
+    let serving = |future: ServingFuture<'_>| {
+        log::start(environment);
+        let runtime = server_runtime()?;
+        let code = runtime.block_on(future);
+        runtime.shutdown_background();
+        code
+    };
+    let lists = |list: List, args: &crate::commands::ListArgs| {
+        let json = args.json;
+        on_place(args.host.as_deref(), environment, |place| async move {
+            match place {
+                Found::Gateway(gateway) | Found::Here(gateway) => {
+                    Ok(list::show(&gateway, list, json).await?)
+                }
+            }
+        })
+    };
+    match command {
+        // `run` never comes here: the split takes it.
+        BuiltIn::Run { .. } => Err(crate::words::SplitError::NoPlugin.into()),
+        BuiltIn::Demo => serving(Box::pin(demo::run(environment))),
+        BuiltIn::Up(args) => serving(Box::pin(async { Ok(up::run(args, environment).await?) })),
+        BuiltIn::Engine(args) => {
+            serving(Box::pin(async { Ok(serve::engine(args, environment).await?) }))
+        }
+        BuiltIn::Gateway(args) => {
+            serving(Box::pin(async { Ok(serve::gateway(args, environment).await?) }))
+        }
+        BuiltIn::Regions(args) => lists(List::Regions, &args),
+        BuiltIn::Plugins(args) => lists(List::Plugins, &args),
+        BuiltIn::Engines(args) => {
+            on_gateway("blitz engines", args.host.as_deref(), environment, |gateway| async move {
+                Ok(list::show(&gateway, List::Engines, args.json).await?)
+            })
+        }
+        BuiltIn::Jobs { last, list: args } => {
+            on_gateway("blitz jobs", args.host.as_deref(), environment, |gateway| async move {
+                Ok(list::show(&gateway, List::Jobs(last), args.json).await?)
+            })
+        }
+        BuiltIn::Job(args) => job(args, environment),
+        BuiltIn::Completions { shell } => Ok(completions::run(shell)),
+        BuiltIn::Help { topic: None, .. } => Ok(print(&Cli::command().render_help().to_string())),
+        BuiltIn::Help { topic: Some(topic), host } => {
+            help_topic(&topic, host.as_deref(), environment)
+        }
+        BuiltIn::Version => Ok(version()),
+    }
+}
+
+type ServingFuture<'a> = std::pin::Pin<Box<dyn Future<Output = Result<ExitCode, Failure>> + 'a>>;
+
+fn job(args: JobArgs, environment: &Environment) -> Result<ExitCode, Failure> {
+    match (args.action, args.id) {
+        (Some(JobAction::Abort { id, host }), _) => {
+            on_gateway("blitz job", host.as_deref(), environment, |gateway| async move {
+                Ok(list::abort(&gateway, &id).await?)
+            })
+        }
+        (None, Some(id)) => {
+            let host = args.list.host.clone();
+            on_gateway("blitz job", host.as_deref(), environment, |gateway| async move {
+                if args.list.json {
+                    return Ok(list::show_job(&gateway, &id).await?);
+                }
+                Ok(rejoin::follow(&gateway, &id, args.raw, environment).await?)
+            })
+        }
+        // Clap asks for one of them.
+        (None, None) => Ok(ExitCode::USAGE),
+    }
+}
+
+/// Help of a command of ours, of a plugin at the gateway, or of a built-in plugin where none runs.
+fn help_topic(
+    topic: &str,
+    host: Option<&str>,
+    environment: &Environment,
+) -> Result<ExitCode, Failure> {
+    let mut cli = Cli::command();
+    cli.build();
+    if let Some(command) = cli.find_subcommand_mut(topic) {
+        return Ok(print(&command.render_help().to_string()));
+    }
+    let client = client_runtime()?;
+    let manifest = client.block_on(async {
+        match locate(host, environment).await? {
+            Place::Gateway(gateway) => match gateway.plugin(topic).await {
+                Ok(info) => Ok(info.manifest),
+                Err(api::Error::Refused { refusal, .. }) if refusal.error == "unknown_plugin" => {
+                    Err(unknown_topic(topic, refusal.known))
+                }
+                Err(error) => Err(error.into()),
+            },
+            Place::Here => {
+                let known = || built_in::manifests().map(|m| m.name).collect();
+                let found = built_in::manifests().find(|m| m.name == topic);
+                found.ok_or_else(|| unknown_topic(topic, known()))
+            }
+        }
+    });
+    client.shutdown_background();
+    Ok(print(&help::of_plugin(&manifest?, &global_flags())))
+}
+
+fn unknown_topic(topic: &str, plugins: Vec<String>) -> Failure {
+    let known: Vec<String> = built_in_names().into_iter().chain(plugins).collect();
+    let nearest = nearest(topic, known.iter().map(String::as_str)).map(str::to_owned);
+    Failure::UnknownTopic { topic: topic.to_owned(), nearest }
+}
+
+fn version() -> ExitCode {
+    print(concat!("blitz ", env!("CARGO_PKG_VERSION"), "\n"))
+}
+
+/// Where everything is in this process there is one region; the way to another is to start it.
+fn with_way_to_region(mut failure: Failure) -> Failure {
+    if let Some(refusal) = failure.refusal_mut().filter(|r| r.error == "unknown_region") {
+        let region = refusal.reason.split('\'').nth(1).unwrap_or("NAME").to_owned();
+        let known = std::mem::take(&mut refusal.known).join(", ");
+        refusal.suggestion = None;
+        refusal
+            .reason
+            .push_str(&format!("; known: {known}; 'blitz up --region {region}' starts one here"));
+    }
+    failure
+}
+
+/// Prints a failure and gives its code.
+fn tell(mut failure: Failure, plugin: Option<&str>) -> ExitCode {
+    let code = failure.code();
+    if let Failure::Clap(error) = &failure {
+        let text = error.render().to_string();
+        return match error.use_stderr() {
+            true => {
+                complain(&text);
+                code
+            }
+            // Help that was asked for.
+            false => print(&text),
+        };
+    }
+    // A word that is no plugin may be a command of ours, mistyped.
+    if let Some(refusal) = failure.refusal_mut().filter(|r| r.error == "unknown_plugin")
+        && let (None, Some(word)) = (&refusal.suggestion, plugin)
+    {
+        let names = built_in_names();
+        refusal.suggestion = nearest(word, names.iter().map(String::as_str)).map(str::to_owned);
+    }
+    let text = without_os_code(&failure.to_string());
+    match plugin.filter(|_| failure.is_about_plugin()) {
+        Some(plugin) => complain(&format!("blitz {plugin}: {text}\n")),
+        None => complain(&format!("blitz: {text}\n")),
+    }
+    code
+}
+
+/// Writes to stderr. Talk that nobody hears is no error.
+fn complain(text: &str) {
+    let _unheard = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// For a command that only asks a gateway: one thread, as starting more costs a millisecond.
+fn client_runtime() -> Result<Runtime, Failure> {
+    Builder::new_current_thread().enable_all().build().map_err(Failure::Start)
+}
+
+/// For a store, a gateway and engines.
+fn server_runtime() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread().enable_all().build().map_err(Failure::Start)
+}

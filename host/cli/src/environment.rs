@@ -1,0 +1,93 @@
+//! The process's environment, read once. Everything else takes it as a value.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `BLITZ_HOST`, `BLITZ_TOKEN` | the gateway and the right to use it |
+//! | `BLITZ_STORE` | the store of `blitz engine` and `blitz gateway`, with its name and password |
+//! | `BLITZ_STATE` | the state file of `blitz up` |
+//! | `BLITZ_LOG` | `error`, `warn` (default), `info`, `debug` or `trace` on stderr |
+//! | `NO_COLOR` | no colours |
+//! | `XDG_STATE_HOME`, `XDG_DATA_HOME`, `XDG_CACHE_HOME`, `HOME` | where files are kept |
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What the environment says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Environment {
+    pub(crate) host: Option<String>,
+    pub(crate) token: Option<String>,
+    pub(crate) store: Option<String>,
+    pub(crate) log: Option<String>,
+    pub(crate) no_color: bool,
+    /// The state file of `blitz up`; `None` when neither variable nor home directory is there.
+    pub(crate) state_file: Option<PathBuf>,
+    /// Where the store of `blitz up` is by default.
+    pub(crate) data_directory: Option<PathBuf>,
+    /// Where compiled plugins are kept.
+    pub(crate) cache_directory: Option<PathBuf>,
+}
+
+impl Environment {
+    /// Reads it.
+    pub(crate) fn read() -> Self {
+        Self::from(|name| std::env::var_os(name))
+    }
+
+    fn from(variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let set = |name: &str| variable(name).filter(|v| !v.is_empty());
+        let text = |name: &str| set(name).and_then(|v| v.into_string().ok());
+        let home = set("HOME").map(PathBuf::from);
+        // XDG Base Directory Specification 0.8: relative paths are invalid and are passed over.
+        let base = |name: &str, below_home: &str| {
+            set(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+                .or_else(|| Some(home.as_ref()?.join(below_home)))
+        };
+        let state = base("XDG_STATE_HOME", ".local/state");
+        Self {
+            host: text("BLITZ_HOST"),
+            token: text("BLITZ_TOKEN"),
+            store: text("BLITZ_STORE"),
+            log: text("BLITZ_LOG"),
+            no_color: set("NO_COLOR").is_some(),
+            state_file: set("BLITZ_STATE")
+                .map(PathBuf::from)
+                .or_else(|| Some(state?.join("blitz/up.json"))),
+            data_directory: base("XDG_DATA_HOME", ".local/share").map(|d| d.join("blitz")),
+            cache_directory: base("XDG_CACHE_HOME", ".cache").map(|d| d.join("blitz")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn directories_follow_the_xdg_specification() {
+        let with = |set: &[(&str, &str)]| {
+            let set: Vec<(String, OsString)> =
+                set.iter().map(|(n, v)| ((*n).to_owned(), OsString::from(v))).collect();
+            Environment::from(move |name| {
+                set.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone())
+            })
+        };
+        for (set, state_file) in [
+            (&[("HOME", "/h")][..], Some("/h/.local/state/blitz/up.json")),
+            (&[("HOME", "/h"), ("XDG_STATE_HOME", "/s")], Some("/s/blitz/up.json")),
+            (&[("HOME", "/h"), ("XDG_STATE_HOME", "s")], Some("/h/.local/state/blitz/up.json")),
+            (&[("HOME", "/h"), ("BLITZ_STATE", "x.json")], Some("x.json")),
+            (&[("BLITZ_STATE", "")], None),
+        ] {
+            assert_eq!(with(set).state_file.as_deref(), state_file.map(Path::new), "{set:?}");
+        }
+        let environment = with(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/c"), ("BLITZ_HOST", "")]);
+        assert_eq!(environment.data_directory.as_deref(), Some(Path::new("/h/.local/share/blitz")));
+        assert_eq!(environment.cache_directory.as_deref(), Some(Path::new("/c/blitz")));
+        assert_eq!(environment.host, None);
+    }
+}

@@ -1,0 +1,56 @@
+//! `blitz`: run a command from any region, while staying in your own shell.
+//!
+//! Read along the road of a job. `words` tells our flags from the plugin's, `commands` and
+//! `settings` give them types, `dispatch` chooses the command. `run` is a plugin's command:
+//! `locate` finds the gateway, `submit` makes the job, `follow` hears of it, `render` decides
+//! what to show (`live`, `report`, `ndjson`), `watch` does it, `exit_code` tells the shell.
+//! `stack` is everything in one process, for `up`, `demo` and commands that find no gateway.
+//!
+//! A library, so that the stories and benches of `tests/` can carry the program in a binary of their own.
+
+mod words;
+mod commands;
+mod settings;
+mod environment;
+mod dispatch;
+mod run;
+mod locate;
+mod state_file;
+mod api;
+mod wire;
+mod submit;
+mod follow;
+mod sse;
+mod watch;
+mod render;
+mod live;
+mod strip;
+mod lines;
+mod report;
+mod ndjson;
+mod files;
+mod screen;
+mod signals;
+mod exit_code;
+mod failure;
+mod rejoin;
+mod list;
+mod help;
+mod completions;
+mod suggest;
+mod color;
+mod text;
+mod log;
+mod built_in;
+mod stack;
+mod up;
+mod serve;
+mod demo;
+mod hello;
+
+/// The program: reads the process's arguments and environment, and gives its exit code.
+#[must_use]
+pub fn main() -> std::process::ExitCode {
+    let environment = environment::Environment::read();
+    dispatch::start(std::env::args_os().skip(1), &environment).into()
+}

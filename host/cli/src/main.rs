@@ -1,0 +1,5 @@
+//! The program `blitz`.
+
+fn main() -> std::process::ExitCode {
+    blitz::main()
+}

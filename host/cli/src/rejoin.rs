@@ -1,0 +1,55 @@
+//! `blitz job ID`: follows a job that another command made, from its start.
+
+use std::collections::BTreeSet;
+
+use crate::api::Gateway;
+use crate::color::ColorChoice;
+use crate::environment::Environment;
+use crate::exit_code::{ExitCode, FailOn};
+use crate::files::OutputFiles;
+use crate::render::{Scene, Watched, renderer};
+use crate::run::Error;
+use crate::screen::Screen;
+use crate::settings::Format;
+use crate::signals::Signals;
+use crate::submit;
+use crate::watch::Watch;
+
+/// Shows the job's output and gives its exit code. ^C leaves and the job goes on: it is not this
+/// command's own. Its output files are not written: they belong to the command that named them.
+pub(crate) async fn follow(
+    gateway: &Gateway,
+    id: &str,
+    raw: bool,
+    environment: &Environment,
+) -> Result<ExitCode, Error> {
+    let mut signals = Signals::catch().map_err(Error::Signals)?;
+    let job = gateway.job(id).await.map_err(submit::Error::from)?;
+    let mut screen = Screen::new();
+    let watched = Watched { id: job.id, region: job.region.clone(), label: job.region };
+    let scene = Scene {
+        plugin: job.plugin.clone(),
+        version: job.version,
+        args: job.args,
+        run: job.run,
+        jobs: vec![watched.clone()],
+        stdout_is_terminal: screen.stdout_is_terminal,
+        stderr_is_terminal: screen.stderr_is_terminal,
+        raw,
+        quiet: false,
+        color: ColorChoice::Auto,
+        no_color: environment.no_color,
+    };
+    let watch = Watch {
+        gateway,
+        files: OutputFiles::new(BTreeSet::new(), std::slice::from_ref(&watched.label)),
+        jobs: vec![watched],
+        render: renderer(Format::Text { buffer: false }, scene),
+        screen: &mut screen,
+        signals: &mut signals,
+        owns_jobs: false,
+        fail_on: FailOn::Any,
+        plugin: job.plugin,
+    };
+    Ok(watch.run(Vec::new()).await?)
+}

@@ -1,0 +1,192 @@
+//! How events become output: the formats, and the actions that they decide on. Pure.
+//!
+//! A renderer gets events and gives [`Action`]s; [`crate::watch`] performs them. stdout is the remote
+//! stdout and nothing else (or JSON, when it was asked for); talk goes to stderr.
+
+use blitz_contract::Exit;
+
+use crate::color::ColorChoice;
+use crate::exit_code::ExitCode;
+use crate::live::Live;
+use crate::ndjson::Ndjson;
+use crate::report::Report;
+use crate::settings::Format;
+use crate::wire::{End, Event, JobState, Submitted};
+
+/// Bytes that `--json` and `--buffer` hold in memory for all jobs together.
+pub(crate) const HELD_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// What the edge must do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Stdout(Vec<u8>),
+    Stderr(Vec<u8>),
+    /// Bytes of an output file of this job.
+    File {
+        job: usize,
+        name: String,
+        bytes: Vec<u8>,
+    },
+    /// What this job's files hold is void.
+    ResetFiles {
+        job: usize,
+    },
+    /// Stop following the job, cancel it, and count it as lost.
+    Abandon {
+        job: usize,
+        reason: String,
+    },
+    /// [`HELD_BYTES_MAX`] was passed.
+    HeldTooMuch,
+}
+
+/// One of the formats.
+pub(crate) trait Render {
+    /// The jobs exist.
+    fn submitted(&mut self, _submitted: &Submitted) -> Vec<Action> {
+        Vec::new()
+    }
+    /// An event of a job.
+    fn event(&mut self, job: usize, event: &Event) -> Vec<Action>;
+    /// All jobs have ended, one way or another.
+    fn finish(&mut self, outcomes: &[Outcome], code: ExitCode) -> Vec<Action>;
+}
+
+/// A job, as the user knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Watched {
+    pub(crate) id: String,
+    pub(crate) region: String,
+    /// The user's word for where it runs; one word for each job of a command.
+    pub(crate) label: String,
+}
+
+/// How one job ended for this command.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Outcome {
+    /// `None` when following ended before the job did.
+    pub(crate) end: Option<End>,
+    pub(crate) code: Option<ExitCode>,
+    /// Why output is missing or void.
+    pub(crate) incomplete: Option<String>,
+    /// Why following ended.
+    pub(crate) failure: Option<String>,
+}
+
+impl Outcome {
+    /// The code of this job; [`ExitCode::LOST`] when nothing better is known.
+    pub(crate) fn code(&self) -> ExitCode {
+        match (self.code, &self.incomplete) {
+            (Some(code), None) => code,
+            (Some(code), Some(_)) if code == ExitCode::UNREACHABLE => code,
+            _ => ExitCode::LOST,
+        }
+    }
+}
+
+/// What a renderer must know of its surroundings.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scene {
+    /// `curl`, for messages.
+    pub(crate) plugin: String,
+    pub(crate) version: String,
+    /// As typed, secrets masked.
+    pub(crate) args: Vec<String>,
+    /// The id of the run.
+    pub(crate) run: String,
+    pub(crate) jobs: Vec<Watched>,
+    pub(crate) stdout_is_terminal: bool,
+    pub(crate) stderr_is_terminal: bool,
+    pub(crate) raw: bool,
+    pub(crate) quiet: bool,
+    pub(crate) color: ColorChoice,
+    /// `NO_COLOR` is set.
+    pub(crate) no_color: bool,
+}
+
+/// The renderer of a format.
+pub(crate) fn renderer(format: Format, scene: Scene) -> Box<dyn Render> {
+    match format {
+        Format::Text { buffer } => Box::new(Live::new(scene, buffer)),
+        Format::Json => Box::new(Report::new(scene)),
+        Format::Ndjson => Box::new(Ndjson::new(scene)),
+    }
+}
+
+/// Labels for the jobs of a submission: the word that the user typed, the region's name where that
+/// word meant several, and a number where one label would stand for several jobs.
+pub(crate) fn watched(submitted: &Submitted) -> Vec<Watched> {
+    let words: Vec<&str> = submitted
+        .jobs
+        .iter()
+        .map(|job| match job.asked.as_str() {
+            "" | "any" | "all" => job.region.as_str(),
+            asked if asked.contains('|') => job.region.as_str(),
+            asked => asked,
+        })
+        .collect();
+    let label = |at: usize| {
+        let word = words[at];
+        let same = |range: &[&str]| range.iter().filter(|w| **w == word).count();
+        match same(&words) {
+            1 => word.to_owned(),
+            _ => format!("{word}/{}", same(&words[..=at])),
+        }
+    };
+    let jobs = submitted.jobs.iter().enumerate();
+    jobs.map(|(at, job)| Watched {
+        id: job.id.clone(),
+        region: job.region.clone(),
+        label: label(at),
+    })
+    .collect()
+}
+
+/// What to tell a person about an end that is not the command's own; `None` when the command speaks for
+/// itself.
+pub(crate) fn end_text(end: &End) -> Option<String> {
+    let own = match (&end.state, &end.exit) {
+        (JobState::Done | JobState::Failed | JobState::Other, Some(Exit::Status(_))) => {
+            return None;
+        }
+        (_, Some(Exit::Stopped(stopped))) => return Some(stopped.to_string()),
+        (JobState::Expired, _) => "no engine took the job in time; 'blitz engines' lists them",
+        (JobState::Cancelled, _) => "the job was aborted",
+        (JobState::Lost, _) => "the engine was lost, and this command may not run twice",
+        (JobState::Poison, _) => "the job took several engines with it and is not tried again",
+        (_, None) => "the job ended without a status",
+    };
+    Some(end.reason.clone().filter(|r| !r.is_empty()).unwrap_or_else(|| own.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::SubmittedJob;
+
+    #[test]
+    fn every_job_has_a_label_of_its_own() {
+        for (jobs, labels) in [
+            (&[("us-east-1", "virginia")][..], &["virginia"][..]),
+            (&[("local", "any")], &["local"]),
+            (&[("local", "")], &["local"]),
+            (&[("japan", "ireland|japan")], &["japan"]),
+            (&[("virginia", "all"), ("japan", "all")], &["virginia", "japan"]),
+            (&[("japan", "jp"), ("virginia", "us"), ("japan", "jp")], &["jp/1", "us", "jp/2"]),
+        ] {
+            let job = |(region, asked): &(&str, &str)| SubmittedJob {
+                id: "id".to_owned(),
+                region: (*region).to_owned(),
+                asked: (*asked).to_owned(),
+            };
+            let submitted = Submitted {
+                run: "run".to_owned(),
+                plugin: "curl".to_owned(),
+                version: "0.1.0".to_owned(),
+                jobs: jobs.iter().map(job).collect(),
+            };
+            let watched = watched(&submitted);
+            assert_eq!(watched.iter().map(|w| &w.label).collect::<Vec<_>>(), labels);
+        }
+    }
+}

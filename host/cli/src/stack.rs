@@ -1,0 +1,283 @@
+//! Store, gateway and engines in this process: what `blitz up`, `blitz demo` and a command without any
+//! gateway start. Every part talks to the next over loopback, as separate processes would.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use blitz_couchdb::Client;
+use blitz_embedded::{Admin, OpenError, Options, Storage, Store};
+use blitz_engine::Trust;
+use blitz_jobs::timing::Timing;
+use blitz_runtime::{Runtime, RuntimeConfig, TargetPolicy};
+use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, Gateway};
+use crate::built_in::{BuiltInPlugin, PLUGINS};
+use crate::text::without_os_code;
+
+/// Jobs that an engine of this process runs at once, when nobody says.
+pub(crate) const SLOTS: usize = 8;
+
+/// How long running jobs may go on once `blitz up` was told to stop.
+pub(crate) const DRAIN: Duration = Duration::from_secs(30);
+
+/// The name of the store's administrator; the password is random.
+const ADMIN: &str = "blitz";
+
+/// What to start.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// One engine each.
+    pub(crate) regions: Vec<String>,
+    pub(crate) storage: Storage,
+    /// Where the gateway listens.
+    pub(crate) listen: SocketAddr,
+    /// Digests of plugins to believe, beside the built-in ones.
+    pub(crate) trust: Vec<String>,
+    pub(crate) slots: usize,
+    /// Where compiled plugins are kept.
+    pub(crate) cache: Option<PathBuf>,
+    /// How long running jobs may go on when the stack stops.
+    pub(crate) drain: Duration,
+}
+
+impl Plan {
+    /// Everything in memory, on free ports of loopback.
+    pub(crate) fn in_memory(regions: Vec<String>, cache: Option<PathBuf>) -> Self {
+        Self {
+            regions,
+            storage: Storage::Memory,
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            trust: Vec::new(),
+            slots: SLOTS,
+            cache,
+            drain: Duration::ZERO,
+        }
+    }
+}
+
+/// Why the stack did not start, or a part of it ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The store's directory.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The gateway's address.
+    #[error("cannot listen on {address}: {cause}; choose another address with --listen")]
+    Listen { address: SocketAddr, cause: String },
+    /// A region's name, or the store.
+    #[error(transparent)]
+    Setup(#[from] blitz_jobs::setup::SetupError),
+    /// The store, from its client's side.
+    #[error("the store: {0}")]
+    Store(#[from] blitz_couchdb::Error),
+    /// A plugin of our own, on its way into the store.
+    #[error("a built-in plugin: {0}")]
+    Publish(#[from] blitz_jobs::plugin::PublishError),
+    /// A plugin of our own.
+    #[error("a built-in plugin: {0}")]
+    BuiltIn(#[from] blitz_contract::ManifestError),
+    /// What runs plugins.
+    #[error(transparent)]
+    Runtime(#[from] blitz_runtime::Error),
+    /// The gateway.
+    #[error(transparent)]
+    Gateway(#[from] blitz_gateway::Error),
+    /// An engine.
+    #[error(transparent)]
+    Engine(#[from] blitz_engine::Error),
+    /// The gateway, from its client's side.
+    #[error(transparent)]
+    Api(#[from] api::Error),
+    /// The system.
+    #[error("{what}: {}", without_os_code(&source.to_string()))]
+    Io { what: &'static str, source: io::Error },
+    /// A part ended though nobody asked it to.
+    #[error("the {part} ended by itself")]
+    Ended { part: &'static str },
+}
+
+/// A part of the stack: its task, and how to stop it.
+struct Part {
+    name: &'static str,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), Error>>,
+}
+
+/// What runs. Stop it with [`Stack::stop`]; dropping it only aborts.
+pub(crate) struct Stack {
+    pub(crate) gateway: Gateway,
+    pub(crate) token: String,
+    /// Without name and password.
+    pub(crate) store_url: String,
+    pub(crate) store_admin: String,
+    pub(crate) store_password: String,
+    /// In the order in which they stop: engines, gateway, store.
+    parts: Vec<Part>,
+}
+
+impl Stack {
+    /// Starts everything and returns when the gateway takes requests.
+    pub(crate) async fn start(plan: Plan) -> Result<Self, Error> {
+        // The directory and the address are what can be taken: tried first, told first.
+        let store_password = random_token()?;
+        let admin = Admin { name: ADMIN.to_owned(), password: store_password.clone() };
+        let options = Options { admin: Some(admin), ..Options::default() };
+        let store = Store::open(plan.storage, options)?;
+        let listener = listen(plan.listen).await?;
+        let store_listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        let io = |source| Error::Io { what: "read the address of a listener", source };
+        let gateway_url = format!("http://{}", listener.local_addr().map_err(io)?);
+        let store_address = store_listener.local_addr().map_err(io)?;
+
+        let mut parts = vec![part("store", |stop| async move {
+            let io = |source| Error::Io { what: "serve the store", source };
+            blitz_embedded::serve(store, store_listener, stop).await.map_err(io)
+        })];
+        let client = Client::new(format!("http://{ADMIN}:{store_password}@{store_address}"))?;
+        let regions: Vec<&str> = plan.regions.iter().map(String::as_str).collect();
+        blitz_jobs::setup::install(&client, &regions).await?;
+        let mut digests: HashSet<String> = plan.trust.into_iter().collect();
+        digests.extend(publish_built_ins(&client).await?);
+
+        let token = random_token()?;
+        let config = blitz_gateway::Config {
+            store: client.clone(),
+            token: token.clone(),
+            hosts: Vec::new(),
+            timing: Timing::default(),
+        };
+        parts.insert(
+            0,
+            part(
+                "gateway",
+                |stop| async move { Ok(blitz_gateway::run(listener, config, stop).await?) },
+            ),
+        );
+        let runtime = Runtime::new(RuntimeConfig {
+            cache_dir: plan.cache,
+            targets: TargetPolicy::Any,
+            ..RuntimeConfig::default()
+        })?;
+        for region in plan.regions {
+            let config = blitz_engine::Config {
+                store: client.clone(),
+                id: engine_id(&region)?,
+                region,
+                slots: plan.slots,
+                runtime: runtime.clone(),
+                trust: Trust { digests: digests.clone() },
+                timing: Timing::default(),
+                drain: plan.drain,
+            };
+            parts.insert(
+                0,
+                part("engine", |stop| async move { Ok(blitz_engine::run(config, stop).await?) }),
+            );
+        }
+        Ok(Self {
+            gateway: Gateway::new(&gateway_url, &token)?,
+            token,
+            store_url: format!("http://{store_address}"),
+            store_admin: ADMIN.to_owned(),
+            store_password,
+            parts,
+        })
+    }
+
+    /// Waits until a part ends by itself, which none should.
+    pub(crate) async fn broken(&mut self) -> Error {
+        let ends = self.parts.iter_mut().map(|part| {
+            let name = part.name;
+            Box::pin(async move { (name, (&mut part.task).await) })
+        });
+        let ((name, ended), ..) = futures_util::future::select_all(ends).await;
+        of_end(name, ended).err().unwrap_or(Error::Ended { part: name })
+    }
+
+    /// Stops the engines, which drain, then the gateway, then the store, each when the one before is done.
+    pub(crate) async fn stop(self) -> Result<(), Error> {
+        let mut result = Ok(());
+        let mut parts = self.parts.into_iter().peekable();
+        while let Some(part) = parts.next() {
+            part.stop.cancel();
+            let mut same = vec![part];
+            // Engines drain side by side.
+            while let Some(next) = parts.next_if(|next| next.name == same[0].name) {
+                next.stop.cancel();
+                same.push(next);
+            }
+            for part in same {
+                if !part.task.is_finished() || result.is_ok() {
+                    result = result.and(of_end(part.name, part.task.await));
+                }
+            }
+        }
+        result
+    }
+}
+
+/// How a part's task ended.
+fn of_end(part: &'static str, ended: Result<Result<(), Error>, JoinError>) -> Result<(), Error> {
+    match ended {
+        Ok(result) => result,
+        // A panic was printed where it happened.
+        Err(_) => Err(Error::Ended { part }),
+    }
+}
+
+fn part<F>(name: &'static str, run: impl FnOnce(CancellationToken) -> F) -> Part
+where
+    F: Future<Output = Result<(), Error>> + Send + 'static,
+{
+    let stop = CancellationToken::new();
+    Part { name, task: tokio::spawn(run(stop.clone())), stop }
+}
+
+/// Listens, with an error that names the address.
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| Error::Listen { address, cause: without_os_code(&error.to_string()) })
+}
+
+/// Publishes the plugins of this binary and gives their digests.
+pub(crate) async fn publish_built_ins(store: &Client) -> Result<Vec<String>, Error> {
+    let mut digests = Vec::new();
+    for plugin in &PLUGINS {
+        let document =
+            blitz_jobs::plugin::publish(store, plugin.manifest()?, plugin.component).await?;
+        digests.push(document.sha256);
+    }
+    Ok(digests)
+}
+
+/// The digests of the plugins of this binary, with more that the user trusts.
+pub(crate) fn trusted(more: Vec<String>) -> Trust {
+    let own = PLUGINS.iter().map(BuiltInPlugin::sha256);
+    Trust { digests: own.chain(more).collect() }
+}
+
+/// A name for an engine that nobody named: the region and 48 random bits.
+pub(crate) fn engine_id(region: &str) -> Result<String, Error> {
+    Ok(format!("{region}-{}", random_hex::<6>()?))
+}
+
+/// 256 random bits.
+pub(crate) fn random_token() -> Result<String, Error> {
+    random_hex::<32>()
+}
+
+fn random_hex<const N: usize>() -> Result<String, Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Io {
+        what: "read random numbers",
+        source: io::Error::other(error.to_string()),
+    })?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

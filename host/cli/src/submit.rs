@@ -1,0 +1,201 @@
+//! Words become a job: checks the arguments against the plugin's manifest, reads the files that they
+//! name, and hands everything to the gateway.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read as _};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use blitz_contract::{ArgumentKind, Arguments, Manifest, UsageError};
+
+use crate::api::{self, Gateway};
+use crate::settings::Settings;
+use crate::text::without_os_code;
+use crate::wire::{Input, Submission, Submitted};
+
+/// Bytes of all input files of one command. They travel inside the job's documents.
+const INPUT_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// A command line that fits its plugin.
+pub(crate) struct Order {
+    pub(crate) manifest: Manifest,
+    pub(crate) version: String,
+    pub(crate) args: Vec<String>,
+    pub(crate) arguments: Arguments,
+}
+
+/// Why a command line does not become a job. The texts read after `blitz curl: `.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// It does not fit the manifest.
+    #[error("{usage}; 'blitz help {plugin}' lists what is")]
+    Unsupported { plugin: String, usage: UsageError },
+    /// The same, for the other mistakes.
+    #[error("{usage}; see 'blitz help {plugin}'")]
+    Usage { plugin: String, usage: UsageError },
+    /// `-h`, and the plugin has no such option.
+    #[error("help")]
+    WantsHelp(Box<Manifest>),
+    /// An input file.
+    #[error("cannot read {name}: {}", without_os_code(&source.to_string()))]
+    Input { name: String, source: io::Error },
+    /// Together too large.
+    #[error("{name} brings the input files over {} MiB", INPUT_BYTES_MAX / 1024 / 1024)]
+    InputTooLarge { name: String },
+    /// The gateway.
+    #[error(transparent)]
+    Api(#[from] api::Error),
+}
+
+/// Asks for the plugin's manifest and checks `args` against it.
+pub(crate) async fn order(
+    gateway: &Gateway,
+    plugin: &str,
+    args: Vec<String>,
+) -> Result<Order, Error> {
+    let info = gateway.plugin(plugin).await?;
+    let manifest = info.manifest;
+    let arguments = match Arguments::parse(&manifest, &args) {
+        Ok(arguments) => arguments,
+        Err(UsageError::Unknown { option }) if option == "-h" => {
+            return Err(Error::WantsHelp(Box::new(manifest)));
+        }
+        Err(usage @ UsageError::Unknown { .. }) => {
+            return Err(Error::Unsupported { plugin: plugin.to_owned(), usage });
+        }
+        Err(usage) => return Err(Error::Usage { plugin: plugin.to_owned(), usage }),
+    };
+    Ok(Order { version: info.version, manifest, args, arguments })
+}
+
+/// Reads the input files that the arguments name; `-` is stdin.
+pub(crate) fn read_inputs(names: &BTreeSet<&str>) -> Result<Vec<Input>, Error> {
+    let mut inputs = Vec::new();
+    let mut left = INPUT_BYTES_MAX;
+    for &name in names {
+        let shown = if name == "-" { "stdin".to_owned() } else { format!("'{name}'") };
+        let bytes = read(name, left)
+            .map_err(|source| Error::Input { name: shown.clone(), source })?
+            .ok_or(Error::InputTooLarge { name: shown })?;
+        left -= bytes.len() as u64;
+        inputs.push(Input { name: name.to_owned(), base64: STANDARD.encode(bytes) });
+    }
+    Ok(inputs)
+}
+
+/// At most `max` bytes of a file; `None` when there are more.
+fn read(name: &str, max: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let read = if name == "-" {
+        io::stdin().lock().take(max + 1).read_to_end(&mut bytes)?
+    } else {
+        File::open(name)?.take(max + 1).read_to_end(&mut bytes)?
+    };
+    Ok((read as u64 <= max).then_some(bytes))
+}
+
+/// Makes the jobs.
+pub(crate) async fn submit(
+    gateway: &Gateway,
+    order: &Order,
+    inputs: Vec<Input>,
+    settings: &Settings,
+) -> Result<Submitted, Error> {
+    let milliseconds =
+        |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX).max(1);
+    let submission = Submission {
+        plugin: &order.manifest.name,
+        version: &order.version,
+        args: &order.args,
+        regions: &settings.regions,
+        engines: settings.engines,
+        inputs,
+        timeout_ms: settings.timeout.map(milliseconds),
+        queue_timeout_ms: settings.queue_timeout.map(milliseconds),
+        detached: settings.detach,
+    };
+    Ok(gateway.submit(&submission).await?)
+}
+
+/// The arguments as they may be shown: values of secrets are `***`.
+pub(crate) fn masked(order: &Order) -> Vec<String> {
+    let is_secret = |name: &str| {
+        let mut declared = order.manifest.arguments.iter();
+        declared.any(|a| a.name == name && a.kind == ArgumentKind::Secret)
+    };
+    let secrets: Vec<&str> = order
+        .arguments
+        .in_order()
+        .filter(|(name, value)| is_secret(name) && !value.is_empty())
+        .map(|(_, value)| value)
+        .collect();
+    let mask = |arg: &String| {
+        let hidden = secrets.iter().find_map(|secret| arg.strip_suffix(secret));
+        hidden.map_or_else(|| arg.clone(), |open| format!("{open}***"))
+    };
+    order.args.iter().map(mask).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ordered(line: &str) -> Order {
+        let manifest = Manifest::from_toml(
+            r#"
+            name = "demo"
+            version = "0.1.0"
+            summary = "for tests"
+            contract = "0.1.0"
+            [[arguments]]
+            name = "user"
+            short = "u"
+            kind = "secret"
+            [[arguments]]
+            name = "URL"
+            positional = true
+            "#,
+        )
+        .unwrap();
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let arguments = Arguments::parse(&manifest, &args).unwrap();
+        Order { version: manifest.version.clone(), manifest, args, arguments }
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        for (line, shown) in [
+            ("-u name:pw http://x", "-u *** http://x"),
+            ("-uname:pw http://x", "-u*** http://x"),
+            ("--user=name:pw http://x", "--user=*** http://x"),
+            ("http://x", "http://x"),
+        ] {
+            assert_eq!(masked(&ordered(line)).join(" "), shown, "{line}");
+        }
+    }
+
+    #[test]
+    fn input_files_are_read_up_to_a_limit() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name).display().to_string();
+        std::fs::write(at("small"), b"hi").unwrap();
+        std::fs::write(at("large"), vec![0; usize::try_from(INPUT_BYTES_MAX).unwrap()]).unwrap();
+        let (small, large, missing) = (at("small"), at("large"), at("missing"));
+        let inputs = read_inputs(&BTreeSet::from([small.as_str()])).unwrap();
+        assert_eq!(inputs, [Input { name: small.clone(), base64: "aGk=".to_owned() }]);
+        let error = |names: &[&str]| {
+            read_inputs(&BTreeSet::from_iter(names.iter().copied())).unwrap_err().to_string()
+        };
+        assert_eq!(
+            error(&[&large, &small]),
+            format!("'{small}' brings the input files over 8 MiB")
+        );
+        assert_eq!(
+            error(&[&missing]),
+            format!("cannot read '{missing}': No such file or directory")
+        );
+        let here = directory.path().display().to_string();
+        assert_eq!(error(&[&here]), format!("cannot read '{here}': Is a directory"));
+    }
+}

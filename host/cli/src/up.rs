@@ -1,0 +1,140 @@
+//! `blitz up`: keeps a store, a gateway and engines running, and tells other commands where.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use blitz_embedded::Storage;
+
+use crate::commands::UpArgs;
+use crate::environment::Environment;
+use crate::exit_code::ExitCode;
+use crate::locate;
+use crate::run::print;
+use crate::signals::Signals;
+use crate::stack::{self, DRAIN, Plan, SLOTS, Stack};
+use crate::state_file::{self, UpState};
+
+/// Why `blitz up` did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// No directory for the store.
+    #[error("no directory for the store: give --data DIR, or set HOME")]
+    NoDirectory,
+    /// The directory cannot be made.
+    #[error("cannot make the directory '{}': {source}", path.display())]
+    Directory { path: PathBuf, source: std::io::Error },
+    /// No place for the state file.
+    #[error("no place for the state file: set BLITZ_STATE, or HOME")]
+    NoStateFile,
+    /// One runs already.
+    #[error(
+        "'blitz up' runs already: {gateway}, process {pid}; \
+         end that one, or give this one its own BLITZ_STATE"
+    )]
+    RunsAlready { gateway: String, pid: u32 },
+    /// The state file.
+    #[error(transparent)]
+    StateFile(#[from] state_file::Error),
+    /// What it starts.
+    #[error(transparent)]
+    Stack(#[from] stack::Error),
+    /// Signals.
+    #[error("cannot catch signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Runs until ^C or SIGTERM, which drain the engines; a second one leaves at once.
+pub(crate) async fn run(args: UpArgs, environment: &Environment) -> Result<ExitCode, Error> {
+    let file = environment.state_file.clone().ok_or(Error::NoStateFile)?;
+    let directory =
+        args.data.or_else(|| environment.data_directory.clone()).ok_or(Error::NoDirectory)?;
+    let regions = regions(args.regions);
+    make_private(&directory)?;
+    let mut signals = Signals::catch().map_err(Error::Signals)?;
+    let mut stack = Stack::start(Plan {
+        regions: regions.clone(),
+        storage: Storage::Directory(directory.clone()),
+        listen: args.listen,
+        trust: args.trust,
+        slots: args.slots.map_or(SLOTS, usize::from),
+        cache: environment.cache_directory.clone(),
+        drain: DRAIN,
+    })
+    .await?;
+    let state = UpState {
+        gateway: stack.gateway.url().to_owned(),
+        token: stack.token.clone(),
+        store: stack.store_url.clone(),
+        store_admin: stack.store_admin.clone(),
+        store_password: stack.store_password.clone(),
+        pid: std::process::id(),
+        regions,
+    };
+    if let Err(error) = announce(&file, &state, &directory).await {
+        stack.stop().await?;
+        return Err(error);
+    }
+    let ended = tokio::select! {
+        error = stack.broken() => Err(error.into()),
+        _ = signals.next() => Ok(ExitCode::SUCCESS),
+    };
+    // Removed first: no new command should come while the engines drain.
+    state_file::remove(&file, &state);
+    tokio::select! {
+        stopped = stack.stop() => ended.and_then(|code| stopped.map(|()| code).map_err(Error::from)),
+        code = signals.next() => Ok(code),
+    }
+}
+
+/// Makes the store's directory for its owner alone: it holds what commands sent and got. One that is
+/// there keeps its mode.
+fn make_private(directory: &Path) -> Result<(), Error> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|source| Error::Directory { path: directory.to_owned(), source })
+}
+
+/// Writes the state file, unless it belongs to another that runs, and prints the addresses.
+async fn announce(file: &Path, state: &UpState, directory: &Path) -> Result<(), Error> {
+    // A file that cannot be read is replaced: it is of no use to anybody.
+    if let Ok(Some(other)) = state_file::read(file)
+        && locate::answers(&other.gateway).await
+    {
+        return Err(Error::RunsAlready { gateway: other.gateway, pid: other.pid });
+    }
+    state_file::write(file, state)?;
+    print(&format!(
+        "gateway  {}\nregions  {}\nstore    {}, data in {}\nstate    {}\n\
+         'blitz curl URL' in another terminal runs here; ^C ends it\n",
+        state.gateway,
+        state.regions.join(", "),
+        state.store,
+        shown(directory).display(),
+        file.display(),
+    ));
+    Ok(())
+}
+
+fn shown(directory: &Path) -> PathBuf {
+    std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned())
+}
+
+/// Each region once; `local` when none is named.
+fn regions(named: Vec<String>) -> Vec<String> {
+    let mut regions: Vec<String> = Vec::new();
+    for name in named {
+        if !regions.contains(&name) {
+            regions.push(name);
+        }
+    }
+    if regions.is_empty() {
+        regions.push(LOCAL.to_owned());
+    }
+    regions
+}
+
+/// The region of a machine that has no other.
+pub(crate) const LOCAL: &str = "local";

@@ -1,0 +1,273 @@
+//! Whose word is it? Splits a command line into `blitz`'s own flags and the plugin's arguments. Pure.
+//!
+//! `blitz [globals] PLUGIN [globals and plugin arguments] [-- plugin arguments]`. Globals may stand
+//! anywhere up to `--`, which is taken away; everything behind it is the plugin's. The split is made
+//! before the plugin's manifest is known, so a plugin's option whose *value* looks like a global
+//! (`-H --json`) goes behind `--`, as does a plugin's own option of the same name (`curl --json DATA`).
+
+/// A flag that belongs to `blitz` wherever it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GlobalFlag {
+    /// Without its dashes.
+    pub(crate) long: String,
+    pub(crate) short: Option<char>,
+    pub(crate) takes_value: bool,
+}
+
+/// What a command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Words {
+    /// Nothing at all.
+    Nothing,
+    /// `--help` before any command.
+    Help,
+    /// `--version`.
+    Version,
+    /// A command of `blitz` itself: its name, the globals that stood before it, then the rest.
+    BuiltIn(Vec<String>),
+    /// A plugin's job.
+    Plugin {
+        name: String,
+        /// Only globals and their values.
+        globals: Vec<String>,
+        args: Vec<String>,
+    },
+    /// `blitz PLUGIN --help` or `PLUGIN:help`.
+    PluginHelp { name: String, globals: Vec<String> },
+}
+
+/// A command line that cannot be split. The text reads after `blitz: `.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SplitError {
+    /// The last word is a global that wants a value.
+    #[error("{flag} requires a value")]
+    MissingValue { flag: String },
+    /// A flag before the plugin's name that is not ours.
+    #[error(
+        "no flag {flag} here; a plugin's own flags go behind its name, 'blitz --help' lists ours"
+    )]
+    UnknownFlag { flag: String },
+    /// A word that is planned.
+    #[error("{word} is not in this version; {instead}")]
+    Later { word: String, instead: &'static str },
+    /// `blitz run` and no plugin.
+    #[error("run: which plugin? 'blitz plugins' lists them")]
+    NoPlugin,
+    /// Neither a command nor a plugin's name.
+    #[error("no command or plugin '{word}'; 'blitz --help' lists the commands")]
+    NotAName { word: String },
+}
+
+/// Flags of a later version. They are refused by name, wherever a global may stand, because a plugin
+/// that got them would one day lose them.
+const LATER_FLAGS: [(&str, &str); 2] = [
+    ("--table", "--json gives the same figures"),
+    ("--group", "several regions print as prefixed lines"),
+];
+
+/// Commands of 2011 that have no successor yet.
+const LATER_COMMANDS: [(&str, &str); 3] = [
+    ("api:init", "set BLITZ_HOST and BLITZ_TOKEN"),
+    ("account:about", "accounts come with the public gateway"),
+    ("couch:fuzz", "there is no successor yet"),
+];
+
+/// Splits the words behind `blitz`.
+pub(crate) fn split(
+    words: &[String],
+    flags: &[GlobalFlag],
+    built_ins: &[&str],
+) -> Result<Words, SplitError> {
+    let mut rest = words.iter();
+    let mut globals = Vec::new();
+    let mut is_run = false;
+    let name = loop {
+        let Some(word) = rest.next() else {
+            return match (is_run, globals.is_empty()) {
+                (true, _) => Err(SplitError::NoPlugin),
+                (false, true) => Ok(Words::Nothing),
+                (false, false) => Ok(Words::Help),
+            };
+        };
+        match word.as_str() {
+            "-h" | "--help" if is_run => {
+                return Ok(Words::BuiltIn(vec!["help".into(), "run".into()]));
+            }
+            "-h" | "--help" => return Ok(Words::Help),
+            "--version" => return Ok(Words::Version),
+            "run" if !is_run => is_run = true,
+            _ if take_global(word, &mut rest, flags, &mut globals)? => {}
+            flag if flag.starts_with('-') => {
+                return Err(SplitError::UnknownFlag { flag: flag.to_owned() });
+            }
+            name => break name,
+        }
+    };
+    if !is_run && built_ins.contains(&name) {
+        let mut all = vec![name.to_owned()];
+        all.append(&mut globals);
+        all.extend(rest.cloned());
+        return Ok(Words::BuiltIn(all));
+    }
+    if let Some((word, instead)) = LATER_COMMANDS.iter().find(|(word, _)| *word == name) {
+        return Err(SplitError::Later { word: (*word).to_owned(), instead });
+    }
+    let (name, wants_help) = match name.strip_suffix(":help") {
+        Some(plugin) => (plugin, true),
+        None => (name, false),
+    };
+    if !is_plugin_name(name) {
+        return Err(SplitError::NotAName { word: name.to_owned() });
+    }
+    let name = name.to_owned();
+    let mut args = Vec::new();
+    while let Some(word) = rest.next() {
+        match word.as_str() {
+            "--" => {
+                args.extend(rest.by_ref().cloned());
+            }
+            "--help" => return Ok(Words::PluginHelp { name, globals }),
+            "--version" => return Ok(Words::Version),
+            _ if take_global(word, &mut rest, flags, &mut globals)? => {}
+            _ => args.push(word.clone()),
+        }
+    }
+    match wants_help {
+        true => Ok(Words::PluginHelp { name, globals }),
+        false => Ok(Words::Plugin { name, globals, args }),
+    }
+}
+
+/// Moves `word`, and the value behind it, to `globals` when it is one.
+fn take_global<'a>(
+    word: &str,
+    rest: &mut impl Iterator<Item = &'a String>,
+    flags: &[GlobalFlag],
+    globals: &mut Vec<String>,
+) -> Result<bool, SplitError> {
+    if let Some((flag, instead)) = LATER_FLAGS.iter().find(|(flag, _)| *flag == word) {
+        return Err(SplitError::Later { word: (*flag).to_owned(), instead });
+    }
+    let (flag, has_value) = if let Some(long) = word.strip_prefix("--") {
+        let (name, value) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v)));
+        (flags.iter().find(|f| f.long == name), value.is_some())
+    } else if let Some(letters) = word.strip_prefix('-') {
+        let mut letters = letters.chars();
+        let first = letters.next();
+        // `-rjapan`: letters behind a short flag are its value.
+        (flags.iter().find(|f| first.is_some() && f.short == first), letters.next().is_some())
+    } else {
+        (None, false)
+    };
+    let Some(flag) = flag else { return Ok(false) };
+    globals.push(word.to_owned());
+    if flag.takes_value && !has_value {
+        let value = rest.next();
+        let value = value.ok_or_else(|| SplitError::MissingValue { flag: word.to_owned() })?;
+        globals.push(value.clone());
+    }
+    Ok(true)
+}
+
+/// Whether a word can name a plugin: the manifest's rule.
+fn is_plugin_name(word: &str) -> bool {
+    (1..=40).contains(&word.len())
+        && word.starts_with(|c: char| c.is_ascii_lowercase())
+        && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags() -> Vec<GlobalFlag> {
+        let flag = |long: &str, short, takes_value| GlobalFlag {
+            long: long.to_owned(),
+            short,
+            takes_value,
+        };
+        vec![
+            flag("region", Some('r'), true),
+            flag("json", None, false),
+            flag("timeout", None, true),
+        ]
+    }
+
+    /// The split as one line of text: `plugin(globals)[args]`.
+    fn show(line: &str) -> String {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        match split(&words, &flags(), &["jobs", "up", "help"]) {
+            Ok(Words::Plugin { name, globals, args }) => {
+                format!("{name}({})[{}]", globals.join(" "), args.join(" "))
+            }
+            Ok(Words::PluginHelp { name, globals }) => {
+                format!("help {name}({})", globals.join(" "))
+            }
+            Ok(Words::BuiltIn(words)) => format!("built-in {}", words.join(" ")),
+            Ok(other) => format!("{other:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn command_lines_are_split() {
+        for (line, split) in [
+            ("", "Nothing"),
+            ("--help", "Help"),
+            ("-h curl", "Help"),
+            ("--json", "Help"),
+            ("--version", "Version"),
+            ("curl --version", "Version"),
+            ("curl x", "curl()[x]"),
+            ("-r japan curl x", "curl(-r japan)[x]"),
+            ("curl -r japan x", "curl(-r japan)[x]"),
+            ("curl x -r japan", "curl(-r japan)[x]"),
+            ("curl -rjapan,ireland x", "curl(-rjapan,ireland)[x]"),
+            ("curl --region=japan x", "curl(--region=japan)[x]"),
+            ("curl -r japan --region us x", "curl(-r japan --region us)[x]"),
+            ("curl --json -s x", "curl(--json)[-s x]"),
+            ("curl -- --json {} x", "curl()[--json {} x]"),
+            ("curl -r japan -- -r 0-9 -- x", "curl(-r japan)[-r 0-9 -- x]"),
+            ("curl -sr japan x", "curl()[-sr japan x]"),
+            ("curl -h", "curl()[-h]"),
+            ("curl --timeout 5 --max-time 3 x", "curl(--timeout 5)[--max-time 3 x]"),
+            ("curl -", "curl()[-]"),
+            ("run curl -r japan x", "curl(-r japan)[x]"),
+            ("run --json jobs x", "jobs(--json)[x]"),
+            ("run run x", "run()[x]"),
+            ("run dig -r japan -- +short MX", "dig(-r japan)[+short MX]"),
+            ("curl --help", "help curl()"),
+            ("curl:help", "help curl()"),
+            ("curl x --help --json", "help curl()"),
+            ("run --help", "built-in help run"),
+            ("jobs --last 3", "built-in jobs --last 3"),
+            ("--json jobs --last 3", "built-in jobs --json --last 3"),
+            ("up --region a", "built-in up --region a"),
+        ] {
+            assert_eq!(show(line), split, "blitz {line}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_split_is_named() {
+        for (line, text) in [
+            ("curl -r", "-r requires a value"),
+            ("--timeout", "--timeout requires a value"),
+            (
+                "-s curl",
+                "no flag -s here; a plugin's own flags go behind its name, 'blitz --help' lists ours",
+            ),
+            ("run", "run: which plugin? 'blitz plugins' lists them"),
+            ("curl --table x", "--table is not in this version; --json gives the same figures"),
+            (
+                "--group curl x",
+                "--group is not in this version; several regions print as prefixed lines",
+            ),
+            ("api:init", "api:init is not in this version; set BLITZ_HOST and BLITZ_TOKEN"),
+            ("./curl", "no command or plugin './curl'; 'blitz --help' lists the commands"),
+            ("Curl:go", "no command or plugin 'Curl:go'; 'blitz --help' lists the commands"),
+        ] {
+            assert_eq!(show(line), text, "blitz {line}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! ^C: the remote job is cancelled, and the shell gets its prompt back.
+
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use crate::blitz::{Blitz, Ran};
+use crate::gateway::{Gateway, Stream, end, stdout};
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// A job that has started and goes on; its end after a cancel.
+fn endless(then: &str) -> Gateway {
+    let streams = [Stream::UntilCancelled(stdout(0, "a\n"), then.to_owned())];
+    Gateway::new(&["japan"]).events("japan", streams)
+}
+
+fn cancelled() -> String {
+    end(r#"{"state":"cancelled","exit":{"stopped":"cancelled"}}"#)
+}
+
+#[test]
+fn the_first_one_cancels_and_waits_for_the_end() {
+    for (name, code) in [("-INT", 130), ("-TERM", 143)] {
+        let gateway = endless(&cancelled());
+        let child = Blitz::new().command(Some(&gateway), "probe x").spawn().unwrap();
+        gateway.wait_for("GET /v1/jobs/japan-1-01/events");
+        signal(&child, name);
+        let ran = Ran::from(child.wait_with_output().unwrap());
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        assert_eq!(ran.stderr, "blitz probe: cancelled\n");
+        assert!(gateway.requests().contains(&"DELETE /v1/jobs/japan-1-01".to_owned()));
+    }
+}
+
+#[test]
+fn a_job_that_does_not_end_is_waited_for_two_seconds() {
+    let gateway = endless(": nothing\n\n");
+    // The script must not close the stream, or the follower would try again.
+    let child = Blitz::new().command(Some(&gateway), "probe x").spawn().unwrap();
+    gateway.wait_for("GET /v1/jobs/japan-1-01/events");
+    let begin = Instant::now();
+    signal(&child, "-INT");
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    assert!(begin.elapsed() < Duration::from_secs(10), "it took {:?}", begin.elapsed());
+}
+
+#[test]
+fn the_second_one_leaves_at_once() {
+    let gateway = endless(": nothing\n\n");
+    let child = Blitz::new().command(Some(&gateway), "probe x").spawn().unwrap();
+    gateway.wait_for("GET /v1/jobs/japan-1-01/events");
+    let begin = Instant::now();
+    signal(&child, "-INT");
+    gateway.wait_for("DELETE /v1/jobs/japan-1-01");
+    signal(&child, "-INT");
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    assert!(begin.elapsed() < Duration::from_millis(1900), "it took {:?}", begin.elapsed());
+}
+
+#[test]
+fn a_reader_that_hangs_does_not_keep_it_from_being_heard() {
+    let line = "x".repeat(1000) + "\n";
+    let flood: String = (0..500).map(|seq| stdout(seq, &line)).collect();
+    let gateway = Gateway::new(&["japan"]).events("japan", [Stream::Open(flood)]);
+    // Its stdout is a pipe that nobody reads.
+    let mut child = Blitz::new().command(Some(&gateway), "probe x").spawn().unwrap();
+    gateway.wait_for("GET /v1/jobs/japan-1-01/events");
+    signal(&child, "-INT");
+    gateway.wait_for("DELETE /v1/jobs/japan-1-01");
+    signal(&child, "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}

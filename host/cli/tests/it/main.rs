@@ -1,0 +1,16 @@
+//! The `blitz` binary as a user runs it, against a scripted gateway.
+//!
+//! One binary for all stories. What needs a store and engines is in the workspace's `tests`.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod gateway;
+mod blitz;
+mod job;
+mod regions;
+mod output;
+mod interrupt;
+mod resume;
+mod usage;
+mod lists;
+mod up;

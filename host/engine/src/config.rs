@@ -1,0 +1,45 @@
+//! What an engine is told when it starts.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use blitz_couchdb::Client;
+use blitz_jobs::timing::Timing;
+use blitz_runtime::Runtime;
+
+/// Everything that an engine needs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The region's home cluster.
+    pub store: Client,
+    /// The region's name.
+    pub region: String,
+    /// This engine's instance id, one of its kind in the region.
+    pub id: String,
+    /// How many jobs it runs at once, at least 1.
+    pub slots: usize,
+    /// What runs plugins.
+    pub runtime: Runtime,
+    /// Which plugins it believes.
+    pub trust: Trust,
+    /// The durations of the protocol.
+    pub timing: Timing,
+    /// How long running jobs may go on after the engine was told to stop.
+    pub drain: Duration,
+}
+
+/// Which plugins an engine runs. Roots of trust are the engine's own, never documents: whoever can write to
+/// the control database must not be able to make an engine run anything.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    /// sha256 in hexadecimal of components that are believed by themselves: the built-ins.
+    pub digests: HashSet<String>,
+}
+
+impl Trust {
+    /// Whether a component with this digest may run.
+    #[must_use]
+    pub fn accepts(&self, sha256: &str) -> bool {
+        self.digests.contains(sha256)
+    }
+}

@@ -1,0 +1,185 @@
+//! One won job, from its inputs to its written end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use blitz_contract::{Exit, Stopped};
+use blitz_couchdb::{Database, Revision};
+use blitz_jobs::contest::ClaimAnswer;
+use blitz_jobs::id::DocumentId;
+use blitz_jobs::run::{Run, Step};
+use blitz_jobs::spec::{Input, InputPiece};
+use blitz_jobs::{Claim, End, Spec};
+use blitz_runtime::Invocation;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::outbox::Outbox;
+use crate::shelf::Ready;
+
+/// Frames between the plugin and the outbox: with frames of at most 64 KiB, 1 MiB a job.
+const FRAMES_WAITING: usize = 16;
+
+/// An end that could not be written is written again after this long, doubled up to the ceiling.
+const END_AGAIN: Duration = Duration::from_millis(100);
+const END_AGAIN_MAX: Duration = Duration::from_secs(2);
+
+/// A claimed job and what it needs to run.
+pub(crate) struct Execution {
+    pub(crate) spec: Spec,
+    pub(crate) run: Run,
+    pub(crate) revision: Revision,
+    pub(crate) time_left: Duration,
+    pub(crate) plugin: Option<Ready>,
+    pub(crate) jobs: Database,
+    pub(crate) output: Database,
+    pub(crate) copies: u32,
+    pub(crate) batch: Duration,
+}
+
+/// How the loop speaks to a running execution.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Signals {
+    /// Stop the plugin and write the end.
+    pub(crate) cancel: CancellationToken,
+    /// Stop everything and write nothing more.
+    pub(crate) fence: CancellationToken,
+    /// Give the job back if another engine may run it; otherwise as `cancel`.
+    pub(crate) release: CancellationToken,
+}
+
+impl Execution {
+    /// Runs the job to its end, and writes the end unless the claim was lost.
+    pub(crate) async fn execute(self, signals: Signals) {
+        let Some(claim) = self.run.claim().cloned() else { return };
+        let job = self.spec.job.clone();
+        let fence = signals.fence.clone();
+        if fence.run_until_cancelled(self.run_and_finish(claim, signals)).await.is_none() {
+            tracing::warn!(%job, "the claim was lost, stopped without writing");
+        }
+    }
+
+    async fn run_and_finish(self, claim: Claim, signals: Signals) {
+        let begun = Instant::now();
+        let (frames, waiting) = mpsc::channel(FRAMES_WAITING);
+        let outbox = Outbox {
+            database: self.output.clone(),
+            job: self.spec.job.clone(),
+            claim: claim.clone(),
+            batch: self.batch,
+        };
+        // Ending the plugin closes the channel, and that ends the outbox.
+        let stop = signals.cancel.clone();
+        let plugin = async {
+            tokio::select! {
+                exit = self.run_plugin(frames, stop.clone()) => exit,
+                () = signals.release.cancelled() => Exit::Stopped(Stopped::Cancelled),
+            }
+        };
+        let (exit, written) = tokio::join!(plugin, outbox.run(waiting));
+        let incarnation = claim.incarnation.clone();
+        let may_release = self.spec.retry == blitz_contract::Retry::Safe;
+        let step = if signals.release.is_cancelled() && may_release && !stop.is_cancelled() {
+            Step::Release { incarnation, reason: format!("engine {} drains", claim.engine) }
+        } else {
+            let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let end = End {
+                exit,
+                chunks: written.chunks,
+                bytes: written.bytes,
+                digest: written.digest,
+                duration_ms,
+            };
+            Step::Finish { incarnation, end }
+        };
+        match Run::after(Some(&self.run), step) {
+            Ok(end) => self.write_end(&end).await,
+            Err(refused) => tracing::error!(job = %self.spec.job, %refused, "impossible end"),
+        }
+    }
+
+    async fn run_plugin(
+        &self,
+        output: mpsc::Sender<blitz_contract::Frame>,
+        cancel: CancellationToken,
+    ) -> Exit {
+        let Some(ready) = &self.plugin else {
+            let label = format!("{}@{}", self.spec.plugin, self.spec.version);
+            return Exit::Stopped(Stopped::Unusable(format!("{label} is not on this engine")));
+        };
+        let inputs = match self.inputs().await {
+            Ok(inputs) => inputs,
+            Err(reason) => return Exit::Stopped(Stopped::Unusable(reason)),
+        };
+        let invocation = Invocation {
+            args: self.spec.args.clone(),
+            region: self.spec.job.region().to_owned(),
+            deadline: self.time_left,
+            limits: self.spec.limits,
+            capabilities: ready.manifest.capabilities.clone(),
+            inputs,
+            output,
+            cancel,
+        };
+        ready.plugin.run(invocation).await
+    }
+
+    /// The user's inputs, from the spec and from the pieces beside it.
+    async fn inputs(&self) -> Result<BTreeMap<String, Bytes>, String> {
+        let mut inputs = BTreeMap::new();
+        for input in &self.spec.inputs {
+            let bytes = self.input(input).await?;
+            if bytes.len() as u64 != input.bytes {
+                let (has, name) = (bytes.len(), &input.name);
+                return Err(format!("input {name:?} has {has} bytes of {}", input.bytes));
+            }
+            inputs.insert(input.name.clone(), Bytes::from(bytes));
+        }
+        Ok(inputs)
+    }
+
+    async fn input(&self, input: &Input) -> Result<Vec<u8>, String> {
+        let name = &input.name;
+        let decode =
+            |text: &str| STANDARD.decode(text).map_err(|_| format!("input {name:?} is not base64"));
+        if let Some(text) = &input.base64 {
+            return decode(text);
+        }
+        let (first, count) = input.pieces.unwrap_or_default();
+        let ids: Vec<String> = (first..first.saturating_add(count))
+            .map(|n| DocumentId::Input(self.spec.job.clone(), n).to_string())
+            .collect();
+        let mut bytes = Vec::new();
+        for id in ids {
+            let piece = self.jobs.get::<InputPiece>(&id).await;
+            let piece = piece.map_err(|error| format!("input {name:?} cannot be read: {error}"))?;
+            let piece = piece.ok_or_else(|| format!("a piece of input {name:?} is missing"))?;
+            bytes.extend(decode(&piece.body.base64)?);
+        }
+        Ok(bytes)
+    }
+
+    /// Writes the end over the claim until the store has decided.
+    async fn write_end(&self, end: &Run) {
+        let mut wait = END_AGAIN;
+        loop {
+            let job = &self.spec.job;
+            let written =
+                blitz_jobs::claim::write(&self.jobs, self.copies, job, Some(&self.revision), end);
+            match written.await {
+                ClaimAnswer::Won(_) => return,
+                ClaimAnswer::Lost => {
+                    tracing::warn!(%job, state = end.state(), "the end was not ours to write");
+                    return;
+                }
+                ClaimAnswer::Unknown => {}
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(END_AGAIN_MAX);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Who may come in: a request shows the token, and comes under a name that is the gateway's own.
+//!
+//! Also on loopback: any web page can send requests to 127.0.0.1, and by rebinding its own name to that
+//! address it can even read the answers. It can neither forge `Host` and `Origin` nor know the token.
+
+use std::net::SocketAddr;
+
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderName};
+
+use crate::failure::Failure;
+
+/// The rules of one gateway.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    token: String,
+    hosts: Vec<String>,
+}
+
+impl Guard {
+    /// `hosts` are names without a port, beside the listener's own.
+    pub(crate) fn new(token: String, hosts: &[String], listener: SocketAddr) -> Self {
+        let own = ["localhost".to_owned(), "127.0.0.1".to_owned(), "[::1]".to_owned()];
+        let address = match listener {
+            SocketAddr::V4(v4) => v4.ip().to_string(),
+            SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+        };
+        let hosts = own.into_iter().chain([address]).chain(hosts.iter().cloned()).collect();
+        Self { token, hosts }
+    }
+
+    /// Whether a request comes under one of the gateway's names.
+    pub(crate) fn check_names(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        let host = text(headers, &HOST).unwrap_or_default();
+        if !self.hosts.iter().any(|own| own == without_port(host)) {
+            return Err(Failure::forbidden(format!(
+                "'{host}' is not a name of this gateway; start it with --name {host}"
+            )));
+        }
+        match text(headers, &ORIGIN) {
+            Some(origin) if origin.split_once("://").is_none_or(|(_, name)| name != host) => {
+                Err(Failure::forbidden(format!("requests from pages of '{origin}' are refused")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a request shows the token.
+    pub(crate) fn check_token(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        let shown = text(headers, &AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+        match shown {
+            Some(shown) if is_equal(shown.as_bytes(), self.token.as_bytes()) => Ok(()),
+            Some(_) => Err(Failure::unauthorized("the token is not this gateway's")),
+            None => Err(Failure::unauthorized("a token is needed: Authorization: Bearer TOKEN")),
+        }
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// Compares in a time that does not tell where the first difference is.
+fn is_equal(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |seen, (x, y)| seen | (x ^ y)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn only_own_names_and_own_pages_come_in() {
+        let listener = "127.0.0.1:8042".parse().unwrap();
+        let guard = Guard::new("t".to_owned(), &["blitz.example".to_owned()], listener);
+        for (host, origin, comes_in) in [
+            ("127.0.0.1:8042", None, true),
+            ("localhost:8042", Some("http://localhost:8042"), true),
+            ("[::1]:8042", None, true),
+            ("blitz.example", Some("https://blitz.example"), true),
+            ("evil.example:8042", None, false),
+            ("127.0.0.1:8042", Some("http://evil.example"), false),
+            ("127.0.0.1:8042", Some("null"), false),
+            ("localhost:8042", Some("http://localhost:9999"), false),
+            ("", None, false),
+        ] {
+            let mut pairs = vec![(HOST, host)];
+            pairs.extend(origin.map(|origin| (ORIGIN, origin)));
+            let checked = guard.check_names(&headers(&pairs));
+            assert_eq!(checked.is_ok(), comes_in, "{host} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn the_token_must_be_the_whole_token() {
+        let guard = Guard::new("secret".to_owned(), &[], "127.0.0.1:1".parse().unwrap());
+        for (value, comes_in) in [
+            ("Bearer secret", true),
+            ("Bearer secre", false),
+            ("Bearer secrets", false),
+            ("secret", false),
+            ("Basic secret", false),
+        ] {
+            let checked = guard.check_token(&headers(&[(AUTHORIZATION, value)]));
+            assert_eq!(checked.is_ok(), comes_in, "{value}");
+        }
+        assert!(guard.check_token(&HeaderMap::new()).is_err());
+    }
+}

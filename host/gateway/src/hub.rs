@@ -1,0 +1,216 @@
+//! What happens to jobs right now, for those who follow them: one feed a database fills it, any number read.
+//!
+//! A job is kept while somebody follows it or shortly after it was submitted here. What does not fit is
+//! dropped, and its readers go to the store for it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use blitz_jobs::output::Chunk;
+use blitz_jobs::{JobId, Position, Run};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Output kept of one job, in bytes of its documents: enough for a reader that is a moment behind.
+const JOB_BYTES_MAX: usize = 1 << 20;
+
+/// A job that nobody follows is kept this long: a command line comes back for what it has just submitted.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// How often jobs are looked through for those to be dropped.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// The jobs that somebody may follow.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hub {
+    jobs: Arc<Mutex<Jobs>>,
+}
+
+#[derive(Debug, Default)]
+struct Jobs {
+    live: HashMap<JobId, (Arc<Live>, Instant)>,
+    swept: Option<Instant>,
+}
+
+/// One job as it happens.
+#[derive(Debug)]
+pub(crate) struct Live {
+    state: Mutex<State>,
+    changed: watch::Sender<()>,
+    /// Nothing of the job can have happened before it was kept.
+    whole: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    run: Option<Run>,
+    chunks: VecDeque<(Position, Arc<Chunk>, usize)>,
+    /// How many chunks were dropped at the front.
+    dropped: usize,
+    bytes: usize,
+}
+
+/// What a reader has not seen yet.
+#[derive(Debug)]
+pub(crate) struct News {
+    pub(crate) run: Option<Run>,
+    pub(crate) chunks: Vec<(Position, Arc<Chunk>)>,
+    /// Where to read on.
+    pub(crate) cursor: usize,
+    /// Chunks between the reader's cursor and these were dropped: the store has them.
+    pub(crate) has_gap: bool,
+}
+
+impl Hub {
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A job is about to be written: everything of it will be heard here.
+    pub(crate) fn expect(&self, job: &JobId) {
+        let mut jobs = self.jobs();
+        jobs.sweep();
+        jobs.live.insert(job.clone(), (Arc::new(Live::new(true)), Instant::now()));
+    }
+
+    /// The job as it happens from now on, for a reader.
+    pub(crate) fn join(&self, job: &JobId) -> Arc<Live> {
+        let mut jobs = self.jobs();
+        jobs.sweep();
+        let (live, touched) = jobs
+            .live
+            .entry(job.clone())
+            .or_insert_with(|| (Arc::new(Live::new(false)), Instant::now()));
+        *touched = Instant::now();
+        Arc::clone(live)
+    }
+
+    fn find(&self, job: &JobId) -> Option<Arc<Live>> {
+        self.jobs().live.get(job).map(|(live, _)| Arc::clone(live))
+    }
+
+    pub(crate) fn hear_run(&self, job: &JobId, run: &Run) {
+        if let Some(live) = self.find(job) {
+            live.state().run = Some(run.clone());
+            live.changed.send_replace(());
+        }
+    }
+
+    /// Whether anybody may read the job's output here.
+    pub(crate) fn wants(&self, job: &JobId) -> bool {
+        self.find(job).is_some()
+    }
+
+    pub(crate) fn hear_chunk(&self, job: &JobId, position: Position, chunk: Chunk) {
+        if let Some(live) = self.find(job) {
+            live.state().push(position, Arc::new(chunk));
+            live.changed.send_replace(());
+        }
+    }
+}
+
+impl Jobs {
+    fn sweep(&mut self) {
+        let now = Instant::now();
+        if self.swept.is_some_and(|at| now - at < SWEEP) {
+            return;
+        }
+        self.swept = Some(now);
+        self.live.retain(|_, (live, touched)| Arc::strong_count(live) > 1 || now - *touched < KEPT);
+    }
+}
+
+impl Live {
+    fn new(whole: bool) -> Self {
+        Self { state: Mutex::default(), changed: watch::Sender::new(()), whole }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a reader from the start needs nothing of the store.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Wakes for everything that happens after this call.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// What has happened since `cursor` (0 at first).
+    pub(crate) fn news(&self, cursor: usize) -> News {
+        let state = self.state();
+        let skip = cursor.saturating_sub(state.dropped);
+        News {
+            run: state.run.clone(),
+            chunks: state
+                .chunks
+                .iter()
+                .skip(skip)
+                .map(|(position, chunk, _)| (position.clone(), Arc::clone(chunk)))
+                .collect(),
+            cursor: state.dropped + state.chunks.len(),
+            has_gap: cursor < state.dropped,
+        }
+    }
+}
+
+impl State {
+    fn push(&mut self, position: Position, chunk: Arc<Chunk>) {
+        let frames = chunk.frames.iter();
+        let bytes =
+            frames.map(|f| f.text.as_ref().or(f.base64.as_ref()).map_or(0, String::len)).sum();
+        self.bytes += bytes;
+        self.chunks.push_back((position, chunk, bytes));
+        while self.bytes > JOB_BYTES_MAX {
+            let Some((_, _, bytes)) = self.chunks.pop_front() else { break };
+            self.bytes -= bytes;
+            self.dropped += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use blitz_contract::{Frame, Stream};
+    use blitz_jobs::Incarnation;
+    use blitz_jobs::output::StoredFrame;
+
+    #[test]
+    fn a_reader_that_is_too_slow_is_told_of_the_gap() {
+        let hub = Hub::default();
+        let job = JobId::new("japan", 1);
+        hub.expect(&job);
+        let live = hub.join(&job);
+        assert!(live.is_whole());
+        let push = |seq| {
+            let incarnation = Incarnation::from_random([1; 16]);
+            let position = Position { attempt: 1, incarnation, seq };
+            let bytes = vec![b'x'; JOB_BYTES_MAX / 2];
+            let frame = StoredFrame::new(Frame { stream: Stream::Stdout, bytes });
+            hub.hear_chunk(&job, position, Chunk::new(vec![frame]));
+        };
+        push(0);
+        push(1);
+        let news = live.news(0);
+        assert_eq!((news.chunks.len(), news.cursor, news.has_gap), (2, 2, false));
+        push(2);
+        push(3);
+        push(4);
+        let news = live.news(2);
+        assert_eq!((news.chunks.len(), news.cursor, news.has_gap), (2, 5, true));
+        assert_eq!(live.news(5).chunks.len(), 0);
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_not_kept() {
+        let hub = Hub::default();
+        let job = JobId::new("japan", 1);
+        hub.hear_run(&job, &Run::Expired { reason: String::new() });
+        assert!(hub.join(&job).news(0).run.is_none());
+    }
+}

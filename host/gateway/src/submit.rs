@@ -1,0 +1,281 @@
+//! A request becomes a job's documents: checked against the plugin's manifest, given a region, written once.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use blitz_contract::Arguments;
+use blitz_couchdb::{Client, Database, Error, Put, PutOptions};
+use blitz_jobs::id::DocumentId;
+use blitz_jobs::plugin::PluginDocument;
+use blitz_jobs::region::Region;
+use blitz_jobs::spec::{
+    Cancel, INPUT_INLINE_BYTES_MAX, INPUT_PIECE_BYTES, INPUTS_BYTES_MAX, Input, InputKind,
+    InputPiece, SpecKind,
+};
+use blitz_jobs::timing::{JOB_TIMEOUT, JOB_TIMEOUT_MAX, QUEUE_TIMEOUT};
+use blitz_jobs::{JobId, Spec};
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Catalog;
+use crate::failure::Failure;
+use crate::hub::Hub;
+
+/// Tasks of one run: a command line that asks for more than all regions of the world is a mistake.
+const TASKS_MAX: usize = 100;
+
+/// What a caller sends to `POST /v1/jobs`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    plugin: String,
+    version: Option<String>,
+    #[serde(default)]
+    args: Vec<String>,
+    regions: Vec<String>,
+    engines: Option<usize>,
+    #[serde(default)]
+    inputs: Vec<RequestInput>,
+    timeout_ms: Option<u64>,
+    queue_timeout_ms: Option<u64>,
+    /// The caller does not stay to follow; told for later use, it changes nothing yet.
+    #[serde(default, rename = "detached")]
+    _detached: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequestInput {
+    name: String,
+    base64: String,
+}
+
+/// What the caller gets: one job for each region and engine.
+#[derive(Debug, Serialize)]
+pub(crate) struct Accepted {
+    run: String,
+    plugin: String,
+    version: String,
+    sha256: String,
+    jobs: Vec<AcceptedJob>,
+}
+
+#[derive(Debug, Serialize)]
+struct AcceptedJob {
+    id: JobId,
+    region: String,
+    /// The caller's own word for the region.
+    asked: String,
+}
+
+/// An input as it came, decoded.
+struct Content {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+/// Checks a request and writes its jobs. Answers only when every spec is stored.
+pub(crate) async fn submit(
+    store: &Client,
+    catalog: &Catalog,
+    hub: &Hub,
+    request: Request,
+) -> Result<Accepted, Failure> {
+    let plugin = catalog.plugin(&request.plugin, request.version.as_deref())?;
+    let inputs = inputs(&plugin, &request)?;
+    let timeout = limit(request.timeout_ms, JOB_TIMEOUT);
+    let queue_timeout = limit(request.queue_timeout_ms, QUEUE_TIMEOUT);
+    let engines = request.engines.unwrap_or(1).max(1);
+    let places: Vec<(String, Region)> = places(catalog, &request.regions)?
+        .into_iter()
+        .flat_map(|place| std::iter::repeat_n(place, engines))
+        .collect();
+    if places.len() > TASKS_MAX {
+        let asked = places.len();
+        return Err(Failure::bad_request(format!(
+            "{asked} tasks asked, a run may have {TASKS_MAX}"
+        )));
+    }
+
+    let jobs: Vec<AcceptedJob> = places
+        .into_iter()
+        .map(|(asked, region)| AcceptedJob {
+            id: JobId::new(&region.name, region.current),
+            region: region.name,
+            asked,
+        })
+        .collect();
+    let run = run_id(&jobs);
+    let tasks: Vec<JobId> = jobs.iter().map(|job| job.id.clone()).collect();
+    let writes = tasks.iter().map(|job| {
+        let spec = Spec {
+            kind: SpecKind::Spec,
+            blitz: blitz_jobs::BUILD.to_owned(),
+            job: job.clone(),
+            run: run.clone(),
+            tasks: tasks.clone(),
+            plugin: plugin.manifest.name.clone(),
+            version: plugin.manifest.version.clone(),
+            sha256: plugin.sha256.clone(),
+            args: request.args.clone(),
+            retry: plugin.manifest.retry,
+            limits: plugin.manifest.limits,
+            timeout_ms: timeout,
+            queue_timeout_ms: queue_timeout,
+            inputs: Vec::new(),
+            created_at_ms: now_ms(),
+        };
+        hub.expect(job);
+        write(store, spec, &inputs)
+    });
+    let written = join_all(writes).await;
+    if let Some(failed) = written.into_iter().find_map(Result::err) {
+        // The others must not run either: the caller was told that nothing was accepted.
+        for job in &tasks {
+            if let Err(error) = cancel(store, job).await {
+                tracing::warn!(%job, %error, "a job of a failed submission is not cancelled");
+            }
+        }
+        return Err(failed);
+    }
+    Ok(Accepted {
+        run,
+        plugin: plugin.manifest.name,
+        version: plugin.manifest.version,
+        sha256: plugin.sha256,
+        jobs,
+    })
+}
+
+/// Writes the create-only wish that a job stops.
+pub(crate) async fn cancel(store: &Client, job: &JobId) -> Result<(), Error> {
+    let id = DocumentId::Cancel(job.clone()).to_string();
+    let jobs = store.database(&job.jobs_database());
+    // A conflict means that it was cancelled before, which is as good.
+    jobs.put(&id, None, &Cancel::new(job.clone()), PutOptions::default()).await.map(drop)
+}
+
+/// The arguments are checked here again: a client of another version may know other ones.
+fn inputs(plugin: &PluginDocument, request: &Request) -> Result<Vec<Content>, Failure> {
+    let arguments = Arguments::parse(&plugin.manifest, &request.args)
+        .map_err(|error| Failure::usage(format!("{}: {error}", plugin.manifest.name)))?;
+    let mut inputs = Vec::new();
+    let mut total = 0;
+    for input in &request.inputs {
+        let bytes = STANDARD.decode(&input.base64).map_err(|_| {
+            Failure::bad_request(format!("the content of input {:?} is not base64", input.name))
+        })?;
+        total += bytes.len();
+        inputs.push(Content { name: input.name.clone(), bytes });
+    }
+    if total > INPUTS_BYTES_MAX {
+        return Err(Failure::input_too_large(format!(
+            "the inputs have {total} bytes, a job may have {INPUTS_BYTES_MAX}"
+        )));
+    }
+    let given: BTreeSet<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+    match arguments.inputs().difference(&given).next() {
+        Some(missing) if *missing != "-" => {
+            Err(Failure::usage(format!("the content of '{missing}' was not sent along")))
+        }
+        _ => Ok(inputs),
+    }
+}
+
+fn limit(asked_ms: Option<u64>, normal: Duration) -> u64 {
+    let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    asked_ms.unwrap_or(millis(normal)).clamp(1, millis(JOB_TIMEOUT_MAX))
+}
+
+/// The regions that the caller's words mean, each with the word.
+fn places(catalog: &Catalog, words: &[String]) -> Result<Vec<(String, Region)>, Failure> {
+    let mut places: Vec<(String, Region)> = Vec::new();
+    for word in words {
+        let found = match word.as_str() {
+            "all" => catalog.all_regions().into_iter().map(|r| (r.name.clone(), r)).collect(),
+            "any" => vec![first_with_engine(catalog, word, catalog.all_regions())?],
+            word if word.contains('|') => {
+                let regions = word.split('|').map(|word| catalog.region(word));
+                vec![first_with_engine(catalog, word, regions.collect::<Result<_, _>>()?)?]
+            }
+            word => vec![(word.to_owned(), catalog.region(word)?)],
+        };
+        places.extend(found);
+    }
+    if places.is_empty() {
+        return Err(Failure::bad_request(format!(
+            "no region was named; known: {}",
+            catalog.region_names().join(", ")
+        )));
+    }
+    Ok(places)
+}
+
+/// The first region in which an engine lives; the first of all, when there is none anywhere: the job waits.
+fn first_with_engine(
+    catalog: &Catalog,
+    word: &str,
+    regions: Vec<Region>,
+) -> Result<(String, Region), Failure> {
+    let at = regions.iter().position(|region| catalog.capacity(&region.name).0 > 0);
+    let found = regions.into_iter().nth(at.unwrap_or(0));
+    found
+        .map(|region| (region.name.clone(), region))
+        .ok_or_else(|| Failure::bad_request(format!("there is no region for '{word}'")))
+}
+
+/// The ULID of the first task: a run's id begins with the time, as a job's does.
+fn run_id(jobs: &[AcceptedJob]) -> String {
+    let id = jobs.first().map(|job| job.id.as_str()).unwrap_or_default();
+    id.rsplit('-').next().unwrap_or(id).to_owned()
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Writes large inputs first and the spec last: whoever hears of the job finds all of it.
+async fn write(store: &Client, mut spec: Spec, contents: &[Content]) -> Result<(), Failure> {
+    let jobs = store.database(&spec.job.jobs_database());
+    let mut next_piece = 0;
+    for content in contents {
+        let bytes = content.bytes.len() as u64;
+        let name = content.name.clone();
+        if content.bytes.len() <= INPUT_INLINE_BYTES_MAX {
+            let base64 = Some(STANDARD.encode(&content.bytes));
+            spec.inputs.push(Input { name, bytes, base64, pieces: None });
+            continue;
+        }
+        let first = next_piece;
+        for piece in content.bytes.chunks(INPUT_PIECE_BYTES) {
+            let id = DocumentId::Input(spec.job.clone(), next_piece).to_string();
+            let piece = InputPiece {
+                kind: InputKind::In,
+                blitz: blitz_jobs::BUILD.to_owned(),
+                base64: STANDARD.encode(piece),
+            };
+            create(&jobs, &id, &piece).await?;
+            next_piece += 1;
+        }
+        spec.inputs.push(Input {
+            name,
+            bytes,
+            base64: None,
+            pieces: Some((first, next_piece - first)),
+        });
+    }
+    let id = DocumentId::Spec(spec.job.clone()).to_string();
+    create(&jobs, &id, &spec).await
+}
+
+async fn create<T: Serialize>(database: &Database, id: &str, body: &T) -> Result<(), Failure> {
+    let put = database.put(id, None, body, PutOptions::default()).await;
+    match put.map_err(|error| Failure::store(&error))? {
+        // Fewer copies than asked took it, and will give it to the others.
+        Put::Created(_) | Put::Accepted(_) => Ok(()),
+        Put::Conflict => Err(Failure::bad_request(format!("{id} exists already"))),
+    }
+}

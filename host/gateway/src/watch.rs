@@ -1,0 +1,199 @@
+//! The gateway's ears: it loads the catalog, and then hears of everything by one feed a database.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use blitz_couchdb::{AllDocs, Client, Database, Error, FeedEvent, FollowOptions, Sequence};
+use blitz_jobs::engine::EngineDocument;
+use blitz_jobs::feed::{self, Heard};
+use blitz_jobs::id::DocumentId;
+use blitz_jobs::output::Chunk;
+use blitz_jobs::plugin::PluginDocument;
+use blitz_jobs::read;
+use blitz_jobs::region::{CONTROL, Region};
+use serde_json::Value;
+use tokio::sync::mpsc::{self, Sender};
+use tokio::task::JoinSet;
+
+use crate::catalog::Catalog;
+use crate::hub::Hub;
+
+/// The store sends a sign of life on each feed this often.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// A database that has gone is looked for again after this long.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Things heard that wait for the keeper.
+const HEARD_WAITING: usize = 1024;
+
+/// What the ears fill.
+#[derive(Debug, Clone)]
+pub(crate) struct Ears {
+    pub(crate) store: Client,
+    pub(crate) catalog: Catalog,
+    pub(crate) hub: Hub,
+    pub(crate) keeper: Sender<Heard>,
+}
+
+/// What was there when the gateway started, and from where to hear on.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    since: Sequence,
+    /// Output of jobs that are submitted from now on comes after these.
+    output: Vec<(String, Sequence)>,
+}
+
+impl Ears {
+    /// Reads regions, plugins and engines, so that the first request finds them.
+    pub(crate) async fn load(&self) -> Result<Loaded, Error> {
+        let control = self.store.database(CONTROL);
+        let since = control.info().await?.update_seq;
+        for (id, _, doc) in read::list(&control, AllDocs::default()).await? {
+            self.hear_control(&id, doc);
+        }
+        let mut output = Vec::new();
+        for region in self.catalog.all_regions() {
+            for name in region.output_databases() {
+                let since = self.store.database(&name).info().await?.update_seq;
+                output.push((name, since));
+            }
+            let engines = self.store.database(&region.engines_database());
+            for (_, _, engine) in read::list(&engines, AllDocs::default()).await? {
+                self.catalog.hear_engine(engine);
+            }
+        }
+        Ok(Loaded { since, output })
+    }
+
+    /// Hears until it is dropped.
+    pub(crate) async fn listen(self, loaded: Loaded) {
+        let mut feeds = JoinSet::new();
+        let mut followed = HashSet::new();
+        for (name, since) in loaded.output {
+            feeds.spawn(self.clone().follow_output(name.clone(), since));
+            followed.insert(name);
+        }
+        self.follow_regions(&mut feeds, &mut followed);
+        let control = self.store.database(CONTROL);
+        let mut since = loaded.since;
+        loop {
+            let mut feed = control.follow(options(since));
+            loop {
+                match feed.next().await {
+                    FeedEvent::Change(change) => {
+                        if let Ok(Some(document)) = change.document() {
+                            self.hear_control(&change.id, document.body);
+                        }
+                        self.follow_regions(&mut feeds, &mut followed);
+                    }
+                    FeedEvent::Connected => {}
+                    FeedEvent::Disconnected(error) => {
+                        tracing::warn!(%error, "control feed interrupted");
+                    }
+                    FeedEvent::Replaced | FeedEvent::Gone => break,
+                }
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+            since = Sequence::zero();
+        }
+    }
+
+    fn hear_control(&self, id: &str, doc: Value) {
+        if id.starts_with("region:") {
+            if let Some(region) = read::document::<Region>(id, doc) {
+                self.catalog.hear_region(region);
+            }
+        } else if id.starts_with("plugin:")
+            && let Some(plugin) = read::document::<PluginDocument>(id, doc)
+        {
+            self.catalog.hear_plugin(plugin);
+        }
+    }
+
+    /// Follows every database that a known region has and that is not followed yet.
+    fn follow_regions(&self, feeds: &mut JoinSet<()>, followed: &mut HashSet<String>) {
+        for region in self.catalog.all_regions() {
+            for name in region.jobs_databases() {
+                if followed.insert(name.clone()) {
+                    feeds.spawn(self.clone().follow_jobs(name));
+                }
+            }
+            for name in region.output_databases() {
+                if followed.insert(name.clone()) {
+                    feeds.spawn(self.clone().follow_output(name, Sequence::zero()));
+                }
+            }
+            let name = region.engines_database();
+            if followed.insert(name.clone()) {
+                feeds.spawn(self.clone().follow_engines(name));
+            }
+        }
+    }
+
+    async fn follow_jobs(self, name: String) {
+        let (heard_in, mut heard) = mpsc::channel(HEARD_WAITING);
+        let database = self.store.database(&name);
+        let hears = async {
+            while let Some(thing) = heard.recv().await {
+                if let Heard::Run(job, _, run) = &thing {
+                    self.hub.hear_run(job, run);
+                }
+                if self.keeper.send(thing).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::join!(feed::follow(database, heard_in), hears);
+    }
+
+    async fn follow_output(self, name: String, since: Sequence) {
+        let database = self.store.database(&name);
+        each_change(&database, since, |id, doc| {
+            if let Ok(DocumentId::Output(job, position)) = id.parse()
+                && self.hub.wants(&job)
+                && let Some(chunk) = read::document::<Chunk>(id, doc)
+            {
+                self.hub.hear_chunk(&job, position, chunk);
+            }
+        })
+        .await;
+    }
+
+    async fn follow_engines(self, name: String) {
+        let database = self.store.database(&name);
+        each_change(&database, Sequence::zero(), |id, doc| {
+            if let Some(engine) = read::document::<EngineDocument>(id, doc) {
+                self.catalog.hear_engine(engine);
+            }
+        })
+        .await;
+    }
+}
+
+/// Follows a database for ever, through interruptions and replacements.
+async fn each_change(database: &Database, mut since: Sequence, mut hear: impl FnMut(&str, Value)) {
+    loop {
+        let mut feed = database.follow(options(since));
+        loop {
+            match feed.next().await {
+                FeedEvent::Change(change) => {
+                    if let Ok(Some(document)) = change.document() {
+                        hear(&change.id, document.body);
+                    }
+                }
+                FeedEvent::Connected => {}
+                FeedEvent::Disconnected(error) => {
+                    tracing::warn!(database = database.name(), %error, "feed interrupted");
+                }
+                FeedEvent::Replaced | FeedEvent::Gone => break,
+            }
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+        since = Sequence::zero();
+    }
+}
+
+fn options(since: Sequence) -> FollowOptions {
+    FollowOptions { since, include_docs: true, heartbeat: HEARTBEAT, ..FollowOptions::default() }
+}

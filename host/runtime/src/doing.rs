@@ -1,0 +1,47 @@
+//! What a run is busy with, so that the message of a time limit can say it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A clone shows the same run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Doing(Arc<Mutex<Activity>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Activity {
+    /// Waits for one of the runtime's instances.
+    #[default]
+    Queued,
+    /// The guest computes, or waits for a clock.
+    Running,
+    /// Waits for the head of an HTTP answer.
+    Exchange,
+    /// Waits for the next piece of an HTTP body.
+    Body,
+    /// Waits for room in the output.
+    Output,
+}
+
+impl Doing {
+    pub(crate) fn now(&self, activity: Activity) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = activity;
+    }
+
+    /// Shows `activity` while `work` waits. When the run is stopped meanwhile, it stays shown.
+    pub(crate) async fn during<T>(&self, activity: Activity, work: impl Future<Output = T>) -> T {
+        self.now(activity);
+        let done = work.await;
+        self.now(Activity::Running);
+        done
+    }
+
+    /// Reads behind "time limit 2 s reached".
+    pub(crate) fn phrase(&self) -> &'static str {
+        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Activity::Queued => " while it waited for a free instance",
+            Activity::Running => "",
+            Activity::Exchange => " while it waited for an HTTP answer",
+            Activity::Body => " while it read an HTTP body",
+            Activity::Output => " while nobody took its output",
+        }
+    }
+}

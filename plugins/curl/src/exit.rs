@@ -1,0 +1,112 @@
+//! What went wrong, in curl's numbers and words.
+
+use std::time::Duration;
+
+use blitz_plugin::HostError;
+use blitz_plugin::web::Failure;
+
+/// The exit codes: curl's, and blitz's own for a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Code {
+    /// Not `http` or `https`, or the peer does not speak HTTP.
+    UnsupportedProtocol = 1,
+    /// The command line cannot be carried out.
+    Usage = 2,
+    /// The URL is not one.
+    UrlMalformed = 3,
+    /// The name has no address.
+    CouldNotResolve = 6,
+    /// No address accepted a connection.
+    CouldNotConnect = 7,
+    /// The body ended before its announced length.
+    PartialFile = 18,
+    /// With `-f`: a status of 400 and above.
+    HttpReturnedError = 22,
+    /// The output could not be written.
+    WriteError = 23,
+    /// A file of the command line could not be read.
+    ReadError = 26,
+    /// A time limit passed.
+    TimedOut = 28,
+    /// The TLS handshake failed.
+    TlsConnect = 35,
+    /// More redirects than allowed.
+    TooManyRedirects = 47,
+    /// The server closed without an answer.
+    GotNothing = 52,
+    /// Sending failed.
+    SendError = 55,
+    /// Receiving failed.
+    ReceiveError = 56,
+    /// The certificate was not trusted.
+    Certificate = 60,
+    /// A limit of the host was reached.
+    TooLarge = 100,
+    /// Blitz's own: the target policy or a missing grant stood against it.
+    Refused = 122,
+}
+
+impl Code {
+    /// The exit status.
+    pub(crate) fn status(self) -> u8 {
+        self as u8
+    }
+}
+
+/// Why the transfer ended early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) code: Code,
+    /// As behind `curl: (N) `.
+    pub(crate) text: String,
+}
+
+impl Problem {
+    pub(crate) fn new(code: Code, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
+        Self::new(Code::Usage, text)
+    }
+
+    /// An input file of the command line.
+    pub(crate) fn reading(name: &str, error: &HostError) -> Self {
+        Self::new(Code::ReadError, format!("Failed to open/read local data from {name}: {error}"))
+    }
+
+    /// Standard output or an output file.
+    pub(crate) fn writing(error: &impl std::fmt::Display) -> Self {
+        Self::new(Code::WriteError, format!("Failure writing output to destination: {error}"))
+    }
+}
+
+/// Takes the host's failure over: its texts are in curl's words already.
+pub(crate) fn from_failure(failure: Failure, region: &str, missing_bytes: u64) -> Problem {
+    match failure {
+        // The one failure that is about blitz: say who refused.
+        Failure::Denied(text) => {
+            Problem::new(Code::Refused, format!("refused by {region}: {text}"))
+        }
+        Failure::Limit(text) => Problem::new(Code::TooLarge, text),
+        Failure::Url(text) => Problem::new(Code::UrlMalformed, text),
+        Failure::Resolve(text) => Problem::new(Code::CouldNotResolve, text),
+        Failure::Connect(text) => Problem::new(Code::CouldNotConnect, text),
+        Failure::Timeout(text) => Problem::new(Code::TimedOut, text),
+        Failure::Tls(text) => Problem::new(Code::TlsConnect, text),
+        Failure::Certificate(text) => Problem::new(Code::Certificate, text),
+        Failure::EmptyReply(text) => Problem::new(Code::GotNothing, text),
+        Failure::Send(text) => Problem::new(Code::SendError, text),
+        Failure::Receive(text) if missing_bytes > 0 => Problem::new(Code::PartialFile, text),
+        Failure::Receive(text) => Problem::new(Code::ReceiveError, text),
+        Failure::Protocol(text) => Problem::new(Code::UnsupportedProtocol, text),
+    }
+}
+
+/// `--max-time` is over before an exchange began.
+pub(crate) fn no_time_left(elapsed: Duration) -> Problem {
+    let ms = elapsed.as_millis();
+    let text = format!("Operation timed out after {ms} milliseconds with 0 bytes received");
+    Problem::new(Code::TimedOut, text)
+}

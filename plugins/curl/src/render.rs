@@ -1,0 +1,100 @@
+//! How an exchange looks: the head of an answer for `-i` and `-D`, and the conversation for `-v`.
+
+use std::fmt::Write as _;
+
+use blitz_plugin::web::{Answer, Headers, Request, Version};
+
+use crate::url::Url;
+
+/// The head of an answer as HTTP/1 writes it, with the empty line at its end.
+pub(crate) fn head(answer: &Answer) -> Vec<u8> {
+    let mut head = status_line(answer).into_bytes();
+    head.extend_from_slice(b"\r\n");
+    for (name, value) in &answer.headers {
+        head.extend_from_slice(name.as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value);
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+/// Everything that was said up to the end of the answer's head.
+pub(crate) fn conversation(url: &Url, request: &Request, answer: &Answer) -> String {
+    let mut said = connection(url, answer);
+    let mut line = |text: &str| {
+        said.push_str(text);
+        said.push('\n');
+    };
+    let protocol = if answer.version == Version::Http2 { "2" } else { "1.1" };
+    line(&format!("> {} {} HTTP/{protocol}", request.method, url.target()));
+    for (name, value) in &request.headers {
+        line(&format!("> {name}: {}", shown(name, value)));
+    }
+    line("> ");
+    if let Some(body) = request.body.as_ref().filter(|body| !body.is_empty()) {
+        line(&format!("* upload completely sent off: {} bytes", body.len()));
+    }
+    line(&format!("< {}", status_line(answer)));
+    for (name, value) in &answer.headers {
+        line(&format!("< {name}: {}", String::from_utf8_lossy(value)));
+    }
+    line("< ");
+    said
+}
+
+/// The bytes that `Content-Length` announces.
+pub(crate) fn content_length(headers: &Headers) -> Option<u64> {
+    let (_, value) =
+        headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?;
+    std::str::from_utf8(value).ok()?.trim().parse().ok()
+}
+
+/// `HTTP/1.1 200 OK`; HTTP/2 has no reason phrase but keeps the space, as in curl.
+fn status_line(answer: &Answer) -> String {
+    format!("HTTP/{} {} {}", answer.version, answer.status, answer.reason)
+}
+
+fn connection(url: &Url, answer: &Answer) -> String {
+    let (address, port) = address_and_port(&answer.remote);
+    let mut said = format!("* Connected to {} ({address}) port {port}\n", url.host);
+    let Some(tls) = &answer.tls else { return said };
+    let agreed = match &tls.alpn {
+        Some(protocol) => format!("server accepted {protocol}"),
+        None => "server did not agree on a protocol. Uses default.".to_owned(),
+    };
+    let verdict = match tls.verdict.as_str() {
+        "ok" => "SSL certificate verify ok.".to_owned(),
+        why => format!("SSL certificate verify result: {why}, continuing anyway."),
+    };
+    // Writing to a `String` does not fail.
+    write!(
+        said,
+        "* SSL connection using {} / {}\n* ALPN: {agreed}\n*  {verdict}\n",
+        tls.protocol, tls.cipher
+    )
+    .unwrap_or_default();
+    said
+}
+
+/// Splits `address:port`; an IPv6 address loses its brackets.
+pub(crate) fn address_and_port(peer: &str) -> (&str, &str) {
+    let (address, port) = peer.rsplit_once(':').unwrap_or((peer, ""));
+    let bare = address.strip_prefix('[').and_then(|address| address.strip_suffix(']'));
+    (bare.unwrap_or(address), port)
+}
+
+/// A header's value for `-v`. What a job prints is stored: credentials are left out of it.
+fn shown(name: &str, value: &[u8]) -> String {
+    const HIDDEN: &str = "[hidden]";
+    let value = String::from_utf8_lossy(value);
+    if name.eq_ignore_ascii_case("cookie") {
+        return HIDDEN.to_owned();
+    }
+    if name.eq_ignore_ascii_case("authorization") {
+        let scheme = value.split_once(' ').map_or("", |(scheme, _)| scheme);
+        return format!("{scheme} {HIDDEN}").trim_start().to_owned();
+    }
+    value.into_owned()
+}

@@ -1,0 +1,129 @@
+//! What goes wrong: curl's codes and words.
+
+use blitz_plugin::testing::FakeHost;
+use blitz_plugin::web::Failure;
+
+use super::{curl, ok};
+
+#[test]
+fn failures_of_the_host_become_curls() {
+    let text = || "why".to_owned();
+    for (failure, code, expected) in [
+        (Failure::Denied(text()), 122, "refused by testing: why"),
+        (Failure::Limit(text()), 100, "why"),
+        (Failure::Url(text()), 3, "why"),
+        (Failure::Resolve(text()), 6, "why"),
+        (Failure::Connect(text()), 7, "why"),
+        (Failure::Timeout(text()), 28, "why"),
+        (Failure::Tls(text()), 35, "why"),
+        (Failure::Certificate(text()), 60, "why"),
+        (Failure::EmptyReply(text()), 52, "why"),
+        (Failure::Send(text()), 55, "why"),
+        (Failure::Receive(text()), 56, "why"),
+        (Failure::Protocol(text()), 1, "why"),
+    ] {
+        let mut host = FakeHost::default().fails(failure.clone());
+        assert_eq!(curl("http://h:81/", &mut host), code, "{failure:?}");
+        assert_eq!(host.stderr_text(), format!("curl: ({code}) {expected}\n"));
+        assert_eq!(host.events[0].1["error"]["exit"], code);
+
+        let mut host = FakeHost::default().fails(failure.clone());
+        assert_eq!(curl("-s http://h:81/", &mut host), code, "{failure:?}");
+        assert_eq!(host.stderr_text(), "", "{failure:?}");
+    }
+}
+
+#[test]
+fn a_body_that_breaks_off_keeps_what_came() {
+    let reset = || Failure::Receive("reset".to_owned());
+    let late = || Failure::Timeout("late".to_owned());
+    for (length, failure, code, text) in [
+        ("", reset(), 56, "reset"),
+        ("4", reset(), 56, "reset"),
+        ("50", reset(), 18, "reset"),
+        ("50", late(), 28, "late"),
+    ] {
+        let answer = ok().header("Content-Length", length).piece("half").then_fails(failure);
+        let mut host = FakeHost::default().answers(answer);
+        assert_eq!(curl("h", &mut host), code, "{length}");
+        assert_eq!(host.stdout_text(), "half");
+        assert_eq!(host.stderr_text(), format!("curl: ({code}) {text}\n"));
+    }
+}
+
+#[test]
+fn time_that_is_used_up_asks_nobody() {
+    let mut host = FakeHost::default().answers(ok());
+    assert_eq!(curl("-m 0.000000001 h", &mut host), 28);
+    assert!(host.requests.is_empty());
+    assert!(host.stderr_text().ends_with(" milliseconds with 0 bytes received\n"));
+}
+
+#[test]
+fn command_lines_that_cannot_be_carried_out_are_refused() {
+    for (line, text) in [
+        ("-s", "no URL specified"),
+        ("h i", "unexpected argument \"i\""),
+        ("h --url i", "more than one URL is not supported: \"i\"; run one command for each"),
+        ("--compressed h", "option --compressed is not supported"),
+        ("-c jar h", "option -c is not supported"),
+        ("-O h", "option -O is not supported"),
+        ("--digest h", "option --digest is not supported"),
+        ("-b jar h", "option -b: cookie files are not supported; give 'NAME=VALUE'"),
+        ("-u me h", "option -u: give NAME:PASSWORD; nobody can be asked for a password here"),
+        (
+            "-d x -I h",
+            "you can only select one HTTP request method, and asked for both HEAD (-I, --head) \
+             and POST (-d, --data)",
+        ),
+        (
+            "-d x -F a=b h",
+            "you can only select one HTTP request method, and asked for both POST (-d, --data) \
+             and multipart formpost (-F, --form)",
+        ),
+        ("-f --fail-with-body h", "--fail and --fail-with-body exclude each other: give one"),
+        ("-X A/B h", "option -X: \"A/B\" is not a method"),
+        (
+            "-H plain h",
+            "option -H: \"plain\" is not a header; give 'Name: value', 'Name;' or 'Name:'",
+        ),
+        ("--max-redirs 1.5 -L h", "option --max-redirs: \"1.5\" is not a count, nor -1"),
+        (
+            "h/{a,b}",
+            "ranges and sets in a URL are not supported: \"h/{a,b}\"; -g takes the brackets literally",
+        ),
+        (
+            "--data-urlencode a@b h",
+            "option --data-urlencode: NAME@FILE is not supported: \"a@b\"; \
+             give NAME=TEXT, @FILE, or =TEXT for a text with @",
+        ),
+    ] {
+        let mut host = FakeHost::default();
+        assert_eq!(curl(line, &mut host), 2, "{line}");
+        assert_eq!(host.stderr_text(), format!("curl: {text}\ntry 'blitz help curl'\n"), "{line}");
+        assert!(host.requests.is_empty(), "{line}");
+    }
+}
+
+#[test]
+fn nothing_is_sent_when_the_url_or_a_file_is_missing() {
+    for (line, code, text) in [
+        ("http://", 3, "URL rejected: No host part in the URL"),
+        ("ftp://h/", 1, "Protocol \"ftp\" not supported"),
+        (
+            "-d @gone h",
+            26,
+            "Failed to open/read local data from gone: no input \"gone\" was sent along",
+        ),
+        (
+            "-F f=@gone h",
+            26,
+            "Failed to open/read local data from gone: no input \"gone\" was sent along",
+        ),
+    ] {
+        let mut host = FakeHost::default();
+        assert_eq!(curl(line, &mut host), code, "{line}");
+        assert_eq!(host.stderr_text(), format!("curl: ({code}) {text}\n"), "{line}");
+        assert!(host.requests.is_empty() && host.events.is_empty(), "{line}");
+    }
+}

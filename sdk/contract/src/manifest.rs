@@ -1,0 +1,221 @@
+//! `plugin.toml`: who a plugin is, what it takes, what it asks for.
+//!
+//! Written by the author, embedded in the component (`describe`), kept as JSON in the plugin's
+//! document: a command line gives help, completion and early errors for a plugin that it has never seen.
+
+use serde::{Deserialize, Serialize};
+
+/// What a plugin says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Lower-case letters, digits and `-`, 1 to 40 characters, a letter first: the word the user types.
+    pub name: String,
+    /// `MAJOR.MINOR.PATCH` of the plugin.
+    pub version: String,
+    /// One line for lists and help.
+    pub summary: String,
+    /// The contract that it was built for, `MAJOR.MINOR.PATCH`.
+    pub contract: String,
+    /// How the arguments look in help, behind the name: `[OPTIONS] URL`.
+    #[serde(default)]
+    pub usage: String,
+    /// What it takes, in the order of help.
+    #[serde(default)]
+    pub arguments: Vec<Argument>,
+    /// The grants that it cannot run without.
+    #[serde(default)]
+    pub capabilities: Vec<Capability>,
+    /// Whether a second engine may run the job when the first was lost.
+    #[serde(default)]
+    pub retry: Retry,
+    /// What one run may use, where it differs from the host's own defaults.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// One declared option or positional argument.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Argument {
+    /// The long name without dashes (`max-time`); for a positional argument its word in help (`URL`).
+    pub name: String,
+    /// The one-letter form without its dash. `r` is reserved for regions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short: Option<char>,
+    /// What the value is.
+    #[serde(default)]
+    pub kind: ArgumentKind,
+    /// True for an argument without dashes.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub positional: bool,
+    /// May be given more than once.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub repeated: bool,
+    /// Must be given.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub required: bool,
+    /// The value's word in help (`SECONDS`); empty takes the kind's.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub value: String,
+    /// One line for help.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub help: String,
+}
+
+/// What a value is, so that a client can check it, complete it and move files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArgumentKind {
+    /// No value: present or not.
+    Flag,
+    /// Any text.
+    #[default]
+    Text,
+    /// A decimal number.
+    Number,
+    /// A number with a unit (`500ms`, `2s`, `1m`) or bare seconds.
+    Duration,
+    /// An absolute URL, or a host with an optional path.
+    Url,
+    /// A host name or address.
+    Host,
+    /// Text that must not be shown or stored in clear.
+    Secret,
+    /// A file of the user's machine that is sent along; `-` is stdin.
+    InputFile,
+    /// Text, unless it begins with `@`: then the rest names an input file (`@-` is stdin).
+    TextOrInputFile,
+    /// `NAME=VALUE`, `NAME=@FILE` or `NAME=<FILE`, with curl's `;type=` suffixes.
+    Form,
+    /// A file that is written on the user's machine; `-` is stdout.
+    OutputFile,
+}
+
+/// A right that the host lends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    /// HTTP exchanges to destinations that the engine's target policy allows.
+    Web,
+}
+
+/// Whether a job may be run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retry {
+    /// A second run is harmless: another engine takes over.
+    Safe,
+    /// Never twice: a job whose engine is lost ends as lost. The default, as it needs no thought.
+    #[default]
+    Never,
+}
+
+/// What one run may use; absent means the host's default. The host lowers what is above its own maximum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Linear memory of the plugin, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// All streams together, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_bytes: Option<u64>,
+    /// Time that the plugin itself computes, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_ms: Option<u64>,
+}
+
+/// What is wrong with a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// Not TOML or JSON of the declared shape.
+    #[error("read the manifest: {0}")]
+    Syntax(String),
+    /// A field breaks a rule of its documentation.
+    #[error("manifest field {field}: {rule}, not {found:?}")]
+    Rule {
+        /// The field's path.
+        field: String,
+        /// What is allowed.
+        rule: &'static str,
+        /// What stands there.
+        found: String,
+    },
+}
+
+impl Manifest {
+    /// Reads and checks `plugin.toml`. Not in a guest, whose manifest is JSON before it is compiled.
+    ///
+    /// # Errors
+    ///
+    /// [`ManifestError`] names the line or the field.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn from_toml(text: &str) -> Result<Self, ManifestError> {
+        let manifest: Self =
+            toml::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// Reads and checks the JSON that `describe` gives and documents hold.
+    ///
+    /// # Errors
+    ///
+    /// [`ManifestError`] names the place or the field.
+    pub fn from_json(text: &str) -> Result<Self, ManifestError> {
+        let manifest: Self =
+            serde_json::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// Checks the rules that the types alone do not hold.
+    ///
+    /// # Errors
+    ///
+    /// [`ManifestError::Rule`] for the first field that breaks one.
+    pub fn check(&self) -> Result<(), ManifestError> {
+        let rule = |field: &str, rule, found: &str| {
+            Err(ManifestError::Rule { field: field.to_owned(), rule, found: found.to_owned() })
+        };
+        if !is_name(&self.name) {
+            return rule("name", "1 to 40 of a-z, 0-9 and -, a letter first", &self.name);
+        }
+        if !is_version(&self.version) {
+            return rule("version", "MAJOR.MINOR.PATCH", &self.version);
+        }
+        if !is_version(&self.contract) {
+            return rule("contract", "MAJOR.MINOR.PATCH", &self.contract);
+        }
+        for argument in &self.arguments {
+            let field = format!("arguments.{}", argument.name);
+            if argument.name.is_empty() || argument.name.contains([' ', '=']) {
+                return rule(&field, "a name without spaces and =", &argument.name);
+            }
+            if argument.short == Some('r') || argument.name == "region" {
+                return rule(&field, "-r and --region belong to blitz", &argument.name);
+            }
+            if argument.positional && argument.kind == ArgumentKind::Flag {
+                return rule(&field, "a positional argument has a value", "flag");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=40).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn is_version(version: &str) -> bool {
+    let parts: Vec<&str> = version.split('.').collect();
+    parts.len() == 3 && parts.iter().all(|p| p.len() <= 9 && p.parse::<u32>().is_ok())
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}

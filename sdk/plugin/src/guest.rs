@@ -1,0 +1,192 @@
+//! The plugin's side of the WIT package: exports that call the author's type, and the imports as a [`Host`].
+
+use std::io::{self, LineWriter, Stderr, Stdout, Write};
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use blitz_contract::Manifest;
+
+use crate::host::{Host, HostError};
+use crate::plugin::{Plugin, RawCall, dispatch};
+use crate::web;
+
+use bindings::blitz::plugin::{events, files, types, web as wire};
+
+#[expect(missing_docs, reason = "generated; the WIT has the words")]
+#[expect(clippy::mem_forget, reason = "generated: a list's memory goes to the host and comes back")]
+pub mod bindings {
+    //! Generated from `sdk/wit`.
+    wit_bindgen::generate!({
+        path: "../wit/blitz-plugin-0.1.0",
+        world: "plugin",
+        pub_export_macro: true,
+        export_macro_name: "export_component",
+        default_bindings_module: "blitz_plugin::guest::bindings",
+    });
+}
+pub use bindings::export_component;
+pub use blitz_plugin_macro::manifest_json;
+
+/// A plugin with its manifest; [`export!`](crate::export) makes one per crate.
+pub trait Embedded {
+    /// The author's type.
+    type Plugin: Plugin;
+    /// `plugin.toml` as JSON, checked while the plugin was compiled.
+    const MANIFEST: &'static str;
+}
+
+/// The exports of the world `plugin`.
+#[derive(Debug)]
+pub struct Adapter<E>(PhantomData<E>);
+
+impl<E: Embedded> Adapter<E> {
+    fn manifest() -> Manifest {
+        Manifest::from_json(E::MANIFEST).expect("the macro has checked it")
+    }
+}
+
+impl<E: Embedded> bindings::exports::blitz::plugin::tool::Guest for Adapter<E> {
+    fn describe() -> String {
+        E::MANIFEST.to_owned()
+    }
+
+    fn run(call: bindings::exports::blitz::plugin::tool::Invocation) -> u8 {
+        let call = RawCall {
+            args: call.args,
+            region: call.region,
+            deadline: Duration::from_millis(call.deadline_ms),
+        };
+        let mut host = Imports { stdout: io::stdout(), stderr: LineWriter::new(io::stderr()) };
+        dispatch::<E::Plugin>(&Self::manifest(), call, &mut host)
+    }
+}
+
+/// The host's imports.
+struct Imports {
+    /// Line-buffered by `std`.
+    stdout: Stdout,
+    /// Buffered here: each write is a call to the host and a frame of its own.
+    stderr: LineWriter<Stderr>,
+}
+
+impl Host for Imports {
+    fn stdout(&mut self) -> &mut dyn Write {
+        &mut self.stdout
+    }
+
+    fn stderr(&mut self) -> &mut dyn Write {
+        &mut self.stderr
+    }
+
+    fn read_input(
+        &mut self,
+        name: &str,
+        offset: u64,
+        bytes_max: u32,
+    ) -> Result<Vec<u8>, HostError> {
+        Ok(files::read_input(name, offset, bytes_max)?)
+    }
+
+    fn write_output(&mut self, name: &str, bytes: &[u8]) -> Result<(), HostError> {
+        Ok(files::write_output(name, bytes)?)
+    }
+
+    fn emit(&mut self, kind: &str, body: &str) -> Result<(), HostError> {
+        Ok(events::emit(kind, body)?)
+    }
+
+    fn exchange(&mut self, request: &web::Request) -> Result<web::Answer, web::Failure> {
+        let request = wire::Request {
+            method: request.method.clone(),
+            url: request.url.clone(),
+            headers: request.headers.clone(),
+            body: request.body.clone(),
+            version: match request.version {
+                web::VersionChoice::Any => wire::VersionChoice::Any,
+                web::VersionChoice::Http1 => wire::VersionChoice::Http1,
+                web::VersionChoice::Http2 => wire::VersionChoice::Http2,
+            },
+            verify: request.verify,
+            connect_timeout_ms: request.connect_timeout.map(milliseconds),
+            timeout_ms: request.timeout.map(milliseconds),
+        };
+        Ok(wire::exchange(&request)?.into())
+    }
+}
+
+/// Rounded up: a time limit above zero must not become none.
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+impl From<types::Error> for HostError {
+    fn from(error: types::Error) -> Self {
+        match error {
+            types::Error::Denied(text) => Self::Denied(text),
+            types::Error::Limit(text) => Self::Limit(text),
+            types::Error::Failed(text) => Self::Failed(text),
+        }
+    }
+}
+
+impl From<wire::Failure> for web::Failure {
+    fn from(failure: wire::Failure) -> Self {
+        match failure {
+            wire::Failure::Denied(text) => Self::Denied(text),
+            wire::Failure::Limit(text) => Self::Limit(text),
+            wire::Failure::Url(text) => Self::Url(text),
+            wire::Failure::Resolve(text) => Self::Resolve(text),
+            wire::Failure::Connect(text) => Self::Connect(text),
+            wire::Failure::Timeout(text) => Self::Timeout(text),
+            wire::Failure::Tls(text) => Self::Tls(text),
+            wire::Failure::Certificate(text) => Self::Certificate(text),
+            wire::Failure::EmptyReply(text) => Self::EmptyReply(text),
+            wire::Failure::Send(text) => Self::Send(text),
+            wire::Failure::Receive(text) => Self::Receive(text),
+            wire::Failure::Protocol(text) => Self::Protocol(text),
+        }
+    }
+}
+
+impl From<wire::Answer> for web::Answer {
+    fn from(answer: wire::Answer) -> Self {
+        let phases = answer.phases;
+        Self {
+            status: answer.status,
+            reason: answer.reason,
+            version: match answer.version {
+                wire::Version::Http10 => web::Version::Http10,
+                wire::Version::Http11 => web::Version::Http11,
+                wire::Version::Http2 => web::Version::Http2,
+            },
+            headers: answer.headers,
+            phases: web::Phases {
+                dns_us: phases.dns_us,
+                connect_us: phases.connect_us,
+                tls_us: phases.tls_us,
+                sent_us: phases.sent_us,
+                first_byte_us: phases.first_byte_us,
+            },
+            remote: answer.remote,
+            local: answer.local,
+            tls: answer.tls.map(|tls| web::Tls {
+                protocol: tls.protocol,
+                cipher: tls.cipher,
+                alpn: tls.alpn,
+                verdict: tls.verdict,
+                certificates: tls.certificates,
+            }),
+            body: Box::new(answer.body),
+        }
+    }
+}
+
+impl web::Body for wire::Body {
+    fn read(&mut self, bytes_max: u32) -> Result<Vec<u8>, web::Failure> {
+        Ok(wire::Body::read(self, bytes_max)?)
+    }
+
+    fn total_us(&self) -> u64 {
+        wire::Body::total_us(self)
+    }
+}

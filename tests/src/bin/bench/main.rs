@@ -1,0 +1,27 @@
+//! `bench`: the project's figures, each beside its floor or a peer from the same run.
+//!
+//!     cargo run --release -p blitz-tests --bin bench -- road
+//!
+//! Under the name `blitz` this binary is the program itself: one build serves stories, benches and what they
+//! measure.
+
+mod road;
+mod sample;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args();
+    let called = args.next().unwrap_or_default();
+    if called.rsplit('/').next() == Some("blitz") {
+        return blitz::main();
+    }
+    match args.next().as_deref() {
+        Some("road") => road::run(),
+        other => {
+            let asked = other.unwrap_or("nothing");
+            sample::say(&format!("bench: no bench {asked:?}; there is: road"));
+            ExitCode::from(2)
+        }
+    }
+}

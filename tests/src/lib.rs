@@ -1,0 +1,24 @@
+//! The harness of the stories: a real store, a real gateway and real engines on loopback, and the real program.
+//!
+//! [`store`] is the embedded store in memory, or the Apache CouchDB of `BLITZ_TEST_COUCHDB`; [`Stack`] is
+//! everything of a few regions in this process, with all durations of the protocol shortened; [`Api`] speaks to
+//! a gateway as any client would; [`program`] runs `blitz` as a process; [`Web`] is what
+//! `curl` talks to.
+
+pub mod api;
+pub mod program;
+pub mod stack;
+pub mod web;
+mod wait;
+
+pub use api::{Api, Event};
+pub use program::{Home, Outcome};
+pub use stack::{EngineHandle, Stack, region_name, store};
+pub use wait::until;
+pub use web::Web;
+
+/// The component of the plugin `fixture`, which does what a story asks it to.
+pub const FIXTURE: &[u8] = include_bytes!(env!("BLITZ_FIXTURE_WASM"));
+
+/// The manifest of the plugin `fixture`.
+pub const FIXTURE_MANIFEST: &str = include_str!("../fixture/plugin.toml");

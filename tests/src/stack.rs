@@ -1,0 +1,208 @@
+//! Everything of a few regions in this process: store, gateway and engines, joined by real sockets.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use blitz_contract::Manifest;
+use blitz_couchdb::Client;
+use blitz_embedded::{Options, Storage, Store};
+use blitz_engine::Trust;
+use blitz_jobs::timing::Timing;
+use blitz_runtime::{Runtime, RuntimeConfig, TargetPolicy};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::Api;
+use crate::{FIXTURE, FIXTURE_MANIFEST};
+
+/// The durations of the protocol are this many times as short: an engine is dead after 1.25 s.
+const FASTER: u32 = 20;
+
+/// The token of a stack's gateway.
+const TOKEN: &str = "token-of-a-test";
+
+/// An empty store: the embedded one in memory, or the Apache CouchDB that `BLITZ_TEST_COUCHDB` names. It ends
+/// with the runtime that it was started in.
+///
+/// # Panics
+///
+/// When it cannot be started or reached.
+pub async fn store() -> Client {
+    Client::new(&store_url().await).expect("http://NAME:PASSWORD@HOST:PORT")
+}
+
+async fn store_url() -> String {
+    if let Ok(url) = std::env::var("BLITZ_TEST_COUCHDB") {
+        return url;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let store = Store::open(Storage::Memory, Options::default()).expect("a store in memory");
+    tokio::spawn(blitz_embedded::serve(store, listener, CancellationToken::new()));
+    format!("http://{address}")
+}
+
+/// A region's name that no other test has: stores that outlive a test are shared.
+#[must_use]
+pub fn region_name(word: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{word}-{:x}-{next:x}", std::process::id())
+}
+
+/// Store, gateway and engines.
+#[derive(Debug)]
+pub struct Stack {
+    /// The store.
+    pub store: Client,
+    /// The gateway.
+    pub api: Api,
+    /// The regions' names, unique to this stack, in the order asked for.
+    pub regions: Vec<String>,
+    store_url: String,
+    runtime: Runtime,
+    gateway: Option<(CancellationToken, JoinHandle<()>)>,
+}
+
+/// A running engine of a stack.
+#[derive(Debug)]
+pub struct EngineHandle {
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl EngineHandle {
+    /// Ends it as a loss of power would: nothing more is written.
+    ///
+    /// # Panics
+    ///
+    /// When it had ended by itself.
+    pub async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.is_err_and(|e| e.is_cancelled()), "the engine had ended by itself");
+    }
+
+    /// Ends it in order: it drains, and gives back what does not end in time.
+    ///
+    /// # Panics
+    ///
+    /// When the engine panicked.
+    pub async fn drain(self) {
+        self.shutdown.cancel();
+        self.task.await.expect("an engine that does not panic");
+    }
+}
+
+impl Stack {
+    /// A store and a gateway with these regions, and the plugin `fixture`; no engine yet.
+    ///
+    /// # Panics
+    ///
+    /// When something cannot be started.
+    pub async fn start(regions: &[&str]) -> Self {
+        let store_url = store_url().await;
+        let store = Client::new(&store_url).expect("http://NAME:PASSWORD@HOST:PORT");
+        let regions: Vec<String> = regions.iter().map(|word| region_name(word)).collect();
+        let names: Vec<&str> = regions.iter().map(String::as_str).collect();
+        blitz_jobs::setup::install(&store, &names).await.expect("a store that is set up");
+        let manifest = Manifest::from_toml(FIXTURE_MANIFEST).expect("the fixture's manifest");
+        let published = blitz_jobs::plugin::publish(&store, manifest, FIXTURE).await;
+        published.expect("the fixture is published");
+        let runtime =
+            Runtime::new(RuntimeConfig { targets: TargetPolicy::Any, ..RuntimeConfig::default() });
+        let mut stack = Self {
+            api: Api::new("http://127.0.0.1:9", TOKEN),
+            runtime: runtime.expect("a runtime"),
+            gateway: None,
+            store_url,
+            store,
+            regions,
+        };
+        stack.start_gateway(0).await;
+        stack
+    }
+
+    /// Starts the gateway on this port (0: any). It keeps its address when it is started again.
+    ///
+    /// # Panics
+    ///
+    /// When the port is taken.
+    pub async fn start_gateway(&mut self, port: u16) {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let shutdown = CancellationToken::new();
+        let config = blitz_gateway::Config {
+            store: self.store.clone(),
+            token: TOKEN.to_owned(),
+            hosts: Vec::new(),
+            timing: Timing::faster(FASTER),
+        };
+        let stop = shutdown.clone();
+        let task = tokio::spawn(async move {
+            blitz_gateway::run(listener, config, stop).await.expect("a gateway that serves");
+        });
+        self.api = Api::new(&format!("http://{address}"), TOKEN);
+        self.gateway = Some((shutdown, task));
+    }
+
+    /// Ends the gateway, and gives the port that it had.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    pub async fn stop_gateway(&mut self) -> u16 {
+        let (shutdown, task) = self.gateway.take().expect("a gateway that runs");
+        shutdown.cancel();
+        task.await.expect("a gateway that ends in order");
+        let port = self.api.base.rsplit(':').next().and_then(|port| port.parse().ok());
+        port.expect("an address with a port")
+    }
+
+    /// The address of the store, with name and password where it has them.
+    #[must_use]
+    pub fn store_url(&self) -> String {
+        self.store_url.clone()
+    }
+
+    /// The name of the first region.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.regions[0]
+    }
+
+    /// Starts an engine in a region, ready for the fixture when this returns.
+    ///
+    /// # Panics
+    ///
+    /// When it does not get ready.
+    pub async fn engine(&self, region: &str, id: &str, slots: usize) -> EngineHandle {
+        let shutdown = CancellationToken::new();
+        let config = blitz_engine::Config {
+            store: self.store.clone(),
+            region: region.to_owned(),
+            id: id.to_owned(),
+            slots,
+            runtime: self.runtime.clone(),
+            trust: Trust { digests: [blitz_jobs::plugin::sha256(FIXTURE)].into() },
+            timing: Timing::faster(FASTER),
+            drain: Duration::from_millis(500),
+        };
+        let stop = shutdown.clone();
+        let task = tokio::spawn(async move {
+            blitz_engine::run(config, stop).await.expect("an engine that starts");
+        });
+        crate::until(&format!("engine {id} with its plugin"), || async {
+            let engines = self.api.get("/v1/engines").await;
+            let engines = engines["engines"].as_array()?.clone();
+            let this = engines.into_iter().find(|e| e["id"] == id && e["region"] == region)?;
+            let plugins = this["plugins"].as_array()?.clone();
+            plugins
+                .iter()
+                .any(|p| p.as_str().is_some_and(|p| p.starts_with("fixture@")))
+                .then_some(())
+        })
+        .await;
+        EngineHandle { shutdown, task }
+    }
+}
