@@ -22,7 +22,7 @@ fn client(home: &Home, stack: &Stack, args: &[&str]) -> Command {
 }
 
 async fn run(mut command: Command) -> (Option<i32>, String, String) {
-    let output = command.output().await.unwrap();
+    let output = command.output().await.expect("the program starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }

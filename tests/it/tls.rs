@@ -30,7 +30,7 @@ pub(crate) async fn self_signed() -> SocketAddr {
                 // A client that refuses the certificate ends the handshake: that is what is tested.
                 let Ok(mut stream) = acceptor.accept(stream).await else { return };
                 let mut request = [0; 4096];
-                stream.read(&mut request).await.ok();
+                let Ok(1..) = stream.read(&mut request).await else { return };
                 stream.write_all(&blitz_tests::web::ok("secure\n")).await.ok();
                 stream.shutdown().await.ok();
             });

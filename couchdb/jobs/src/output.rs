@@ -157,7 +157,8 @@ impl Batch {
 
     /// Takes the next frame.
     pub fn add(&mut self, now: Duration, frame: Frame) {
-        if frame.bytes.is_empty() {
+        // An empty frame says nothing, except that an empty file is there.
+        if frame.bytes.is_empty() && !matches!(frame.stream, Stream::File(_)) {
             return;
         }
         self.digest.add(&frame.stream.to_string(), &frame.bytes);
@@ -247,6 +248,16 @@ mod tests {
         assert!(batch.take_rest(900 * MS).is_some());
         assert!(batch.take_rest(900 * MS).is_none());
         assert_eq!(batch.finish().0, 3);
+    }
+
+    #[test]
+    fn an_empty_file_is_told() {
+        let mut batch = Batch::new(100 * MS);
+        batch.add(MS, frame(Stream::Stdout, b""));
+        assert!(batch.take(MS).is_none());
+        batch.add(MS, frame(Stream::File("out".to_owned()), b""));
+        let (_, chunk) = batch.take(MS).unwrap();
+        assert_eq!(chunk.frames[0].stream, "file:out");
     }
 
     #[test]
