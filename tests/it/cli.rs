@@ -58,7 +58,7 @@ async fn the_remote_streams_and_code_are_mine() {
 async fn what_is_wrong_has_a_code_and_a_next_step() {
     let (home, stack) = (home(), Stack::start(&["japan"]).await);
     let region = stack.region();
-    let nearly = &region[..region.len() - 1];
+    let nearly = &format!("{region}x");
     let short = ["fixture", "-r", region, "--queue-timeout", "300ms", "noop"];
     for (args, code, says) in [
         (&["fixture", "-r", nearly, "noop"][..], 2, region),

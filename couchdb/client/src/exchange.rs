@@ -201,7 +201,9 @@ impl Exchange {
             .method(&request.method)
             .uri(path)
             .header(HOST, &self.address.authority)
-            .header(ACCEPT, "application/json, */*;q=0.1")
+            // And nothing else: with `*/*` beside it, CouchDB answers open_revs in parts. Attachments
+            // come as they are whatever is asked.
+            .header(ACCEPT, "application/json")
             .header(USER_AGENT, concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")));
         if let Some(authorization) = &self.address.authorization {
             builder = builder.header(AUTHORIZATION, authorization);

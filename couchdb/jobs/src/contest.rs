@@ -417,30 +417,9 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::SpecKind;
-    use blitz_contract::{Limits, Retry};
+    use blitz_contract::Retry;
 
     const S: Duration = Duration::from_secs(1);
-
-    fn spec(job: &JobId) -> Spec {
-        Spec {
-            kind: SpecKind::Spec,
-            blitz: crate::BUILD.to_owned(),
-            job: job.clone(),
-            run: "r".to_owned(),
-            tasks: vec![job.clone()],
-            plugin: "p".to_owned(),
-            version: "0.1.0".to_owned(),
-            sha256: "abc".to_owned(),
-            args: Vec::new(),
-            retry: Retry::Safe,
-            limits: Limits::default(),
-            timeout_ms: 60_000,
-            queue_timeout_ms: 10_000,
-            inputs: Vec::new(),
-            created_at_ms: 0,
-        }
-    }
 
     fn contest(slots: usize) -> Contest {
         let incarnation = Incarnation::from_random([1; 16]);
@@ -466,7 +445,7 @@ mod tests {
     /// A contest that holds `job` since second 0.
     fn holding(job: &JobId) -> Contest {
         let mut contest = contest(1);
-        contest.hear_spec(Duration::ZERO, spec(job));
+        contest.hear_spec(Duration::ZERO, Spec::sample(job, Retry::Safe));
         assert!(matches!(contest.tick(Duration::ZERO)[..], [Action::Claim { over: None, .. }]));
         let won = ClaimAnswer::Won(revision("1-a"));
         let actions = contest.claim_answered(Duration::ZERO, job, won);
@@ -478,7 +457,7 @@ mod tests {
     fn a_free_engine_claims_as_many_as_it_has_slots() {
         let mut contest = contest(2);
         let jobs: Vec<JobId> = (0..3).map(|_| JobId::new("japan", 1)).collect();
-        jobs.iter().for_each(|job| contest.hear_spec(S, spec(job)));
+        jobs.iter().for_each(|job| contest.hear_spec(S, Spec::sample(job, Retry::Safe)));
         assert_eq!(contest.tick(S).len(), 2);
         assert_eq!(contest.due(), None, "full: nothing to do until something is heard");
         let first = contest.jobs.keys().next().unwrap().clone();
@@ -492,7 +471,7 @@ mod tests {
         let job = JobId::new("japan", 1);
         let mut contest = contest(1);
         contest.hear_run(&job, revision("1-a"), others(1));
-        contest.hear_spec(S, spec(&job));
+        contest.hear_spec(S, Spec::sample(&job, Retry::Safe));
         assert!(contest.tick(S).is_empty());
         let Run::Claimed { claim: last } = others(1) else { unreachable!() };
         let open = Run::Open { last, reason: "drains".to_owned() };
@@ -508,7 +487,7 @@ mod tests {
 
         let other = JobId::new("japan", 1);
         contest.hear_cancel(&other);
-        contest.hear_spec(S, spec(&other));
+        contest.hear_spec(S, Spec::sample(&other, Retry::Safe));
         contest.claim_answered(S, &job, ClaimAnswer::Lost);
         assert!(contest.tick(S).is_empty());
     }
@@ -557,7 +536,7 @@ mod tests {
     fn a_cancel_during_the_claim_starts_and_stops_it() {
         let job = JobId::new("japan", 1);
         let mut contest = contest(1);
-        contest.hear_spec(S, spec(&job));
+        contest.hear_spec(S, Spec::sample(&job, Retry::Safe));
         contest.tick(S);
         contest.hear_cancel(&job);
         let actions = contest.claim_answered(S, &job, ClaimAnswer::Won(revision("1-a")));

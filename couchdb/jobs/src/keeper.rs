@@ -221,30 +221,8 @@ mod tests {
     use super::*;
     use crate::engine::{BeatKind, Held};
     use crate::run::Claim;
-    use crate::spec::SpecKind;
-    use blitz_contract::Limits;
 
     const S: Duration = Duration::from_secs(1);
-
-    fn spec(job: &JobId, retry: Retry) -> Spec {
-        Spec {
-            kind: SpecKind::Spec,
-            blitz: crate::BUILD.to_owned(),
-            job: job.clone(),
-            run: "r".to_owned(),
-            tasks: vec![job.clone()],
-            plugin: "p".to_owned(),
-            version: "0.1.0".to_owned(),
-            sha256: "abc".to_owned(),
-            args: Vec::new(),
-            retry,
-            limits: Limits::default(),
-            timeout_ms: 600_000,
-            queue_timeout_ms: 10_000,
-            inputs: Vec::new(),
-            created_at_ms: 0,
-        }
-    }
 
     fn claim() -> Claim {
         let incarnation = Incarnation::from_random([1; 16]);
@@ -269,7 +247,7 @@ mod tests {
     /// A keeper that watches a claimed job since second 0.
     fn watching(job: &JobId, retry: Retry) -> Keeper {
         let mut keeper = Keeper::new(Timing::default());
-        keeper.hear_spec(Duration::ZERO, &spec(job, retry));
+        keeper.hear_spec(Duration::ZERO, &Spec::sample(job, retry));
         let run = Run::Claimed { claim: claim() };
         keeper.hear_run(Duration::ZERO, job, "1-a".parse().unwrap(), run);
         keeper.hear_beats(Duration::ZERO, "japan", &[]);
@@ -280,7 +258,7 @@ mod tests {
     fn a_job_that_nobody_takes_expires_once() {
         let job = JobId::new("japan", 1);
         let mut keeper = Keeper::new(Timing::default());
-        keeper.hear_spec(S, &spec(&job, Retry::Safe));
+        keeper.hear_spec(S, &Spec::sample(&job, Retry::Safe));
         assert!(keeper.tick(10 * S).is_empty());
         assert_eq!(keeper.due(), Some(11 * S));
         assert_eq!(states(&keeper.tick(11 * S)), ["expired"]);
@@ -297,7 +275,7 @@ mod tests {
             if cancel_first {
                 keeper.hear_cancel(&job);
             }
-            keeper.hear_spec(S, &spec(&job, Retry::Never));
+            keeper.hear_spec(S, &Spec::sample(&job, Retry::Never));
             if !cancel_first {
                 keeper.hear_cancel(&job);
             }

@@ -136,3 +136,27 @@ impl Spec {
         Duration::from_millis(self.queue_timeout_ms)
     }
 }
+
+#[cfg(test)]
+impl Spec {
+    /// A job of a plugin with the digest `abc`, with the usual time-outs.
+    pub(crate) fn sample(job: &JobId, retry: Retry) -> Self {
+        Self {
+            kind: SpecKind::Spec,
+            blitz: crate::BUILD.to_owned(),
+            job: job.clone(),
+            run: "r".to_owned(),
+            tasks: vec![job.clone()],
+            plugin: "p".to_owned(),
+            version: "0.1.0".to_owned(),
+            sha256: "abc".to_owned(),
+            args: Vec::new(),
+            retry,
+            limits: Limits::default(),
+            timeout_ms: 60_000,
+            queue_timeout_ms: 10_000,
+            inputs: Vec::new(),
+            created_at_ms: 0,
+        }
+    }
+}

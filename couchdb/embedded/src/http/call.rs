@@ -77,14 +77,14 @@ impl Call {
         self.method == Method::GET || self.method == Method::HEAD
     }
 
-    /// Whether the client takes JSON and did not say so of everything.
-    pub(crate) fn accepts_json(&self) -> bool {
-        self.header(header::ACCEPT).is_some_and(|accept| accept.contains("application/json"))
-    }
-
-    /// Whether the client prefers multipart of this kind.
-    pub(crate) fn accepts_multipart(&self, kind: &str) -> bool {
-        self.header(header::ACCEPT).is_some_and(|accept| accept.contains(kind))
+    /// Whether the client takes this content type; one that does not say takes everything.
+    pub(crate) fn accepts(&self, kind: &str) -> bool {
+        let Some(accept) = self.header(header::ACCEPT) else { return true };
+        let family = kind.split('/').next().unwrap_or(kind);
+        accept.split(',').any(|taken| {
+            let taken = taken.split(';').next().unwrap_or(taken).trim();
+            taken == "*/*" || taken == kind || taken.strip_suffix("/*") == Some(family)
+        })
     }
 
     /// Refuses what only an administrator may do with the server.

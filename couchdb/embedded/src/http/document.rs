@@ -84,7 +84,7 @@ async fn get(call: &Call, database: &Arc<Database>, id: String) -> Handled {
         && call.header(header::IF_NONE_MATCH).is_some_and(|known| known == format!("\"{tag}\""));
     let mut reply = if unchanged {
         reply::whole(StatusCode::NOT_MODIFIED, bytes::Bytes::new())
-    } else if with_data && !call.accepts_json() && call.accepts_multipart("multipart/related") {
+    } else if with_data && call.accepts("multipart/related") {
         return Ok(multipart::related(render.finish()));
     } else {
         let mut text = render.finish();
@@ -164,7 +164,9 @@ async fn open_revs(call: &Call, database: &Arc<Database>, id: String) -> Handled
         }
         (None, _) => return Err(Refusal::not_found("missing")),
     };
-    if call.accepts_json() { Ok(multipart::as_array(rows)) } else { Ok(multipart::mixed(rows)) }
+    // A client must say that it takes JSON only, or it gets parts.
+    let as_parts = call.accepts("multipart/mixed");
+    Ok(if as_parts { multipart::mixed(rows) } else { multipart::as_array(rows) })
 }
 
 fn row(document: &Document, opened: &Opened, revs: bool) -> multipart::Part {

@@ -90,9 +90,8 @@ pub(crate) async fn bulk_get(call: &Call, database: &Arc<Database>) -> Handled {
     let docs = docs.as_array().ok_or_else(|| Refusal::bad_request("'docs' is no list."))?;
     let latest = call.query.is_true("latest");
     let asked = docs.iter().map(|doc| asked(doc, latest)).collect::<Result<Vec<_>, _>>()?;
-    let as_multipart =
-        call.accepts_multipart("multipart/mixed") || call.accepts_multipart("multipart/related");
-    if as_multipart && !call.accepts_json() {
+    let takes_parts = call.accepts("multipart/mixed") || call.accepts("multipart/related");
+    if takes_parts && !call.accepts("application/json") {
         return mixed(call, database, asked).await;
     }
     let server = Arc::clone(&call.server);
