@@ -187,8 +187,9 @@ async fn a_late_reader_is_told_everything() {
     let job = stack.api.submit(stack.region(), &["flood", &length.to_string()]).await;
     for reader in ["the first", "a late one"] {
         let events = stack.api.follow(&job).await;
-        assert_eq!(stream(&events, "stdout").len(), length, "{reader}");
-        assert!(!events.iter().any(|event| event.kind == "incomplete"), "{reader}");
+        let end = events.last().unwrap();
+        assert_eq!(stream(&events, "stdout").len(), length, "{reader}: {end:?}");
+        assert!(!events.iter().any(|event| event.kind == "incomplete"), "{reader}: {end:?}");
     }
 }
 

@@ -97,7 +97,7 @@ enum Phase {
     /// Our claim is on its way.
     Claiming { run: Run, sent: Duration },
     /// We run it.
-    Held { run: Run, lease_from: Duration, stopping: bool },
+    Held { run: Run, revision: Revision, lease_from: Duration, stopping: bool },
 }
 
 /// The contest as one engine sees it.
@@ -251,10 +251,11 @@ impl Contest {
                 let start = Action::Start {
                     spec: known.spec.clone(),
                     run: run.clone(),
-                    revision,
+                    revision: revision.clone(),
                     time_left,
                 };
-                known.phase = Phase::Held { run, lease_from: sent, stopping: known.cancelled };
+                let stopping = known.cancelled;
+                known.phase = Phase::Held { run, revision, lease_from: sent, stopping };
                 let mut actions = vec![start];
                 if known.cancelled {
                     actions.push(Action::Stop { job: job.clone(), why: Why::Cancelled });
@@ -282,9 +283,27 @@ impl Contest {
         }
     }
 
-    /// The job that this engine ran is over here: its end is written, or it was not ours any more.
+    /// The job that this engine ran has ended, and its end is written.
     pub fn finished(&mut self, job: &JobId) {
         self.jobs.remove(job);
+    }
+
+    /// This engine has stopped running the job without an end: it was not ours any more, or was given back.
+    /// When it is open again, this engine may be the only one that can take it.
+    pub fn stopped(&mut self, now: Duration, job: &JobId) {
+        let Some(known) = self.jobs.get_mut(job) else { return };
+        self.runs_taken.remove(&known.spec.run);
+        if known.run.as_ref().is_some_and(|(_, run)| run.is_final()) {
+            self.jobs.remove(job);
+            return;
+        }
+        if known.run.is_none()
+            && let Phase::Held { run, revision, .. } = &known.phase
+        {
+            // Ours until somebody opens it: without this it would look as if nobody had it.
+            known.run = Some((revision.clone(), run.clone()));
+        }
+        known.phase = Phase::Waiting { not_before: now };
     }
 
     /// The beat that was sent at `sent` is stored.
@@ -499,6 +518,29 @@ mod tests {
         let actions = contest.hear_run(&job, revision("1-b"), others(1));
         assert_eq!(actions, [Action::Stop { job: job.clone(), why: Why::LostClaim }]);
         assert!(contest.hear_cancel(&job).is_empty(), "it stops already");
+    }
+
+    #[test]
+    fn an_engine_that_lost_a_job_takes_it_again_when_it_is_open() {
+        let job = JobId::new("japan", 1);
+        for open_first in [true, false] {
+            let mut contest = holding(&job);
+            let Run::Claimed { claim: mut last } = others(1) else { unreachable!() };
+            last.incarnation = Incarnation::from_random([1; 16]);
+            let open = Run::Open { last, reason: "no beat".to_owned() };
+            if open_first {
+                assert_eq!(contest.hear_run(&job, revision("2-b"), open.clone()).len(), 1);
+            } else {
+                contest.tick(20 * S);
+            }
+            contest.stopped(20 * S, &job);
+            if !open_first {
+                assert!(contest.tick(20 * S).is_empty(), "nobody has opened it yet");
+                contest.hear_run(&job, revision("2-b"), open);
+            }
+            let actions = contest.tick(20 * S);
+            assert!(matches!(&actions[..], [Action::Claim { over: Some(_), .. }]), "{actions:?}");
+        }
     }
 
     #[test]

@@ -170,8 +170,12 @@ struct Engine {
 /// What a task of the engine has come to.
 enum Done {
     Claim(JobId, ClaimAnswer),
-    Job(JobId),
-    Beat { sent: Duration, revision: Option<Revision> },
+    /// Whether its end is written.
+    Job(JobId, bool),
+    Beat {
+        sent: Duration,
+        revision: Option<Revision>,
+    },
 }
 
 impl Engine {
@@ -239,8 +243,8 @@ impl Engine {
         };
         let running = job.clone();
         let task = self.tasks.spawn(async move {
-            Box::pin(execution.execute(signals)).await;
-            Done::Job(job)
+            let has_ended = Box::pin(execution.execute(signals)).await;
+            Done::Job(job, has_ended)
         });
         self.jobs_of_tasks.insert(task.id(), running);
     }
@@ -271,7 +275,7 @@ impl Engine {
                 let actions = self.contest.claim_answered(self.begun.elapsed(), &job, answer);
                 self.perform(actions);
             }
-            Ok(Done::Job(job)) => self.forget(&job),
+            Ok(Done::Job(job, has_ended)) => self.forget(&job, has_ended),
             Ok(Done::Beat { sent, revision: Some(revision) }) => {
                 self.beat_revision = Some(revision);
                 self.contest.beat_acknowledged(sent);
@@ -281,16 +285,20 @@ impl Engine {
             Err(error) => {
                 tracing::error!(%error, "a task of the engine failed");
                 if let Some(job) = self.jobs_of_tasks.remove(&error.id()) {
-                    self.forget(&job);
+                    self.forget(&job, false);
                 }
             }
         }
     }
 
-    fn forget(&mut self, job: &JobId) {
+    fn forget(&mut self, job: &JobId, has_ended: bool) {
         self.running.remove(job);
         self.jobs_of_tasks.retain(|_, running| running != job);
-        self.contest.finished(job);
+        if has_ended {
+            self.contest.finished(job);
+        } else {
+            self.contest.stopped(self.begun.elapsed(), job);
+        }
     }
 
     /// At the end of the drain: jobs that still run are given back, or ended where they must not run twice.

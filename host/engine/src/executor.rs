@@ -53,17 +53,19 @@ pub(crate) struct Signals {
 }
 
 impl Execution {
-    /// Runs the job to its end, and writes the end unless the claim was lost.
-    pub(crate) async fn execute(self, signals: Signals) {
-        let Some(claim) = self.run.claim().cloned() else { return };
+    /// Runs the job to its end, and writes the end unless the claim was lost. True when an end is written.
+    pub(crate) async fn execute(self, signals: Signals) -> bool {
+        let Some(claim) = self.run.claim().cloned() else { return false };
         let job = self.spec.job.clone();
         let fence = signals.fence.clone();
-        if fence.run_until_cancelled(self.run_and_finish(claim, signals)).await.is_none() {
+        let finished = fence.run_until_cancelled(self.run_and_finish(claim, signals)).await;
+        if finished.is_none() {
             tracing::warn!(%job, "the claim was lost, stopped without writing");
         }
+        finished.unwrap_or(false)
     }
 
-    async fn run_and_finish(self, claim: Claim, signals: Signals) {
+    async fn run_and_finish(self, claim: Claim, signals: Signals) -> bool {
         let begun = Instant::now();
         let (frames, waiting) = mpsc::channel(FRAMES_WAITING);
         let outbox = Outbox {
@@ -97,8 +99,11 @@ impl Execution {
             Step::Finish { incarnation, end }
         };
         match Run::after(Some(&self.run), step) {
-            Ok(end) => self.write_end(&end).await,
-            Err(refused) => tracing::error!(job = %self.spec.job, %refused, "impossible end"),
+            Ok(run) => self.write_end(&run).await && run.is_final(),
+            Err(refused) => {
+                tracing::error!(job = %self.spec.job, %refused, "impossible end");
+                false
+            }
         }
     }
 
@@ -163,18 +168,18 @@ impl Execution {
         Ok(bytes)
     }
 
-    /// Writes the end over the claim until the store has decided.
-    async fn write_end(&self, end: &Run) {
+    /// Writes the end over the claim until the store has decided. False when it was not ours to write.
+    async fn write_end(&self, end: &Run) -> bool {
         let mut wait = END_AGAIN;
         loop {
             let job = &self.spec.job;
             let written =
                 blitz_jobs::claim::write(&self.jobs, self.copies, job, Some(&self.revision), end);
             match written.await {
-                ClaimAnswer::Won(_) => return,
+                ClaimAnswer::Won(_) => return true,
                 ClaimAnswer::Lost => {
                     tracing::warn!(%job, state = end.state(), "the end was not ours to write");
-                    return;
+                    return false;
                 }
                 ClaimAnswer::Unknown => {}
             }
