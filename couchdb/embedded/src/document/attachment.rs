@@ -6,9 +6,11 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::io::Read as _;
 
 use super::object;
 
@@ -55,7 +57,14 @@ pub(crate) enum Content {
     /// In the revision before: `"stub": true`.
     Stub { digest: Option<String> },
     /// In a later part of the same multipart body: `"follows": true`.
-    Follows { content_type: String },
+    Follows { content_type: String, encoding: Encoding },
+}
+
+/// How the bytes of a part are packed. A CouchDB that replicates sends what it compressed as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Identity,
+    Gzip,
 }
 
 /// What is wrong with an attachment. The texts are CouchDB's.
@@ -67,11 +76,45 @@ pub(crate) enum BadAttachment {
     TooLong,
     #[error("Invalid attachment data for {0}")]
     Data(String),
+    #[error("Attachment '{name}' is longer than {limit} bytes")]
+    TooLarge { name: String, limit: usize },
+    /// Stored as it came, the packed bytes would be taken for the attachment.
+    #[error("Attachment '{name}' has the encoding '{encoding}', and only gzip is known")]
+    Encoding { name: String, encoding: String },
 }
 
 /// The digest as it stands in documents.
 pub(crate) fn digest(data: &[u8]) -> String {
     format!("md5-{}", BASE64.encode(Md5::digest(data)))
+}
+
+impl Given {
+    /// The attachment with the bytes of its part, of which there may be `limit` once they are unpacked.
+    ///
+    /// The digest is that of the bytes as they came: so CouchDB names them, in later stubs too.
+    pub(crate) fn with_part(&mut self, part: Bytes, limit: usize) -> Result<(), BadAttachment> {
+        let Content::Follows { content_type, encoding } = &self.content else { return Ok(()) };
+        let digest = digest(&part);
+        let data = match encoding {
+            Encoding::Identity => part,
+            Encoding::Gzip => {
+                let mut data = Vec::new();
+                let reader = MultiGzDecoder::new(&*part);
+                // One byte more tells what is too long from what just fits.
+                let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+                reader
+                    .take(most)
+                    .read_to_end(&mut data)
+                    .map_err(|_| BadAttachment::Data(self.name.clone()))?;
+                data.into()
+            }
+        };
+        if data.len() > limit {
+            return Err(BadAttachment::TooLarge { name: self.name.clone(), limit });
+        }
+        self.content = Content::Data { content_type: content_type.clone(), digest, data };
+        Ok(())
+    }
 }
 
 /// Checks a name and a type before they are stored.
@@ -113,8 +156,17 @@ fn read_one(name: &str, value: &RawValue) -> Option<Result<Given, BadAttachment>
     let content = if members.read("stub") == Some(true) {
         Content::Stub { digest: members.read("digest") }
     } else if members.read("follows") == Some(true) {
-        Content::Follows { content_type }
+        let encoding = match members.read::<String>("encoding").as_deref() {
+            None | Some("identity") => Encoding::Identity,
+            Some("gzip") => Encoding::Gzip,
+            Some(other) => {
+                let (name, encoding) = (name.to_owned(), other.to_owned());
+                return Some(Err(BadAttachment::Encoding { name, encoding }));
+            }
+        };
+        Content::Follows { content_type, encoding }
     } else {
+        // As in CouchDB, `encoding` says nothing of inline data: it is never packed.
         let data: Option<String> = members.read("data");
         match data.and_then(|data| BASE64.decode(data).ok()) {
             Some(data) => {

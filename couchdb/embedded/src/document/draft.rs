@@ -148,6 +148,10 @@ struct Revisions {
 /// `{"start": 3, "ids": ["c", "b"]}` as `3-c`, `2-b`; None when it is something else.
 fn history(text: &str) -> Option<Vec<Revision>> {
     let revisions: Revisions = serde_json::from_str(text).ok()?;
+    if revisions.start == 0 && revisions.ids.len() <= 1 {
+        // A `_local` document has no past; CouchDB's replicator sends this with its checkpoints.
+        return Some(Vec::new());
+    }
     let mut history = Vec::with_capacity(revisions.ids.len());
     for (age, id) in (0..).zip(&revisions.ids) {
         let generation = revisions.start.checked_sub(age)?;

@@ -3,7 +3,7 @@
 use super::attachment::Attachment;
 use crate::revision::Revision;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Writes one document.
 #[derive(Debug)]
@@ -40,11 +40,25 @@ impl Render {
     }
 
     /// Adds `_attachments` as stubs, when there are any.
-    pub(crate) fn stubs(mut self, attachments: &[Attachment]) -> Render {
-        if !attachments.is_empty() {
-            let stubs: Map<String, Value> =
-                attachments.iter().map(|a| (a.name.clone(), stub(a))).collect();
-            self.member("_attachments", &stubs);
+    pub(crate) fn stubs(self, attachments: &[Attachment]) -> Render {
+        self.attachments(attachments.iter().map(|attachment| (&*attachment.name, stub(attachment))))
+    }
+
+    /// Adds `_attachments` in this order, when there are any. A client that writes the document back
+    /// keeps the order, and with it the name that the next revision has on a CouchDB.
+    pub(crate) fn attachments<'a>(
+        mut self,
+        attachments: impl IntoIterator<Item = (&'a str, impl Serialize)>,
+    ) -> Render {
+        let mut first = true;
+        for (name, value) in attachments {
+            let before: &[u8] = if first { b",\"_attachments\":{" } else { b"," };
+            self.text.extend_from_slice(before);
+            self.put(name, &value);
+            first = false;
+        }
+        if !first {
+            self.text.push(b'}');
         }
         self
     }

@@ -2,6 +2,7 @@
 
 use super::{
     call::Call,
+    heavy,
     refusal::Refusal,
     reply::{self, Broken, Handled},
     write,
@@ -23,9 +24,6 @@ use bytes::Bytes;
 use http::{StatusCode, header};
 use serde_json::json;
 use std::sync::Arc;
-
-/// Hashing more than this many bytes would keep a thread from other requests.
-const HASHED_IN_PLACE: usize = 256 << 10;
 
 /// `/{db}/{doc}/{attachment}`.
 pub(crate) async fn route(
@@ -166,7 +164,8 @@ async fn put(call: &Call, database: &Arc<Database>, id: String, name: String) ->
     let revision = write::named_revision(call)?;
     let received = call.body(call.store().options().attachment_bytes_max).await?;
     let data = received.bytes.clone();
-    let digest = digest(data.clone()).await?;
+    let hashed = data.clone();
+    let digest = heavy::run(data.len(), move || Ok(attachment::digest(&hashed))).await?;
     let content = Content::Data { content_type, digest, data };
     let attachment = Given { name: name.clone(), revpos: None, content };
     let edit = Edit { id: id.clone(), kind: Kind::PutAttachment { revision, attachment } };
@@ -179,14 +178,6 @@ async fn put(call: &Call, database: &Arc<Database>, id: String, name: String) ->
     segments.extend(name.split('/'));
     reply::set(&mut reply, header::LOCATION, &call.location(&segments));
     Ok(reply)
-}
-
-async fn digest(data: Bytes) -> Result<String, Refusal> {
-    if data.len() <= HASHED_IN_PLACE {
-        return Ok(attachment::digest(&data));
-    }
-    let hashed = tokio::task::spawn_blocking(move || attachment::digest(&data)).await;
-    hashed.map_err(|_| crate::error::StoreError::Closed.into())
 }
 
 async fn delete(call: &Call, database: &Arc<Database>, id: String, name: String) -> Handled {

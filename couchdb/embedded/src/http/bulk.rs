@@ -1,8 +1,8 @@
 //! `_bulk_docs`: many documents in one commit.
 
 use super::{
-    call::Call,
-    local,
+    call::{Call, Received},
+    heavy, local,
     refusal::{Refusal, allow},
     reply::{self, Handled},
     write::{self, Origin},
@@ -42,6 +42,30 @@ pub(crate) async fn bulk_docs(call: &Call, database: &Arc<Database>) -> Handled 
     allow(&call.method, &["POST"])?;
     call.need_json()?;
     let received = call.json_body().await?;
+    let limit = call.store().options().document_bytes_max;
+    let size = received.bytes.len();
+    let (rows, origin) = match heavy::run(size, move || read(&received, limit)).await? {
+        Asked::Rows(rows, origin) => (rows, origin),
+        Asked::AllOrNothing(rows) => {
+            return Ok(reply::json(StatusCode::EXPECTATION_FAILED, &rows));
+        }
+    };
+    let done = apply(call, database, rows).await?;
+    let replica = origin == Origin::Replica;
+    let answers: Vec<Value> = done.into_iter().filter_map(|done| answer(done, replica)).collect();
+    let below = write::is_below_quorum(call);
+    let status = if below { StatusCode::ACCEPTED } else { StatusCode::CREATED };
+    Ok(reply::json(status, &Value::from(answers)))
+}
+
+/// What a request turns out to ask for.
+enum Asked {
+    Rows(Vec<Row>, Origin),
+    /// CouchDB refuses this old option for every row; these are the refusals.
+    AllOrNothing(Value),
+}
+
+fn read(received: &Received, limit: usize) -> Result<Asked, Refusal> {
     let members = object::members(received.text()?)?
         .ok_or_else(|| Refusal::bad_request("Request body must be a JSON object"))?;
     let docs = members
@@ -55,18 +79,10 @@ pub(crate) async fn bulk_docs(call: &Call, database: &Arc<Database>) -> Handled 
     }
     let origin = origin(&members)?;
     if members.read("all_or_nothing") == Some(true) {
-        return Ok(all_or_nothing(&docs));
+        return Ok(Asked::AllOrNothing(all_or_nothing(&docs)));
     }
-    let limit = call.store().options().document_bytes_max;
-    let rows: Vec<Row> =
-        docs.iter().map(|doc| row(doc.get(), origin, limit)).collect::<Result<_, _>>()?;
-    drop((docs, members));
-    let done = apply(call, database, rows).await?;
-    let replica = origin == Origin::Replica;
-    let answers: Vec<Value> = done.into_iter().filter_map(|done| answer(done, replica)).collect();
-    let below = write::is_below_quorum(call);
-    let status = if below { StatusCode::ACCEPTED } else { StatusCode::CREATED };
-    Ok(reply::json(status, &Value::from(answers)))
+    let rows = docs.iter().map(|doc| row(doc.get(), origin, limit)).collect::<Result<_, _>>()?;
+    Ok(Asked::Rows(rows, origin))
 }
 
 fn origin(members: &Members<'_>) -> Result<Origin, Refusal> {
@@ -131,14 +147,12 @@ fn answer(done: Done, replica: bool) -> Option<Value> {
     }
 }
 
-/// CouchDB refuses this old option for every row.
-fn all_or_nothing(docs: &[&serde_json::value::RawValue]) -> reply::Reply {
+fn all_or_nothing(docs: &[&serde_json::value::RawValue]) -> Value {
     let refused = |doc: &&serde_json::value::RawValue| {
         let id = object::members(doc.get()).ok().flatten();
         let id = id.and_then(|members| members.read::<String>("_id"));
         let reason = "all_or_nothing is not supported";
         json!({"id": id, "rev": "0-", "error": "not_implemented", "reason": reason})
     };
-    let rows: Vec<Value> = docs.iter().map(refused).collect();
-    reply::json(StatusCode::EXPECTATION_FAILED, &Value::from(rows))
+    docs.iter().map(refused).collect()
 }

@@ -1,6 +1,6 @@
 //! One request on its way through the handlers: who asks for what, and the body that was sent.
 
-use super::{query::Query, refusal::Refusal};
+use super::{heavy, query::Query, refusal::Refusal};
 use crate::{document::check, store::Store};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, Method, StatusCode, header, request::Parts};
@@ -155,7 +155,9 @@ impl Call {
     /// Receives a body that is JSON.
     pub(crate) async fn json_body(&self) -> Result<Received, Refusal> {
         let received = self.body(BODY_BYTES_MAX).await?;
-        check::check(&received.bytes)?;
+        let bytes = received.bytes.clone();
+        let check = move || check::check(&bytes).map(drop).map_err(Refusal::from);
+        heavy::run(received.bytes.len(), check).await?;
         Ok(received)
     }
 

@@ -2,9 +2,11 @@
 
 use super::{
     call::{BODY_BYTES_MAX, Call},
-    local, multipart, query,
+    heavy, local, multipart,
+    parts::{self, Form, Part, Reader},
+    query,
     refusal::Refusal,
-    reply::{self, Handled},
+    reply::{self, Broken, Handled},
     write::{self, Origin},
 };
 use crate::{
@@ -151,45 +153,49 @@ async fn open_revs(call: &Call, database: &Arc<Database>, id: String) -> Handled
         let revisions = list.iter().map(read).collect::<Result<Vec<Revision>, _>>()?;
         Which::These { revisions, latest: call.query.is_true("latest") }
     };
-    let with_data = call.query.is_true("attachments");
+    // A client must say that it takes JSON only, or it gets parts.
+    let form = if call.accepts("multipart/mixed") { Form::Mixed } else { Form::Array };
+    // CouchDB's parts always have the attachments: its replicators do not ask for them.
+    let with_data = call.query.is_true("attachments") || form == Form::Mixed;
     let asked = which.clone();
-    let document = call.store().document(database, id, which, with_data).await?;
-    let rows = match (document, asked) {
-        (Some(document), _) => {
-            let revs = call.query.is_true("revs");
-            document.revisions.iter().map(|opened| row(&document, opened, revs)).collect()
-        }
+    let revs = call.query.is_true("revs");
+    let mut reader = Reader { id, which: Some(which), revs, with_data };
+    // The first ones decide whether this is a document at all.
+    let mut parts = match (reader.next(&call.server, database).await?, asked) {
+        (Some(parts), _) => parts,
         (None, Which::These { revisions, .. }) => {
-            revisions.into_iter().map(multipart::Part::Missing).collect()
+            revisions.into_iter().map(Part::Missing).collect()
         }
         (None, _) => return Err(Refusal::not_found("missing")),
     };
-    // A client must say that it takes JSON only, or it gets parts.
-    let as_parts = call.accepts("multipart/mixed");
-    Ok(if as_parts { multipart::mixed(rows) } else { multipart::as_array(rows) })
-}
-
-fn row(document: &Document, opened: &Opened, revs: bool) -> multipart::Part {
-    match opened {
-        Opened::Missing(revision) => multipart::Part::Missing(revision.clone()),
-        Opened::Found(found) => {
-            let mut render = found.render(&document.id);
-            if revs {
-                render.member("_revisions", &document.revisions_member(&found.revision));
+    let (server, database) = (Arc::clone(&call.server), Arc::clone(database));
+    Ok(parts::answer(form, async move |mut writer| {
+        loop {
+            for part in parts {
+                writer.part(part).await?;
             }
-            multipart::Part::Found(render.finish())
+            if reader.is_done() {
+                return Ok(writer);
+            }
+            let read = reader.next(&server, &database).await.map_err(|_| Broken)?;
+            // Its database was deleted meanwhile.
+            parts = read.ok_or(Broken)?;
         }
-    }
+    }))
 }
 
 async fn put(call: &Call, database: &Arc<Database>, id: String) -> Handled {
     check_id(&id)?;
     let received = call.body(BODY_BYTES_MAX).await?;
     let content_type = call.header(header::CONTENT_TYPE).unwrap_or("");
-    let mut draft = match multipart::boundary(content_type, "multipart/related") {
-        Some(boundary) => multipart::read_related(&received.bytes, &boundary)?,
-        None => Draft::read(&received.bytes, false)?,
+    let boundary = multipart::boundary(content_type, "multipart/related");
+    let limit = call.store().options().attachment_bytes_max;
+    let bytes = received.bytes.clone();
+    let read = move || match boundary {
+        Some(boundary) => multipart::read_related(&bytes, &boundary, limit),
+        None => Ok(Draft::read(&bytes, false)?),
     };
+    let mut draft = heavy::run(received.bytes.len(), read).await?;
     write::merge_revision(call, &mut draft)?;
     save(call, database, id, draft).await
 }
@@ -198,7 +204,9 @@ async fn put(call: &Call, database: &Arc<Database>, id: String) -> Handled {
 pub(crate) async fn post(call: &Call, database: &Arc<Database>) -> Handled {
     call.need_json()?;
     let received = call.body(BODY_BYTES_MAX).await?;
-    let mut draft = Draft::read(&received.bytes, true)?;
+    let bytes = received.bytes.clone();
+    let read = move || Ok(Draft::read(&bytes, true)?);
+    let mut draft = heavy::run(received.bytes.len(), read).await?;
     let id = draft.id.take().unwrap_or_else(random_id);
     if id.starts_with("_local/") {
         return local::put(call, database, id, draft).await;

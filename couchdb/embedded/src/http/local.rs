@@ -1,9 +1,10 @@
 //! `_local` documents.
 
 use super::{
-    call::{BODY_BYTES_MAX, Call},
+    call::{BODY_BYTES_MAX, Call, Server},
+    heavy,
     refusal::{Refusal, allow},
-    reply::{self, Handled, Reply},
+    reply::{self, Broken, Handled, Pieces, Reply},
     write,
 };
 use crate::{
@@ -18,9 +19,6 @@ use crate::{
 use http::{StatusCode, header};
 use serde_json::json;
 use std::sync::Arc;
-
-/// How many `_local` documents are listed; there is one for each replication and engine.
-const LIST_MAX: usize = 10_000;
 
 /// `/{db}/_local/{id}`.
 pub(crate) async fn route(
@@ -45,7 +43,9 @@ pub(crate) async fn route(
         "PUT" => {
             check_id(&id)?;
             let received = call.body(BODY_BYTES_MAX).await?;
-            let mut draft = Draft::read(&received.bytes, false)?;
+            let bytes = received.bytes.clone();
+            let read = move || Ok(Draft::read(&bytes, false)?);
+            let mut draft = heavy::run(received.bytes.len(), read).await?;
             write::merge_revision(call, &mut draft)?;
             put(call, database, id, draft).await
         }
@@ -118,24 +118,47 @@ fn written(call: &Call, database: &Database, id: &str, revision: u64, status: St
     reply
 }
 
-/// `_local_docs`.
+/// `_local_docs`: all of them, read a page at a time while they are sent.
 pub(crate) async fn list(call: &Call, database: &Arc<Database>) -> Handled {
     allow(&call.method, &["GET", "HEAD"])?;
     let with_docs = call.query.is_true("include_docs");
-    let locals = call.store().locals(database, LIST_MAX).await?;
-    let mut text = Vec::from(b"{\"total_rows\":null,\"offset\":null,\"rows\":[");
-    for (index, local) in locals.iter().enumerate() {
-        let revision = format!("0-{}", local.revision);
-        let row = json!({"id": local.id, "key": local.id, "value": {"rev": revision}});
-        text.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
-        let row = row.to_string();
-        text.extend_from_slice(row.strip_suffix('}').unwrap_or(&row).as_bytes());
-        if with_docs {
-            text.extend_from_slice(b",\"doc\":");
-            text.extend_from_slice(&local.render());
+    let (server, database) = (Arc::clone(&call.server), Arc::clone(database));
+    Ok(reply::produced(StatusCode::OK, "application/json", async move |pieces| {
+        if write_list(&server, &database, with_docs, &pieces).await.is_err() {
+            drop(pieces.send(Err(Broken)).await);
         }
-        text.push(b'}');
+    }))
+}
+
+async fn write_list(
+    server: &Server,
+    database: &Database,
+    with_docs: bool,
+    pieces: &Pieces,
+) -> Result<(), Broken> {
+    let mut text = Vec::from(b"{\"total_rows\":null,\"offset\":null,\"rows\":[");
+    let mut after = String::new();
+    loop {
+        let page = server.store.locals(database, after.clone(), with_docs).await;
+        let page = page.map_err(|_| Broken)?;
+        if page.is_empty() {
+            break;
+        }
+        for local in page {
+            let revision = format!("0-{}", local.revision);
+            let row = json!({"id": local.id, "key": local.id, "value": {"rev": revision}});
+            text.extend_from_slice(if after.is_empty() { b"\n" } else { b",\n" });
+            let row = row.to_string();
+            text.extend_from_slice(row.strip_suffix('}').unwrap_or(&row).as_bytes());
+            if with_docs {
+                text.extend_from_slice(b",\"doc\":");
+                text.extend_from_slice(&local.render());
+            }
+            text.push(b'}');
+            after = local.id;
+            reply::flush(pieces, &mut text, false).await?;
+        }
     }
     text.extend_from_slice(b"\n]}\n");
-    Ok(reply::text_json(StatusCode::OK, text))
+    reply::flush(pieces, &mut text, true).await
 }

@@ -1,4 +1,4 @@
-//! Bodies of several parts: revisions side by side, and a document followed by its attachments.
+//! `multipart/related`: a document followed by its attachments.
 
 use super::{
     refusal::Refusal,
@@ -6,70 +6,13 @@ use super::{
 };
 use crate::{
     document::{
-        attachment::{self, Content},
-        draft::Draft,
+        attachment::Content,
+        draft::{BadDraft, Draft},
     },
-    revision::Revision,
     store::database::random_id,
 };
 use bytes::Bytes;
 use http::{StatusCode, header};
-use serde_json::{Value, json};
-
-/// One revision of an answer.
-#[derive(Debug)]
-pub(crate) enum Part {
-    /// The document as JSON.
-    Found(Vec<u8>),
-    Missing(Revision),
-    /// The member `error` of a row of `_bulk_get`.
-    Error(Value),
-}
-
-/// The parts as an array of `{"ok": ..}` and `{"missing": ..}`.
-pub(crate) fn as_array(parts: Vec<Part>) -> Reply {
-    let mut text = Vec::from(b"[");
-    for (index, part) in parts.into_iter().enumerate() {
-        if index > 0 {
-            text.push(b',');
-        }
-        match part {
-            Part::Found(document) => {
-                text.extend_from_slice(b"{\"ok\":");
-                text.extend_from_slice(&document);
-                text.push(b'}');
-            }
-            other => text.extend_from_slice(failure(other).to_string().as_bytes()),
-        }
-    }
-    text.extend_from_slice(b"]\n");
-    reply::text_json(StatusCode::OK, text)
-}
-
-fn failure(part: Part) -> Value {
-    match part {
-        Part::Missing(revision) => json!({"missing": revision.to_string()}),
-        Part::Error(error) => error,
-        Part::Found(_) => Value::Null,
-    }
-}
-
-/// The parts as `multipart/mixed`: what CouchDB's replicators ask for.
-pub(crate) fn mixed(parts: Vec<Part>) -> Reply {
-    let boundary = random_id();
-    let mut text = Vec::new();
-    for part in parts {
-        let (kind, body) = match part {
-            Part::Found(document) => ("application/json", document),
-            other => ("application/json; error=\"true\"", failure(other).to_string().into_bytes()),
-        };
-        text.extend_from_slice(format!("--{boundary}\r\nContent-Type: {kind}\r\n\r\n").as_bytes());
-        text.extend_from_slice(&body);
-        text.extend_from_slice(b"\r\n");
-    }
-    text.extend_from_slice(format!("--{boundary}--").as_bytes());
-    typed("multipart/mixed", &boundary, text)
-}
 
 /// A document as the only part: its attachments are inside, in base64.
 pub(crate) fn related(document: Vec<u8>) -> Reply {
@@ -77,12 +20,8 @@ pub(crate) fn related(document: Vec<u8>) -> Reply {
     let mut text = format!("--{boundary}\r\nContent-Type: application/json\r\n\r\n").into_bytes();
     text.extend_from_slice(&document);
     text.extend_from_slice(format!("\r\n--{boundary}--").as_bytes());
-    typed("multipart/related", &boundary, text)
-}
-
-fn typed(kind: &str, boundary: &str, text: Vec<u8>) -> Reply {
     let mut reply = reply::whole(StatusCode::OK, text.into());
-    let content_type = format!("{kind}; boundary=\"{boundary}\"");
+    let content_type = format!("multipart/related; boundary=\"{boundary}\"");
     reply::set(&mut reply, header::CONTENT_TYPE, &content_type);
     reply
 }
@@ -100,8 +39,9 @@ pub(crate) fn boundary(content_type: &str, kind: &str) -> Option<String> {
     (!boundary.is_empty()).then_some(boundary)
 }
 
-/// Reads a document and the attachments that follow it, in the order of its `_attachments`.
-pub(crate) fn read_related(body: &Bytes, boundary: &str) -> Result<Draft, Refusal> {
+/// Reads a document and the attachments that follow it, in the order of its `_attachments`; none may
+/// have more than `limit` bytes.
+pub(crate) fn read_related(body: &Bytes, boundary: &str, limit: usize) -> Result<Draft, Refusal> {
     let mut parts = parts(body, boundary).ok_or_else(|| {
         Refusal::bad_request("the body is no multipart/related of the boundary that it names")
     })?;
@@ -111,14 +51,12 @@ pub(crate) fn read_related(body: &Bytes, boundary: &str) -> Result<Draft, Refusa
     let mut draft = Draft::read(&parts.remove(0), false)?;
     let mut following = parts.into_iter();
     for given in &mut draft.attachments {
-        if let Content::Follows { content_type } = &given.content {
-            let name = &given.name;
-            let data = following.next().ok_or_else(|| {
+        if matches!(given.content, Content::Follows { .. }) {
+            let part = following.next().ok_or_else(|| {
+                let name = &given.name;
                 Refusal::bad_request(format!("the part of attachment {name:?} is missing"))
             })?;
-            let content_type = content_type.clone();
-            let digest = attachment::digest(&data);
-            given.content = Content::Data { content_type, digest, data };
+            given.with_part(part, limit).map_err(BadDraft::from)?;
         }
     }
     Ok(draft)

@@ -2,6 +2,7 @@
 
 use crate::{
     document::{
+        attachment::BadAttachment,
         check::NotJson,
         draft::{BadDraft, BadId},
     },
@@ -136,6 +137,12 @@ impl From<BadDraft> for Refusal {
             BadDraft::Id(bad) => bad.into(),
             BadDraft::Member(_) => {
                 Refusal::new(StatusCode::BAD_REQUEST, "doc_validation", error.to_string())
+            }
+            BadDraft::Attachment(BadAttachment::TooLarge { .. }) => {
+                Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", error.to_string())
+            }
+            BadDraft::Attachment(BadAttachment::Encoding { .. }) => {
+                Refusal::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", error.to_string())
             }
             BadDraft::Json(_)
             | BadDraft::NotObject

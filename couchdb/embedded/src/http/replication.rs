@@ -1,17 +1,17 @@
 //! What replicators ask: which revisions are missing, and many revisions at once.
 
 use super::{
-    call::Call,
-    multipart,
+    call::{Call, Server},
+    parts::{self, Form, Part, Reader},
     refusal::{Refusal, allow},
-    reply::{self, Handled},
+    reply::{self, Broken, Handled, Pieces},
 };
 use crate::{
     document::{draft::check_id, object},
     revision::Revision,
     store::{
         database::Database,
-        read::{Missing, Opened, Which},
+        read::{Missing, Which},
     },
 };
 use http::StatusCode;
@@ -92,7 +92,7 @@ pub(crate) async fn bulk_get(call: &Call, database: &Arc<Database>) -> Handled {
     let asked = docs.iter().map(|doc| asked(doc, latest)).collect::<Result<Vec<_>, _>>()?;
     let takes_parts = call.accepts("multipart/mixed") || call.accepts("multipart/related");
     if takes_parts && !call.accepts("application/json") {
-        return mixed(call, database, asked).await;
+        return Ok(mixed(call, database, asked));
     }
     let server = Arc::clone(&call.server);
     let database = Arc::clone(database);
@@ -103,8 +103,8 @@ pub(crate) async fn bulk_get(call: &Call, database: &Arc<Database>) -> Handled {
             let mut text = Vec::from(b"{\"results\":[");
             for (index, one) in asked.into_iter().enumerate() {
                 text.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
-                let written = write_result(&server, &database, one, revs, with_data, &mut text);
-                written.await.map_err(|_| reply::Broken)?;
+                let rows = Rows::new(one, revs, with_data);
+                write_result(&server, &database, rows, &pieces, &mut text).await?;
                 reply::flush(&pieces, &mut text, false).await?;
             }
             text.extend_from_slice(b"\n]}\n");
@@ -112,7 +112,7 @@ pub(crate) async fn bulk_get(call: &Call, database: &Arc<Database>) -> Handled {
         };
         if results.await.is_err() {
             // The connection ends, so that the client does not take it for the whole.
-            drop(pieces.send(Err(reply::Broken)).await);
+            drop(pieces.send(Err(Broken)).await);
         }
     }))
 }
@@ -139,83 +139,106 @@ fn asked(doc: &Value, latest: bool) -> Result<Asked, Refusal> {
     Ok(Asked { id, rev, read })
 }
 
-/// The revisions of one document: each as JSON, or as the member that says what is wrong.
-async fn read_one(
-    server: &super::call::Server,
-    database: &Database,
-    one: &Asked,
-    revs: bool,
-    with_data: bool,
-) -> Result<Vec<Result<Vec<u8>, Value>>, Refusal> {
-    let failed = |rev: Value, error: &str, reason: &str| {
-        Err(json!({"id": one.id, "rev": rev, "error": error, "reason": reason}))
-    };
-    let (id, which) = match &one.read {
-        Ok((id, which)) => (id.clone(), which.clone()),
-        Err((error, reason)) => {
-            return Ok(vec![failed(one.rev.clone().unwrap_or_default(), error, reason)]);
-        }
-    };
-    let document = server.store.document(database, id, which, with_data).await?;
-    let Some(document) = document else {
-        let rev = one.rev.clone().unwrap_or_else(|| Value::from("undefined"));
-        return Ok(vec![failed(rev, "not_found", "missing")]);
-    };
-    let read = |opened: &Opened| match opened {
-        Opened::Missing(revision) => {
-            failed(Value::from(revision.to_string()), "not_found", "missing")
-        }
-        Opened::Found(found) => {
-            let mut render = found.render(&document.id);
-            if revs {
-                render.member("_revisions", &document.revisions_member(&found.revision));
+impl Asked {
+    fn failed(&self, rev: Value, error: &str, reason: &str) -> Part {
+        Part::Error(json!({"id": self.id, "rev": rev, "error": error, "reason": reason}))
+    }
+}
+
+/// The revisions of one document, read a few at a time.
+struct Rows {
+    asked: Asked,
+    /// Or what is told instead, once.
+    reader: Result<Reader, Option<Part>>,
+}
+
+impl Rows {
+    fn new(asked: Asked, revs: bool, with_data: bool) -> Rows {
+        let reader = match &asked.read {
+            Ok((id, which)) => {
+                Ok(Reader { id: id.clone(), which: Some(which.clone()), revs, with_data })
             }
-            Ok(render.finish())
-        }
-    };
-    Ok(document.revisions.iter().map(read).collect())
+            Err((error, reason)) => {
+                let rev = asked.rev.clone().unwrap_or_default();
+                Err(Some(asked.failed(rev, error, reason)))
+            }
+        };
+        Rows { asked, reader }
+    }
+
+    /// The next ones; None after the last.
+    async fn next(
+        &mut self,
+        server: &Server,
+        database: &Database,
+    ) -> Result<Option<Vec<Part>>, Broken> {
+        let reader = match &mut self.reader {
+            Ok(reader) if reader.is_done() => return Ok(None),
+            Ok(reader) => reader,
+            Err(refused) => return Ok(refused.take().map(|refused| vec![refused])),
+        };
+        let asked = &self.asked;
+        let Some(parts) = reader.next(server, database).await.map_err(|_| Broken)? else {
+            let rev = asked.rev.clone().unwrap_or_else(|| Value::from("undefined"));
+            return Ok(Some(vec![asked.failed(rev, "not_found", "missing")]));
+        };
+        let told = parts.into_iter().map(|part| match part {
+            Part::Missing(revision) => {
+                asked.failed(Value::from(revision.to_string()), "not_found", "missing")
+            }
+            other => other,
+        });
+        Ok(Some(told.collect()))
+    }
 }
 
 async fn write_result(
-    server: &super::call::Server,
+    server: &Server,
     database: &Database,
-    one: Asked,
-    revs: bool,
-    with_data: bool,
+    mut rows: Rows,
+    pieces: &Pieces,
     text: &mut Vec<u8>,
-) -> Result<(), Refusal> {
-    let rows = read_one(server, database, &one, revs, with_data).await?;
+) -> Result<(), Broken> {
     text.extend_from_slice(b"{\"id\":");
-    text.extend_from_slice(one.id.to_string().as_bytes());
+    text.extend_from_slice(rows.asked.id.to_string().as_bytes());
     text.extend_from_slice(b",\"docs\":[");
-    for (index, row) in rows.into_iter().enumerate() {
-        if index > 0 {
-            text.push(b',');
-        }
-        match row {
-            Ok(document) => {
-                text.extend_from_slice(b"{\"ok\":");
-                text.extend_from_slice(&document);
-                text.push(b'}');
+    let mut first = true;
+    while let Some(parts) = rows.next(server, database).await? {
+        for part in parts {
+            if !std::mem::take(&mut first) {
+                text.push(b',');
             }
-            Err(error) => text.extend_from_slice(json!({"error": error}).to_string().as_bytes()),
+            match part {
+                Part::Found(document) => {
+                    text.extend_from_slice(b"{\"ok\":");
+                    text.extend_from_slice(&document);
+                    text.push(b'}');
+                }
+                other => {
+                    let error = json!({"error": parts::failure(other)});
+                    text.extend_from_slice(error.to_string().as_bytes());
+                }
+            }
+            reply::flush(pieces, text, false).await?;
         }
     }
     text.extend_from_slice(b"]}");
     Ok(())
 }
 
-async fn mixed(call: &Call, database: &Arc<Database>, asked: Vec<Asked>) -> Handled {
+/// The revisions as parts. As in CouchDB they always have their attachments.
+fn mixed(call: &Call, database: &Arc<Database>, asked: Vec<Asked>) -> reply::Reply {
     let revs = call.query.is_true("revs");
-    let with_data = call.query.is_true("attachments");
-    let mut parts = Vec::new();
-    for one in asked {
-        for row in read_one(&call.server, database, &one, revs, with_data).await? {
-            parts.push(match row {
-                Ok(document) => multipart::Part::Found(document),
-                Err(error) => multipart::Part::Error(error),
-            });
+    let (server, database) = (Arc::clone(&call.server), Arc::clone(database));
+    parts::answer(Form::Mixed, async move |mut writer| {
+        for one in asked {
+            let mut rows = Rows::new(one, revs, true);
+            while let Some(parts) = rows.next(&server, &database).await? {
+                for part in parts {
+                    writer.part(part).await?;
+                }
+            }
         }
-    }
-    Ok(multipart::mixed(parts))
+        Ok(writer)
+    })
 }

@@ -58,6 +58,11 @@ pub(crate) async fn route(call: &Call, first: &str, rest: &[String]) -> Option<H
 
 fn up(call: &Call) -> Handled {
     allow(&call.method, &["GET", "HEAD"])?;
+    if !call.store().is_alive() {
+        let reason = "a thread of the store has died; restart the server";
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        return Err(Refusal::new(unavailable, "service_unavailable", reason));
+    }
     Ok(reply::json(StatusCode::OK, &json!({"status": "ok", "seeds": {}})))
 }
 
@@ -184,7 +189,11 @@ fn session(call: &Call) -> Handled {
     match call.method.as_str() {
         "GET" | "HEAD" => {}
         "POST" | "DELETE" => {
-            return Err(Refusal::not_implemented("cookies (POST and DELETE of _session)"));
+            // Not 501: CouchDB's replicator takes a 404 for a server without cookies and sends the name
+            // and the password with each request instead; anything else ends the replication.
+            return Err(Refusal::not_found(
+                "cookies are not implemented here; use Basic authentication",
+            ));
         }
         _ => return Err(Refusal::method(&["GET", "HEAD", "POST", "DELETE"])),
     }
@@ -210,4 +219,48 @@ fn session(call: &Call) -> Handled {
         }),
     };
     Ok(reply::json(StatusCode::OK, &body))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        error::StoreError,
+        options::{Options, Storage},
+        serve,
+        store::Store,
+    };
+    use std::sync::Arc;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+    };
+    use tokio_util::sync::CancellationToken;
+
+    #[tokio::test]
+    async fn a_server_whose_store_died_is_not_up() {
+        let store = Store::open(Storage::Memory, Options::default()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(serve(Arc::clone(&store), listener, stop.clone()));
+        let up = async || {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = b"GET /_up HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+            stream.write_all(request).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        assert!(up().await.starts_with("HTTP/1.1 200 "));
+        let died = store.write(|_| -> Result<(), StoreError> { panic!("for this test") }).await;
+        assert!(died.is_err());
+        // The queue is closed while the thread unwinds.
+        while store.is_alive() {
+            tokio::task::yield_now().await;
+        }
+        let answer = up().await;
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("restart"), "{answer}");
+        stop.cancel();
+        served.await.unwrap().unwrap();
+    }
 }

@@ -2,8 +2,12 @@
 //!
 //! It is the MD5 of `[Deleted, OldStart, OldHash, Body, Attachments]` in Erlang's external term format.
 //! The same edit of the same revision therefore has the same name here and on an Apache CouchDB, and
-//! replicas that both made it agree without a conflict. (Integers beyond 64 bits are the exception:
-//! they are hashed as doubles.)
+//! replicas that both made it agree without a conflict.
+//!
+//! There are exceptions, after which the same edit makes a conflict: an attachment of a type that
+//! CouchDB compresses (`text/*`, JSON, JavaScript and XML as it comes configured; the digest there is
+//! that of the compressed bytes), an object with a member twice, `-0`, and integers beyond 64 bits,
+//! which are hashed as doubles here.
 //!
 //! Source: `couch_db:new_revid/1` of CouchDB 3.5; Erlang documentation, "External Term Format".
 
@@ -56,7 +60,8 @@ pub(crate) fn digest(
     if !attachments.is_empty() {
         list(&mut term, attachments.len());
     }
-    for attachment in attachments {
+    // CouchDB gathers them with a fold, which turns the list round.
+    for attachment in attachments.iter().rev() {
         term.extend_from_slice(&[SMALL_TUPLE, 3]);
         binary(&mut term, attachment.name.as_bytes());
         binary(&mut term, attachment.content_type.as_bytes());

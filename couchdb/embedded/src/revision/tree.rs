@@ -131,7 +131,16 @@ impl Tree {
         };
         let mut child: Option<usize> = None;
         for revision in path {
-            let index = self.index(revision).unwrap_or_else(|| {
+            let known = self.index(revision);
+            if let Some(child) = child
+                && let Some(parent) = self.nodes[child].parent
+                && known != Some(parent)
+            {
+                // The tree knows another past of this revision; the first that was told stays. What
+                // was told now must not be added: it would be a leaf without a body.
+                break;
+            }
+            let index = known.unwrap_or_else(|| {
                 self.nodes.push(Node {
                     revision: revision.clone(),
                     parent: None,
@@ -141,14 +150,7 @@ impl Tree {
                 self.nodes.len() - 1
             });
             if let Some(child) = child {
-                match self.nodes[child].parent {
-                    None => self.nodes[child].parent = Some(index),
-                    // The tree knows another past of this revision; the first that was told stays.
-                    Some(known) if known != index => {
-                        break;
-                    }
-                    Some(_) => {}
-                }
+                self.nodes[child].parent = Some(index);
             }
             child = Some(index);
         }
@@ -287,6 +289,14 @@ mod tests {
         tree.graft(&path("4-d 3-c 2-b 1-a"), false, 9, LIMIT);
         assert_eq!(tree.path(&"4-d".parse().unwrap()).len(), 4);
         assert_eq!(tree.nodes().len(), 4);
+    }
+
+    #[test]
+    fn a_second_past_of_a_revision_is_not_taken() {
+        let mut tree = tree(&["2-b 1-a"]);
+        assert_eq!(tree.graft(&path("3-c 2-b 1-x"), false, 9, LIMIT), [0; 0]);
+        assert_eq!(leaves(&tree), ["3-c"]);
+        assert_eq!(tree.nodes().len(), 3);
     }
 
     #[test]

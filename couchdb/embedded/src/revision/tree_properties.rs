@@ -39,6 +39,23 @@ fn history() -> impl Strategy<Value = Vec<Branch>> {
     )
 }
 
+/// Branches of which some are told with another past than the others: what a replica that stemmed, or
+/// one that is wrong, may send.
+fn contradictions() -> impl Strategy<Value = Vec<Branch>> {
+    let branch = (1u64..5, prop::collection::vec(0usize..3, 1..5), any::<bool>());
+    prop::collection::vec(branch, 1..12).prop_map(|branches| {
+        let branch = |(oldest, names, deleted): (u64, Vec<usize>, bool)| {
+            let mut path: Vec<_> = (oldest..)
+                .zip(names)
+                .map(|(generation, name)| revision(generation, name))
+                .collect();
+            path.reverse();
+            Branch { path, deleted }
+        };
+        branches.into_iter().map(branch).collect()
+    })
+}
+
 fn grow(branches: &[Branch], limit: usize) -> Tree {
     let mut tree = Tree::default();
     for (key, branch) in (1..).zip(branches) {
@@ -107,6 +124,7 @@ proptest! {
         let whole = grow(&branches, LIMIT);
         let stemmed = grow(&branches, limit);
         for leaf in stemmed.leaves() {
+            prop_assert!(leaf.body.is_some());
             let known = stemmed.path(&leaf.revision).len();
             prop_assert!(known >= 1);
         }
@@ -130,6 +148,27 @@ proptest! {
         let mut seen: Vec<_> = tree.bodies().chain(gone).collect();
         seen.sort_unstable();
         prop_assert_eq!(seen, given);
+    }
+
+    /// Whatever pasts are told: every leaf can be read, no body leaks, and the tree can be stored.
+    #[test]
+    fn two_pasts_of_one_revision_leave_a_sound_tree(
+        branches in contradictions(), limit in 1usize..9,
+    ) {
+        let mut tree = Tree::default();
+        let mut gone = Vec::new();
+        let mut given = Vec::new();
+        for (key, branch) in (1..).zip(&branches) {
+            given.push(key);
+            gone.extend(tree.graft(&branch.path, branch.deleted, key, limit));
+            for leaf in tree.leaves() {
+                prop_assert!(leaf.body.is_some(), "{:?} is a leaf without a body", leaf.revision);
+            }
+        }
+        let mut seen: Vec<_> = tree.bodies().chain(gone).collect();
+        seen.sort_unstable();
+        prop_assert_eq!(seen, given);
+        prop_assert_eq!(codec::decode(&codec::encode(&tree)), Ok(tree));
     }
 
     #[test]

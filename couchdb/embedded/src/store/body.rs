@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 pub(crate) struct Body {
     /// The user's members, the text of an object.
     pub(crate) text: String,
-    /// By name.
+    /// In the order that CouchDB gives them, which is part of the revision's hash.
     pub(crate) attachments: Vec<Attachment>,
 }
 

@@ -1,10 +1,17 @@
 //! What the writer does while nobody waits: removing deleted databases and compacting living ones,
 //! a few rows at a time, so that a request never waits for more than one piece.
 
-use super::{body, transaction::Shared};
+use super::{
+    body,
+    database::{Database, State},
+    transaction::Shared,
+};
 use crate::{error::StoreError, revision::codec};
 use rusqlite::Connection;
-use std::{collections::VecDeque, sync::atomic::Ordering};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+};
 
 /// How many documents one piece covers: about a millisecond of work.
 const PIECE: usize = 100;
@@ -68,14 +75,22 @@ impl Chores {
     ) -> Result<(), StoreError> {
         let Some(chore) = self.waiting.front().cloned() else { return Ok(()) };
         let transaction = connection.unchecked_transaction()?;
+        let mut visible = Visible::Nothing;
         let next = match chore {
             Chore::Bury { database } => bury(&transaction, database)?,
             Chore::Compact { database, name, after } => {
-                compact(&transaction, shared, database, name, after)?
+                let (next, then) = compact(&transaction, shared, database, name, after)?;
+                visible = then;
+                next
             }
             Chore::Vacuum => vacuum(&transaction)?,
         };
         transaction.commit()?;
+        match visible {
+            Visible::Nothing => {}
+            Visible::State(database, state) => database.set_state(state),
+            Visible::Compacted(database) => database.compacting.store(false, Ordering::Relaxed),
+        }
         shared.stats.housekeeping_commits.add(1);
         self.waiting.pop_front();
         if let Some(next) = next {
@@ -83,6 +98,13 @@ impl Chores {
         }
         Ok(())
     }
+}
+
+/// What the world sees once a piece is committed, and not if it is not.
+enum Visible {
+    Nothing,
+    State(Arc<Database>, State),
+    Compacted(Arc<Database>),
 }
 
 fn bury(connection: &Connection, database: i64) -> Result<Option<Chore>, StoreError> {
@@ -115,9 +137,9 @@ fn compact(
     key: i64,
     name: String,
     after: Option<String>,
-) -> Result<Option<Chore>, StoreError> {
+) -> Result<(Option<Chore>, Visible), StoreError> {
     let Some(database) = shared.catalog.get(&name).filter(|database| database.key == key) else {
-        return Ok(None);
+        return Ok((None, Visible::Nothing));
     };
     let rows: Vec<(String, Vec<u8>)> = {
         let mut statement = connection.prepare_cached(
@@ -129,8 +151,7 @@ fn compact(
         rows.collect::<Result<_, _>>()?
     };
     let Some((last, _)) = rows.last() else {
-        database.compacting.store(false, Ordering::Relaxed);
-        return Ok(Some(Chore::Vacuum));
+        return Ok((Some(Chore::Vacuum), Visible::Compacted(database)));
     };
     let next = Chore::Compact { database: key, name, after: Some(last.clone()) };
     let mut freed = 0;
@@ -147,6 +168,7 @@ fn compact(
             .prepare_cached("UPDATE documents SET tree = ?3 WHERE database = ?1 AND id = ?2")?;
         statement.execute((key, id, codec::encode(&tree)))?;
     }
+    let mut visible = Visible::Nothing;
     if freed > 0 {
         // Only this thread writes, so that nothing comes between these two.
         let mut state = database.state();
@@ -154,9 +176,9 @@ fn compact(
         let mut statement =
             connection.prepare_cached("UPDATE databases SET bytes = ?2 WHERE key = ?1")?;
         statement.execute((key, state.bytes))?;
-        database.set_state(state);
+        visible = Visible::State(database, state);
     }
-    Ok(Some(next))
+    Ok((Some(next), visible))
 }
 
 fn vacuum(connection: &Connection) -> Result<Option<Chore>, StoreError> {

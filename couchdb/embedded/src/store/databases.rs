@@ -1,14 +1,13 @@
 //! Making, deleting and configuring databases.
 
 use super::{
-    chores::Chore,
     database::{DATABASES_MAX, Database, REVS_LIMIT, State, random},
     transaction::Transaction,
 };
 use crate::{error::StoreError, sequence::Identity};
 use rusqlite::Connection;
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -98,10 +97,7 @@ pub(crate) fn compact(
     database: &Arc<Database>,
 ) -> Result<(), StoreError> {
     transaction.state(database)?;
-    if !database.compacting.swap(true, Ordering::Relaxed) {
-        let name = database.name.clone();
-        transaction.chore(Chore::Compact { database: database.key, name, after: None });
-    }
+    transaction.compact(Arc::clone(database));
     Ok(())
 }
 

@@ -285,9 +285,9 @@ fn put_attachment(
     let given = resolve(transaction, row.as_ref(), &before, vec![attachment], generation)?;
     for attachment in given.attachments {
         body.attachments.retain(|old| old.name != attachment.name);
-        body.attachments.push(attachment);
+        // Where CouchDB puts it; the order is part of the revision's hash.
+        body.attachments.insert(0, attachment);
     }
-    body.attachments.sort_by(|a, b| a.name.cmp(&b.name));
     store_child(transaction, database, row, id, before, false, body)
 }
 

@@ -89,6 +89,12 @@ impl Engine {
         READERS
     }
 
+    /// Whether somebody still takes what is asked: a thread that panicked leaves its queue closed.
+    pub(super) fn is_alive(&self) -> bool {
+        let writes = self.writer.as_ref().is_some_and(|writer| !writer.is_closed());
+        writes && self.readers.as_ref().is_none_or(|readers| !readers.is_closed())
+    }
+
     /// Runs `read` on a connection that sees everything that was answered before.
     pub(super) async fn read<T: Send + 'static>(
         &self,

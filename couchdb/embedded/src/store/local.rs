@@ -1,7 +1,11 @@
 //! `_local` documents: checkpoints of replicators and engines. They have no revision tree and no
 //! conflicts, the last writer wins; they are in no feed and no listing of documents.
 
-use super::{database::Database, transaction::Transaction};
+use super::{
+    database::Database,
+    list::{PAGE_BYTES, PAGE_ROWS},
+    transaction::Transaction,
+};
 use crate::{document::render::Render, error::StoreError};
 use rusqlite::{Connection, OptionalExtension as _};
 use std::sync::Arc;
@@ -66,17 +70,28 @@ pub(super) fn get(
     Ok(found)
 }
 
-/// The `_local` documents in the order of their ids.
+/// The next `_local` documents in the order of their ids: as many as fit a page, none at the end.
+/// Without `with_text` their text is left empty.
 pub(super) fn list(
     connection: &Connection,
     database: i64,
-    limit: usize,
+    after: &str,
+    with_text: bool,
 ) -> Result<Vec<Local>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, revision, text FROM locals WHERE database = ?1 ORDER BY id LIMIT ?2",
-    )?;
-    let rows = statement.query_map((database, limit), |row| {
-        Ok(Local { id: row.get(0)?, revision: row.get(1)?, text: row.get(2)? })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let text = if with_text { "text" } else { "''" };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT id, revision, {text} FROM locals WHERE database = ?1 AND id > ?2 \
+         ORDER BY id LIMIT ?3"
+    ))?;
+    let mut found = statement.query((database, after, PAGE_ROWS))?;
+    let mut page = Vec::new();
+    let mut bytes = 0;
+    while bytes <= PAGE_BYTES
+        && let Some(row) = found.next()?
+    {
+        let local = Local { id: row.get(0)?, revision: row.get(1)?, text: row.get(2)? };
+        bytes += local.text.len();
+        page.push(local);
+    }
+    Ok(page)
 }

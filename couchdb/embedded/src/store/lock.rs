@@ -24,14 +24,7 @@ impl DirectoryLock {
         let failed = |path: &Path, cause| open_error(path.to_owned(), cause);
         create(directory).map_err(|cause| failed(directory, cause))?;
         let path = directory.join(FILE);
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|cause| failed(&path, cause))?;
+        let mut file = open_private(&path).map_err(|cause| failed(&path, cause))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -41,6 +34,7 @@ impl DirectoryLock {
             Err(TryLockError::Error(cause)) => return Err(failed(&path, cause)),
         }
         write_holder(&mut file).map_err(|cause| failed(&path, cause))?;
+        tighten(&path);
         Ok(DirectoryLock { _file: file })
     }
 }
@@ -54,6 +48,35 @@ fn create(directory: &Path) -> io::Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(directory)
 }
+
+/// Opens a file to read and write; one that is missing is made for this user alone.
+pub(super) fn open_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, PRIVATE);
+    options.open(path)
+}
+
+/// Takes the rights of others from a file that was made before, if it is there.
+pub(super) fn tighten(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::{fs::Permissions, os::unix::fs::PermissionsExt as _};
+        let Ok(metadata) = std::fs::metadata(path) else { return };
+        if metadata.permissions().mode() & 0o777 & !PRIVATE == 0 {
+            return;
+        }
+        // It belongs to somebody else, who decides; the store works all the same.
+        if let Err(error) = std::fs::set_permissions(path, Permissions::from_mode(PRIVATE)) {
+            tracing::warn!(path = %path.display(), %error, "others may read a file of the store");
+        }
+    }
+}
+
+/// The rights of a file that only its owner reads and writes.
+#[cfg(unix)]
+const PRIVATE: u32 = 0o600;
 
 fn write_holder(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;

@@ -80,6 +80,11 @@ impl Store {
         &self.shared.stats
     }
 
+    /// Whether its threads still run; when one of them has died, only a new start helps.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.engine.is_alive()
+    }
+
     /// Runs a write; see [`engine::Engine::write`].
     pub(crate) async fn write<T: Send + 'static>(
         &self,
@@ -183,14 +188,15 @@ impl Store {
         self.engine.read(move |sql| local::get(sql, key, &id)).await
     }
 
-    /// The first `_local` documents.
+    /// A page of the `_local` documents after this id; without their text unless it is wanted.
     pub(crate) async fn locals(
         &self,
         database: &Database,
-        limit: usize,
+        after: String,
+        with_text: bool,
     ) -> Result<Vec<Local>, StoreError> {
         let key = database.key;
-        self.engine.read(move |sql| local::list(sql, key, limit)).await
+        self.engine.read(move |sql| local::list(sql, key, &after, with_text)).await
     }
 
     /// A piece of an attachment.

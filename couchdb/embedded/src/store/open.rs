@@ -37,6 +37,8 @@ pub(super) fn open(storage: Storage, options: Options) -> Result<Store, OpenErro
         Storage::Directory(directory) => {
             let lock = DirectoryLock::take(&directory)?;
             let file = directory.join(FILE);
+            // SQLite would make it with the rights that the umask leaves, and its log like it.
+            lock::open_private(&file).map_err(|cause| lock::open_error(file.clone(), cause))?;
             let open = || on_disk(&file, lock, options);
             match open() {
                 Ok(opened) => opened,
@@ -57,7 +59,13 @@ fn on_disk(
         Ok(Err(OpenError::Corrupt { file: file.to_owned(), detail: detail.to_owned() }))
     };
     match schema::prepare_file(&writer, true)? {
-        Found::New | Found::Ours => {}
+        Found::New | Found::Ours => {
+            for suffix in ["", "-wal", "-shm"] {
+                let mut path = file.as_os_str().to_owned();
+                path.push(suffix);
+                lock::tighten(Path::new(&path));
+            }
+        }
         Found::Newer(found) => {
             return Ok(Err(OpenError::Newer {
                 file: file.to_owned(),

@@ -2,7 +2,11 @@
 
 use super::{body, body::Body, row};
 use crate::{
-    document::{attachment::BASE64, render, render::Render},
+    document::{
+        attachment::{Attachment, BASE64},
+        render,
+        render::Render,
+    },
     error::StoreError,
     revision::{
         Revision,
@@ -12,7 +16,8 @@ use crate::{
 };
 use base64::Engine as _;
 use rusqlite::Connection;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 /// Which revisions of a document are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +37,13 @@ pub(crate) struct Document {
     pub(crate) sequence: Sequence,
     pub(crate) tree: Tree,
     pub(crate) revisions: Vec<Opened>,
+    /// Those that no longer fitted, to be asked for in the next read.
+    pub(crate) rest: Vec<Revision>,
 }
+
+/// No further revision is read in the same go once there are this many bytes: a document may have many
+/// conflicts with large attachments.
+const PAGE_BYTES: usize = 1 << 20;
 
 /// A revision that was asked for.
 #[derive(Debug)]
@@ -57,24 +68,26 @@ impl Found {
     pub(crate) fn render(&self, id: &str) -> Render {
         let render = Render::new(id, &self.revision).body(&self.body.text).deleted(self.deleted);
         let Some(data) = &self.data else { return render.stubs(&self.body.attachments) };
-        let with_data =
-            |(attachment, data): (&crate::document::attachment::Attachment, &String)| {
-                let value = json!({
-                    "content_type": attachment.content_type,
-                    "revpos": attachment.revpos,
-                    "digest": attachment.digest,
-                    "data": data,
-                });
-                (attachment.name.clone(), value)
-            };
-        let mut render = render;
-        let all: Map<String, Value> =
-            self.body.attachments.iter().zip(data).map(with_data).collect();
-        if !all.is_empty() {
-            render.member("_attachments", &all);
-        }
-        render
+        render.attachments(self.body.attachments.iter().zip(data).map(|(attachment, data)| {
+            let Attachment { content_type, revpos, digest, .. } = attachment;
+            (&*attachment.name, WithData { content_type, revpos: *revpos, digest, data })
+        }))
     }
+
+    /// About how many bytes it holds.
+    fn weight(&self) -> usize {
+        let data = self.data.iter().flatten().map(String::len).sum::<usize>();
+        self.body.text.len().saturating_add(data)
+    }
+}
+
+/// An attachment with its bytes.
+#[derive(Serialize)]
+struct WithData<'a> {
+    content_type: &'a str,
+    revpos: u64,
+    digest: &'a str,
+    data: &'a str,
 }
 
 impl Document {
@@ -84,7 +97,7 @@ impl Document {
     }
 }
 
-/// Reads the document; None when the id is unknown.
+/// Reads the document and the first of the revisions; None when the id is unknown.
 pub(super) fn document(
     connection: &Connection,
     database: i64,
@@ -94,43 +107,53 @@ pub(super) fn document(
 ) -> Result<Option<Document>, StoreError> {
     let Some(row) = row::get(connection, database, &id)? else { return Ok(None) };
     let tree = row.tree;
-    let open = |node: &Node| match node.body {
-        Some(key) => {
-            let body = body::get(connection, key)?;
-            let found = found(connection, node.revision.clone(), node.deleted, body, with_data)?;
-            Ok(Opened::Found(Box::new(found)))
+    let (mut revisions, mut rest) = (Vec::new(), Vec::new());
+    let mut bytes = 0;
+    for wanted in select(&tree, which) {
+        if bytes > PAGE_BYTES {
+            rest.push(wanted.map_or_else(|missing| missing, |node| node.revision.clone()));
+            continue;
         }
-        None => Ok::<_, StoreError>(Opened::Missing(node.revision.clone())),
-    };
-    let mut revisions = Vec::new();
+        let opened = match wanted {
+            Ok(node) => open(connection, node, with_data)?,
+            Err(missing) => Opened::Missing(missing),
+        };
+        if let Opened::Found(found) = &opened {
+            bytes += found.weight();
+        }
+        revisions.push(opened);
+    }
+    Ok(Some(Document { id, sequence: row.sequence, tree, revisions, rest }))
+}
+
+/// The nodes that are asked for, or the revision where there is none.
+fn select(tree: &Tree, which: Which) -> Vec<Result<&Node, Revision>> {
     match which {
-        Which::Winner => {
-            if let Some(node) = tree.winner() {
-                revisions.push(open(node)?);
-            }
-        }
-        Which::Leaves => {
-            for node in tree.leaves() {
-                revisions.push(open(node)?);
-            }
-        }
-        Which::These { revisions: asked, latest } => {
-            for revision in asked {
+        Which::Winner => tree.winner().into_iter().map(Ok).collect(),
+        Which::Leaves => tree.leaves().into_iter().map(Ok).collect(),
+        Which::These { revisions, latest } => {
+            let mut selected = Vec::new();
+            for revision in revisions {
                 let nodes = if latest {
                     tree.leaves_after(&revision)
                 } else {
                     tree.find(&revision).into_iter().collect()
                 };
                 if nodes.is_empty() {
-                    revisions.push(Opened::Missing(revision));
+                    selected.push(Err(revision));
                 }
-                for node in nodes {
-                    revisions.push(open(node)?);
-                }
+                selected.extend(nodes.into_iter().map(Ok));
             }
+            selected
         }
     }
-    Ok(Some(Document { id, sequence: row.sequence, tree, revisions }))
+}
+
+fn open(connection: &Connection, node: &Node, with_data: bool) -> Result<Opened, StoreError> {
+    let Some(key) = node.body else { return Ok(Opened::Missing(node.revision.clone())) };
+    let body = body::get(connection, key)?;
+    let found = found(connection, node.revision.clone(), node.deleted, body, with_data)?;
+    Ok(Opened::Found(Box::new(found)))
 }
 
 /// A revision with the data of its attachments, if that is wanted.

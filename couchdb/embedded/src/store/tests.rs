@@ -1,5 +1,7 @@
 //! What the writer promises: one commit for all that wait, no waiting for readers, nothing half done.
 
+mod failures;
+
 use super::{
     Store,
     database::Database,

@@ -6,7 +6,13 @@ use super::{
 };
 use crate::{error::StoreError, feed::change::Change, stats::Stats};
 use rusqlite::Connection;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+/// What is told when SQLite undid a transaction although no write of it failed.
+const UNDONE: &str = "a transaction was undone without an error";
 
 /// What the writer shares with those who ask.
 #[derive(Debug, Default)]
@@ -21,6 +27,9 @@ pub(crate) struct Transaction<'a> {
     shared: &'a Shared,
     open: bool,
     changes_before: u64,
+    /// Why nothing of this transaction can be kept: SQLite undid all of it by itself, as it does when
+    /// the disk is full, or the end of one write could not be marked.
+    lost: Option<StoreError>,
     effects: Effects,
 }
 
@@ -31,6 +40,7 @@ struct Effects {
     created: Vec<Arc<Database>>,
     dropped: Vec<Arc<Database>>,
     chores: Vec<Chore>,
+    compactions: Vec<Arc<Database>>,
     revisions: u64,
 }
 
@@ -40,6 +50,7 @@ struct Mark {
     created: usize,
     dropped: usize,
     chores: usize,
+    compactions: usize,
     revisions: u64,
 }
 
@@ -51,6 +62,7 @@ impl Effects {
             created: self.created.len(),
             dropped: self.dropped.len(),
             chores: self.chores.len(),
+            compactions: self.compactions.len(),
             revisions: self.revisions,
         }
     }
@@ -67,6 +79,7 @@ impl Effects {
         self.created.truncate(mark.created);
         self.dropped.truncate(mark.dropped);
         self.chores.truncate(mark.chores);
+        self.compactions.truncate(mark.compactions);
         self.revisions = mark.revisions;
     }
 }
@@ -84,34 +97,62 @@ impl<'a> Transaction<'a> {
         connection: &'a Connection,
         shared: &'a Shared,
     ) -> Result<Transaction<'a>, StoreError> {
+        if !connection.is_autocommit() {
+            // The last rollback failed; without this one no write would ever be taken again.
+            connection.execute_batch("ROLLBACK")?;
+        }
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         Ok(Transaction {
             connection,
             shared,
             open: true,
             changes_before: connection.total_changes(),
+            lost: None,
             effects: Effects::default(),
         })
     }
 
-    /// Runs one write so that its failure undoes itself and nothing else.
+    /// Runs one write so that its failure undoes itself and nothing else. When that is not possible,
+    /// the whole transaction fails: this write, those before it and those after it.
     pub(super) fn alone<T>(
         &mut self,
         write: impl FnOnce(&mut Transaction<'a>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        if let Some(lost) = &self.lost {
+            return Err(lost.clone());
+        }
         let before = self.effects.mark();
-        self.connection.prepare_cached("SAVEPOINT one")?.execute([])?;
+        self.mark("SAVEPOINT one")?;
         let result = write(self);
+        if self.connection.is_autocommit() {
+            // A statement now would be a transaction of its own and stay, without its state and feeds.
+            let failed = result.err().unwrap_or(StoreError::Damaged(UNDONE));
+            self.lost = Some(failed.clone());
+            return Err(failed);
+        }
         if result.is_err() {
             self.effects.back_to(before);
-            self.connection.prepare_cached("ROLLBACK TO one")?.execute([])?;
+            self.mark("ROLLBACK TO one")?;
         }
-        self.connection.prepare_cached("RELEASE one")?.execute([])?;
+        self.mark("RELEASE one")?;
         result
+    }
+
+    /// Marks the begin or the end of one write. After a failure nobody can tell what would be kept.
+    fn mark(&mut self, sql: &str) -> Result<(), StoreError> {
+        let marked = self.connection.prepare_cached(sql).and_then(|mut sql| sql.execute([]));
+        marked.map(drop).map_err(|error| {
+            let error = StoreError::from(error);
+            self.lost = Some(error.clone());
+            error
+        })
     }
 
     /// Makes everything durable, then visible: first the state, then the feeds.
     pub(super) fn commit(mut self, chores: &mut Chores) -> Result<(), StoreError> {
+        if let Some(lost) = self.lost.take() {
+            return Err(lost);
+        }
         // A request that was refused changed nothing: no page is written and nothing is synced.
         let changed = self
             .effects
@@ -150,6 +191,13 @@ impl<'a> Transaction<'a> {
             database.feed.end();
         }
         chores.add(effects.chores);
+        for database in effects.compactions {
+            // One that runs already goes on.
+            if !database.compacting.swap(true, Ordering::Relaxed) {
+                let name = database.name.clone();
+                chores.add(vec![Chore::Compact { database: database.key, name, after: None }]);
+            }
+        }
         Ok(())
     }
 
@@ -178,8 +226,9 @@ impl<'a> Transaction<'a> {
         self.effects.dropped.push(database);
     }
 
-    pub(super) fn chore(&mut self, chore: Chore) {
-        self.effects.chores.push(chore);
+    /// Asks for a compaction, once this is committed.
+    pub(super) fn compact(&mut self, database: Arc<Database>) {
+        self.effects.compactions.push(database);
     }
 
     /// The state of a database, to be changed.
@@ -225,6 +274,7 @@ impl<'a> Transaction<'a> {
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         if self.open
+            && !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
         {
             tracing::error!(%error, "a transaction of the store could not be rolled back");

@@ -100,6 +100,40 @@ impl Connection {
         self.stream.write_all(request.as_bytes()).await.unwrap();
     }
 
+    /// Sends a document with its attachments behind it; the boundary is `b`.
+    pub(crate) async fn put_related(&mut self, line: &str, body: &[u8]) -> Answer {
+        self.put_as("multipart/related; boundary=\"b\"", line, body).await
+    }
+
+    /// Sends the bytes of an attachment of no special type.
+    pub(crate) async fn put_octets(&mut self, line: &str, body: &[u8]) -> Answer {
+        self.put_as("application/octet-stream", line, body).await
+    }
+
+    async fn put_as(&mut self, content_type: &str, line: &str, body: &[u8]) -> Answer {
+        let length = body.len();
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: test\r\nAccept: application/json\r\n\
+             Content-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
+        );
+        self.stream.write_all(head.as_bytes()).await.unwrap();
+        self.stream.write_all(body).await.unwrap();
+        self.answer(false).await
+    }
+
+    /// Asks as a replicator does, for parts, and takes them as text.
+    pub(crate) async fn multipart(&mut self, line: &str, body: &str) -> String {
+        let length = body.len();
+        let request = format!(
+            "{line} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n\
+             Accept: multipart/mixed\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        self.stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = self.answer(false).await;
+        assert_eq!(answer.status, 200, "{line}");
+        String::from_utf8(answer.body).unwrap()
+    }
+
     pub(crate) async fn answer(&mut self, head_only: bool) -> Answer {
         let (status, head) = self.head().await;
         let mut body = Vec::new();

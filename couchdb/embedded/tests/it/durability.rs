@@ -87,6 +87,38 @@ fn what_is_no_store_is_refused_and_left_alone() {
     assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
 }
 
+/// The rights of what is in a directory that others may enter.
+#[cfg(unix)]
+#[test]
+fn the_files_of_a_store_are_for_its_user_alone() {
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt as _};
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    let check = || {
+        for name in ["store.sqlite", "store.sqlite-wal", "store.sqlite-shm", "lock"] {
+            let metadata = std::fs::metadata(directory.path().join(name)).unwrap();
+            assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");
+        }
+    };
+    let store = open(directory.path()).unwrap();
+    check();
+    drop(store);
+    // As a version before this one left them.
+    for name in ["store.sqlite", "lock"] {
+        let path = directory.path().join(name);
+        std::fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
+    }
+    let store = open(directory.path()).unwrap();
+    check();
+    drop(store);
+    // A file that is not ours keeps its rights.
+    let file = directory.path().join("store.sqlite");
+    std::fs::write(&file, "not a database, but long enough to be looked at".repeat(100)).unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    open(directory.path()).unwrap_err();
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o644);
+}
+
 #[test]
 fn a_path_that_is_a_file_is_an_error_that_names_it() {
     let directory = tempfile::tempdir().unwrap();

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as the tests do")]
 
+mod attachments;
 mod client;
 mod documents;
 mod durability;
 mod feeds;
 mod limits;
+mod listings;
