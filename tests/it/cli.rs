@@ -202,7 +202,7 @@ async fn jobs_can_be_detached_looked_at_followed_and_aborted() {
     assert_eq!(code, Some(0), "{stderr}");
     let (code, ..) = run(client(&home, &stack, &["job", id.trim()])).await;
     assert_eq!(code, Some(124));
-    let (_, stdout, _) = run(client(&home, &stack, &["jobs", "--last", "2"])).await;
+    let (_, stdout, _) = run(client(&home, &stack, &["jobs", "--last", "200"])).await;
     assert!(stdout.contains(id.trim()) && stdout.contains("cancelled"), "{stdout}");
     for listing in ["regions", "engines", "plugins"] {
         let (code, stdout, stderr) = run(client(&home, &stack, &[listing])).await;

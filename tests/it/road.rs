@@ -132,7 +132,8 @@ async fn a_job_without_an_engine_expires() {
     let id = stack.api.submit_with(job).await;
     let end = stack.api.follow(&id).await.pop().unwrap();
     assert_eq!(end.data["state"], "expired");
-    assert_eq!(end.data["reason"], "no engine took the job within 0.2 s");
+    let reason = format!("no engine of region {} took the job within 0.2 s", stack.region());
+    assert_eq!(end.data["reason"], reason);
 }
 
 #[tokio::test]
@@ -180,6 +181,47 @@ async fn a_reader_goes_on_where_it_was_when_the_gateway_is_started_again() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_was_started_again_ends_the_job_of_an_engine_that_died_meanwhile() {
+    let mut stack = Stack::start(&["japan"]).await;
+    let engine = stack.engine(stack.region(), "e1", 1).await;
+    let request = json!({"plugin": "fixture", "args": ["ticks", "100", "100"],
+        "regions": [stack.region()], "queue_timeout_ms": 500});
+    let job = stack.api.submit_with(request).await;
+    let mut events = stack.api.events(&job, None).await;
+    while let Some(event) = events.next().await {
+        if event.kind == "output" {
+            break;
+        }
+    }
+    let port = stack.stop_gateway().await;
+    engine.kill().await;
+    stack.start_gateway(port).await;
+    let end = stack.api.follow(&job).await.pop().unwrap();
+    assert_eq!(end.data["state"], "expired", "opened again, and nobody took it: {end:?}");
+}
+
+#[tokio::test]
+async fn a_job_whose_output_cannot_be_stored_ends_and_says_so() {
+    let stack = Stack::start(&["japan"]).await;
+    let _engine = stack.engine(stack.region(), "e1", 1).await;
+    let output = stack.store.database(&format!("blitz-out-{}-1", stack.region()));
+    assert_eq!(output.drop().await.unwrap(), blitz_couchdb::Removal::Dropped);
+    let (_, end) = stack.api.run(stack.region(), &["echo", "hello"]).await;
+    let reason = end["exit"]["stopped"]["limit"].as_str().unwrap_or_default();
+    assert!(reason.starts_with("its output cannot be stored"), "{end}");
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_does_not_keep_the_gateway_from_ending() {
+    let mut stack = Stack::start(&["japan"]).await;
+    let _engine = stack.engine(stack.region(), "e1", 1).await;
+    let job = stack.api.submit(stack.region(), &["flood", "20000000"]).await;
+    let events = stack.api.events(&job, None).await;
+    stack.stop_gateway().await;
+    drop(events);
+}
+
+#[tokio::test]
 async fn a_late_reader_is_told_everything() {
     let stack = Stack::start(&["japan"]).await;
     let _engine = stack.engine(stack.region(), "e1", 1).await;
@@ -205,6 +247,11 @@ async fn a_request_that_is_wrong_is_told_why() {
         (job("fixture", region, &["--nope"]), 422, "usage"),
         (json!({"plugin": "fixture"}), 400, "bad_request"),
         (json!({"plugin": "fixture", "args": ["noop"], "regions": []}), 400, "bad_request"),
+        (
+            json!({"plugin": "fixture", "args": ["noop"], "regions": [region], "engines": u64::MAX}),
+            400,
+            "bad_request",
+        ),
     ] {
         let (got, answer) = stack.api.call("POST", "/v1/jobs", Some(&request)).await;
         assert_eq!(
@@ -217,8 +264,16 @@ async fn a_request_that_is_wrong_is_told_why() {
     let request = job("fixtur", region, &[]);
     let (_, answer) = stack.api.call("POST", "/v1/jobs", Some(&request)).await;
     assert_eq!(answer["suggestion"], "fixture");
-    let (status, _) = stack.api.call("GET", "/v1/jobs/nope", None).await;
-    assert_eq!(status.as_u16(), 404);
+    for (method, path, status) in [
+        ("GET", "/v1/jobs/nope", 404),
+        ("GET", "/v2", 404),
+        ("PUT", "/v1/jobs", 405),
+        ("GET", "/v1/jobs?last=x", 400),
+    ] {
+        let (got, answer) = stack.api.call(method, path, None).await;
+        assert_eq!(got.as_u16(), status, "{method} {path}");
+        assert!(answer["error"].is_string(), "{method} {path}: {answer}");
+    }
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ fn basic(who: &Credentials) -> Result<HeaderValue, String> {
 }
 
 /// A text that is not a URL may hold a password all the same.
-fn without_secrets(text: &str) -> String {
+pub(crate) fn without_secrets(text: &str) -> String {
     match text.rsplit_once('@') {
         Some((_, rest)) => format!("...@{rest}"),
         None => text.to_owned(),

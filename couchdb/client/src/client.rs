@@ -1,5 +1,6 @@
 //! The client of one server: its configuration, and what is asked of the server itself.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::address::{Address, Credentials};
+use crate::address::{Address, Credentials, without_secrets};
 use crate::connection::Dial;
 use crate::database::Database;
 use crate::error::Error;
@@ -32,7 +33,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 const REQUESTS_MAX: usize = 64;
 
 /// How to reach a server.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// `http://[NAME:PASSWORD@]HOST[:PORT][/PREFIX]`.
     pub url: String,
@@ -46,6 +47,21 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// Requests under way at once; 64 by default, at least 1. Feeds are not counted.
     pub requests_max: usize,
+}
+
+impl fmt::Debug for Config {
+    /// Without name and password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, credentials, request_timeout, attachment_timeout, .. } = self;
+        f.debug_struct("Config")
+            .field("url", &without_secrets(url))
+            .field("credentials", credentials)
+            .field("request_timeout", request_timeout)
+            .field("attachment_timeout", attachment_timeout)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("requests_max", &self.requests_max)
+            .finish()
+    }
 }
 
 impl Config {
@@ -177,5 +193,21 @@ impl Client {
 
     pub(crate) fn attachment_timeout(&self) -> Duration {
         self.shared.attachment_timeout
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_stay_out_of_logs() {
+        let credentials = Credentials { name: "me".to_owned(), password: "hidden".to_owned() };
+        let config = Config {
+            credentials: Some(credentials),
+            ..Config::new("http://me:hidden@127.0.0.1:5984")
+        };
+        let text = format!("{config:?} {:?}", Client::with(config.clone()).unwrap());
+        assert!(text.contains("127.0.0.1:5984") && !text.contains("hidden"), "{text}");
     }
 }

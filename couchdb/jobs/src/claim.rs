@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use blitz_couchdb::{Database, Put, PutOptions, Revision};
+use blitz_couchdb::{Database, Error, Put, PutOptions, Revision};
 
 use crate::contest::ClaimAnswer;
 use crate::id::{DocumentId, JobId};
@@ -33,7 +33,7 @@ pub async fn write(
     let id = DocumentId::Run(job.clone()).to_string();
     if copies > 1
         && let Ok(leaves) = jobs.leaves::<RunDocument>(&id, Some(majority(copies))).await
-        && leaves.iter().any(|leaf| Some(&leaf.revision) != over)
+        && leaves.iter().any(|leaf| Some(&leaf.revision) != over && leaf.body.run != *run)
     {
         return ClaimAnswer::Lost;
     }
@@ -48,6 +48,11 @@ pub async fn write(
         Err(error) if error.is_outcome_unknown() => {
             tracing::warn!(%job, %error, "claim not answered, reading what is stored");
             decide(jobs, copies, &id, run).await.unwrap_or(ClaimAnswer::Unknown)
+        }
+        // The database is gone, or not ours: no later try will be answered otherwise.
+        Err(error @ (Error::NotFound { .. } | Error::Forbidden { .. })) => {
+            tracing::warn!(%job, %error, "claim refused");
+            ClaimAnswer::Lost
         }
         Err(error) => {
             tracing::warn!(%job, %error, "claim not written");

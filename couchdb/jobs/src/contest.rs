@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use blitz_couchdb::Revision;
 
+use crate::early::Early;
 use crate::engine::Held;
 use crate::id::{Incarnation, JobId};
 use crate::run::{ATTEMPTS_MAX, Run, Step};
 use crate::spec::Spec;
 use crate::timing::Timing;
 
-/// Jobs that an engine remembers at once. Above it the newest waiting ones are forgotten; a later listing of
-/// open jobs finds them again.
+/// Jobs that an engine knows at once. Above it new ones are not taken in: other engines, or the engine
+/// itself after its next start, find them in the listing of open jobs.
 pub const JOBS_KNOWN_MAX: usize = 100_000;
 
 /// Runs of several engines that an engine remembers to have taken part in: they last minutes.
@@ -76,28 +77,8 @@ pub enum ClaimAnswer {
     Won(Revision),
     /// Another has it.
     Lost,
-    /// It was not decided, and is not ours now: try again when the job is heard of again or [`Contest::tick`].
+    /// It was not decided: the contest tries again, and a claim of ours that was stored is then found.
     Unknown,
-}
-
-#[derive(Debug)]
-struct Known {
-    spec: Box<Spec>,
-    heard: Duration,
-    cancelled: bool,
-    /// The newest run that was heard of, with its revision.
-    run: Option<(Revision, Run)>,
-    phase: Phase,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Phase {
-    /// Waits for a slot, for the plugin, or for its run to be open again; not before the instant.
-    Waiting { not_before: Duration },
-    /// Our claim is on its way.
-    Claiming { run: Run, sent: Duration },
-    /// We run it.
-    Held { run: Run, revision: Revision, lease_from: Duration, stopping: bool },
 }
 
 /// The contest as one engine sees it.
@@ -108,11 +89,16 @@ pub struct Contest {
     epoch: u32,
     slots: usize,
     timing: Timing,
-    /// By id, so that older jobs come first.
     jobs: BTreeMap<JobId, Known>,
+    /// The jobs that are claimed or being claimed by this engine.
+    busy: BTreeSet<JobId>,
+    /// The jobs that may be claimed, by the instant from which on.
+    queue: BTreeSet<(Duration, JobId)>,
+    /// When the time of each job is over, waiting or not.
+    deadlines: BTreeSet<(Duration, JobId)>,
     /// Cancels and runs that came before their spec.
-    cancels_early: HashSet<JobId>,
-    runs_early: BTreeMap<JobId, (Revision, Run)>,
+    cancels_early: Early<()>,
+    runs_early: Early<(Revision, Run)>,
     /// Digests of the plugins that this engine can run.
     plugins: HashSet<String>,
     /// Runs of which this engine has taken a task, newest last (their ids begin with the time).
@@ -120,6 +106,28 @@ pub struct Contest {
     draining: bool,
     counter: u64,
     beat_due: Duration,
+}
+
+#[derive(Debug)]
+struct Known {
+    spec: Box<Spec>,
+    heard: Duration,
+    cancelled: bool,
+    /// The newest run that was heard of or written, with its revision.
+    run: Option<(Revision, Run)>,
+    phase: Phase,
+    /// Its place in the queue.
+    queued: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Phase {
+    /// Waits for a slot, for the plugin, or for its run to be open again; not before the instant.
+    Waiting { not_before: Duration },
+    /// Our claim is on its way.
+    Claiming { run: Run, sent: Duration },
+    /// We run it. The lease counts from the sending of the last beat that was acknowledged.
+    Held { attempt: u32, lease_from: Duration, stopping: Option<Why> },
 }
 
 impl Contest {
@@ -139,8 +147,11 @@ impl Contest {
             slots,
             timing,
             jobs: BTreeMap::new(),
-            cancels_early: HashSet::new(),
-            runs_early: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            queue: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            cancels_early: Early::default(),
+            runs_early: Early::default(),
             plugins: HashSet::new(),
             runs_taken: BTreeSet::new(),
             draining: false,
@@ -155,44 +166,47 @@ impl Contest {
         if self.jobs.contains_key(&job) || self.jobs.len() >= JOBS_KNOWN_MAX {
             return;
         }
-        let cancelled = self.cancels_early.remove(&job);
-        let run = self.runs_early.remove(&job);
+        let cancelled = self.cancels_early.take(&job).is_some();
+        let run = self.runs_early.take(&job);
         if run.as_ref().is_some_and(|(_, run)| run.is_final()) {
             return;
         }
+        self.deadlines.insert((now + spec.timeout(), job.clone()));
         let phase = Phase::Waiting { not_before: now };
-        let known = Known { spec: Box::new(spec), heard: now, cancelled, run, phase };
-        self.jobs.insert(job, known);
+        let spec = Box::new(spec);
+        self.jobs
+            .insert(job.clone(), Known { spec, heard: now, cancelled, run, phase, queued: None });
+        self.requeue(&job);
     }
 
-    /// The run of a job has this state. `revision` is the store's winner.
+    /// The run of a job has this state. `revision` is the store's winner. Hearing it again changes nothing.
     pub fn hear_run(&mut self, job: &JobId, revision: Revision, run: Run) -> Vec<Action> {
         let Some(known) = self.jobs.get_mut(job) else {
-            if !run.is_final() && self.runs_early.len() < JOBS_KNOWN_MAX {
-                self.runs_early.insert(job.clone(), (revision, run));
-            }
+            self.runs_early.put(job.clone(), (revision, run));
             return Vec::new();
         };
-        // Our own end comes back on the feed before its write is answered, as a rule.
-        let is_ours = run.claim().is_some_and(|claim| claim.incarnation == self.incarnation)
-            && (matches!(run, Run::Claimed { .. }) || run.end().is_some());
+        if known.run.as_ref().is_some_and(|(known, _)| *known == revision) {
+            return Vec::new();
+        }
+        let is_ours = run.claim().is_some_and(|claim| claim.incarnation == self.incarnation);
         match &mut known.phase {
-            Phase::Held { stopping, .. } if !is_ours => {
-                // Another's claim, or an end that the keeper wrote: this engine is fenced.
-                let was_stopping = std::mem::replace(stopping, true);
+            // Our own claim, or our own end before its write was answered.
+            Phase::Held { .. }
+                if is_ours && (matches!(run, Run::Claimed { .. }) || run.end().is_some()) => {}
+            Phase::Held { stopping, .. } => {
+                // Another's claim, or a state that the keeper wrote: this engine is fenced.
                 known.run = Some((revision, run));
-                if was_stopping {
-                    return Vec::new();
+                if stopping.replace(Why::LostClaim) != Some(Why::LostClaim) {
+                    return vec![Action::Stop { job: job.clone(), why: Why::LostClaim }];
                 }
-                return vec![Action::Stop { job: job.clone(), why: Why::LostClaim }];
             }
-            Phase::Held { .. } => {}
+            // Our claim whose answer is late or was lost: the next try finds it stored, and wins.
+            Phase::Waiting { .. } | Phase::Claiming { .. }
+                if is_ours && matches!(run, Run::Claimed { .. }) => {}
+            Phase::Waiting { .. } if run.is_final() => self.forget(job),
             Phase::Waiting { .. } | Phase::Claiming { .. } => {
-                let ended = run.is_final();
                 known.run = Some((revision, run));
-                if ended && matches!(known.phase, Phase::Waiting { .. }) {
-                    self.jobs.remove(job);
-                }
+                self.requeue(job);
             }
         }
         Vec::new()
@@ -201,28 +215,23 @@ impl Contest {
     /// Somebody cancelled a job.
     pub fn hear_cancel(&mut self, job: &JobId) -> Vec<Action> {
         let Some(known) = self.jobs.get_mut(job) else {
-            if self.cancels_early.len() < JOBS_KNOWN_MAX {
-                self.cancels_early.insert(job.clone());
-            }
+            self.cancels_early.put(job.clone(), ());
             return Vec::new();
         };
         known.cancelled = true;
-        match &mut known.phase {
-            Phase::Held { stopping, .. } if !*stopping => {
-                *stopping = true;
-                vec![Action::Stop { job: job.clone(), why: Why::Cancelled }]
-            }
-            _ => Vec::new(),
+        if let Phase::Held { stopping: stopping @ None, .. } = &mut known.phase {
+            *stopping = Some(Why::Cancelled);
+            return vec![Action::Stop { job: job.clone(), why: Why::Cancelled }];
         }
+        self.requeue(job);
+        Vec::new()
     }
 
-    /// This engine can run the plugin with this digest from now on, or no longer.
-    pub fn set_plugin(&mut self, sha256: &str, usable: bool) {
-        if usable {
-            self.plugins.insert(sha256.to_owned());
-        } else {
-            self.plugins.remove(sha256);
-        }
+    /// This engine can run the plugin with this digest from now on.
+    pub fn add_plugin(&mut self, sha256: &str) {
+        self.plugins.insert(sha256.to_owned());
+        let jobs: Vec<JobId> = self.jobs.keys().cloned().collect();
+        jobs.iter().for_each(|job| self.requeue(job));
     }
 
     /// Claims nothing any more.
@@ -233,7 +242,7 @@ impl Contest {
     /// How many jobs are held or being claimed.
     #[must_use]
     pub fn busy(&self) -> usize {
-        self.jobs.values().filter(|k| !matches!(k.phase, Phase::Waiting { .. })).count()
+        self.busy.len()
     }
 
     /// A claim was answered.
@@ -245,82 +254,102 @@ impl Contest {
     ) -> Vec<Action> {
         let Some(known) = self.jobs.get_mut(job) else { return Vec::new() };
         let Phase::Claiming { run, sent } = known.phase.clone() else { return Vec::new() };
-        match answer {
-            ClaimAnswer::Won(revision) => {
-                let time_left = known.spec.timeout().saturating_sub(now - known.heard);
-                let start = Action::Start {
-                    spec: known.spec.clone(),
-                    run: run.clone(),
-                    revision: revision.clone(),
-                    time_left,
-                };
-                let stopping = known.cancelled;
-                known.phase = Phase::Held { run, revision, lease_from: sent, stopping };
-                let mut actions = vec![start];
-                if known.cancelled {
-                    actions.push(Action::Stop { job: job.clone(), why: Why::Cancelled });
-                }
-                if self.counter == 0 || self.held().count() == 1 {
-                    self.beat_due = now + self.timing.beat;
-                }
-                actions
-            }
-            ClaimAnswer::Lost => {
-                self.runs_taken.remove(&known.spec.run);
-                if known.run.as_ref().is_some_and(|(_, run)| run.is_final()) {
-                    self.jobs.remove(job);
-                } else {
-                    // Our knowledge is old: the feed brings who has it.
-                    known.phase = Phase::Waiting { not_before: now + self.timing.beat };
-                }
-                Vec::new()
-            }
-            ClaimAnswer::Unknown => {
-                self.runs_taken.remove(&known.spec.run);
-                known.phase = Phase::Waiting { not_before: now + self.timing.beat };
-                Vec::new()
-            }
+        let ClaimAnswer::Won(revision) = answer else {
+            // Lost: the feed brings who has it. Unknown: asking again finds out.
+            known.phase = Phase::Waiting { not_before: now + self.timing.beat };
+            self.give_up(job);
+            return Vec::new();
+        };
+        let stopping = known.cancelled.then_some(Why::Cancelled);
+        let attempt = run.claim().map_or(1, |claim| claim.attempt);
+        known.phase = Phase::Held { attempt, lease_from: sent, stopping };
+        known.run = Some((revision.clone(), run.clone()));
+        let time_left = known.spec.timeout().saturating_sub(now.saturating_sub(known.heard));
+        let start = Action::Start { spec: known.spec.clone(), run, revision, time_left };
+        let stop = stopping.map(|why| Action::Stop { job: job.clone(), why });
+        if self.held().count() == 1 {
+            self.beat_due = now + self.timing.beat;
         }
+        [Some(start), stop].into_iter().flatten().collect()
     }
 
     /// The job that this engine ran has ended, and its end is written.
     pub fn finished(&mut self, job: &JobId) {
-        self.jobs.remove(job);
+        self.forget(job);
     }
 
     /// This engine has stopped running the job without an end: it was not ours any more, or was given back.
     /// When it is open again, this engine may be the only one that can take it.
     pub fn stopped(&mut self, now: Duration, job: &JobId) {
         let Some(known) = self.jobs.get_mut(job) else { return };
+        if now.saturating_sub(known.heard) >= known.spec.timeout() {
+            return self.forget(job);
+        }
+        // What is known of its run is our own claim until somebody opens it: it cannot be claimed before.
+        known.phase = Phase::Waiting { not_before: now };
+        self.give_up(job);
+    }
+
+    /// The job is not ours, or not any more: forgotten when it has ended, else it waits.
+    fn give_up(&mut self, job: &JobId) {
+        self.busy.remove(job);
+        let Some(known) = self.jobs.get(job) else { return };
         self.runs_taken.remove(&known.spec.run);
         if known.run.as_ref().is_some_and(|(_, run)| run.is_final()) {
-            self.jobs.remove(job);
+            self.forget(job);
+        } else {
+            self.requeue_run(job);
+        }
+    }
+
+    fn forget(&mut self, job: &JobId) {
+        self.busy.remove(job);
+        if let Some(known) = self.jobs.remove(job) {
+            if let Some(at) = known.queued {
+                self.queue.remove(&(at, job.clone()));
+            }
+            self.deadlines.remove(&(known.heard + known.spec.timeout(), job.clone()));
+        }
+    }
+
+    /// Gives the job its place in the queue, or takes it out.
+    fn requeue(&mut self, job: &JobId) {
+        let Some(known) = self.jobs.get_mut(job) else { return };
+        let from = known.claimable_from(&self.plugins, &self.runs_taken);
+        if from == known.queued {
             return;
         }
-        if known.run.is_none()
-            && let Phase::Held { run, revision, .. } = &known.phase
-        {
-            // Ours until somebody opens it: without this it would look as if nobody had it.
-            known.run = Some((revision.clone(), run.clone()));
+        if let Some(at) = known.queued {
+            self.queue.remove(&(at, job.clone()));
         }
-        known.phase = Phase::Waiting { not_before: now };
+        if let Some(at) = from {
+            self.queue.insert((at, job.clone()));
+        }
+        known.queued = from;
+    }
+
+    /// The same for all tasks of the job's run: which of them may be taken depends on those that were.
+    fn requeue_run(&mut self, job: &JobId) {
+        let Some(known) = self.jobs.get(job) else { return };
+        for task in known.spec.tasks.clone() {
+            self.requeue(&task);
+        }
     }
 
     /// The beat that was sent at `sent` is stored.
     pub fn beat_acknowledged(&mut self, sent: Duration) {
-        for known in self.jobs.values_mut() {
-            if let Phase::Held { lease_from, .. } = &mut known.phase {
+        for job in &self.busy {
+            if let Some(Known { phase: Phase::Held { lease_from, .. }, .. }) =
+                self.jobs.get_mut(job)
+            {
                 *lease_from = (*lease_from).max(sent);
             }
         }
     }
 
     fn held(&self) -> impl Iterator<Item = Held> {
-        self.jobs.iter().filter_map(|(job, known)| match &known.phase {
-            Phase::Held { run, .. } => {
-                let attempt = run.claim().map_or(1, |claim| claim.attempt);
-                Some(Held { job: job.clone(), attempt })
-            }
+        self.busy.iter().filter_map(|job| match self.jobs.get(job)?.phase {
+            Phase::Held { attempt, .. } => Some(Held { job: job.clone(), attempt }),
             _ => None,
         })
     }
@@ -329,7 +358,10 @@ impl Contest {
     pub fn tick(&mut self, now: Duration) -> Vec<Action> {
         let mut actions = Vec::new();
         self.stop_without_lease(now, &mut actions);
-        self.claim_waiting(now, &mut actions);
+        self.drop_late(now);
+        while let Some((job, over, run)) = self.next_claim(now) {
+            actions.push(Action::Claim { job, over, run });
+        }
         let held: Vec<Held> = self.held().collect();
         if !held.is_empty() && now >= self.beat_due {
             self.counter += 1;
@@ -341,74 +373,71 @@ impl Contest {
 
     /// Stops what others may take soon: this engine's beats were not acknowledged for too long.
     fn stop_without_lease(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        for (job, known) in &mut self.jobs {
+        for job in &self.busy {
+            let Some(known) = self.jobs.get_mut(job) else { continue };
             if let Phase::Held { lease_from, stopping, .. } = &mut known.phase
-                && !*stopping
+                && *stopping != Some(Why::LostClaim)
                 && now.saturating_sub(*lease_from) >= self.timing.stop
             {
-                *stopping = true;
+                *stopping = Some(Why::LostClaim);
                 actions.push(Action::Stop { job: job.clone(), why: Why::LostClaim });
             }
         }
     }
 
-    fn claim_waiting(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        // Time over while it waited: the keeper ends it.
-        self.jobs.retain(|_, known| {
-            !matches!(known.phase, Phase::Waiting { .. })
-                || now.saturating_sub(known.heard) < known.spec.timeout()
-        });
-        let mut free = self.slots.saturating_sub(self.busy());
-        if self.draining {
-            return;
-        }
-        for (job, known) in &mut self.jobs {
-            if free == 0 {
-                break;
-            }
-            let from = known.claimable_from(&self.plugins, &self.runs_taken);
-            if from.is_none_or(|at| at > now) {
-                continue;
-            }
-            let step = Step::Claim {
-                epoch: self.epoch,
-                engine: self.engine.clone(),
-                incarnation: self.incarnation.clone(),
-            };
-            let Ok(run) = Run::after(known.run.as_ref().map(|(_, run)| run), step) else {
-                continue;
-            };
-            let over = known.run.as_ref().map(|(revision, _)| revision.clone());
-            known.phase = Phase::Claiming { run: run.clone(), sent: now };
-            actions.push(Action::Claim { job: job.clone(), over, run });
-            free -= 1;
-            let in_region = known.spec.tasks.iter().filter(|task| task.region() == job.region());
-            if in_region.count() > 1 {
-                self.runs_taken.insert(known.spec.run.clone());
-                if self.runs_taken.len() > RUNS_TAKEN_MAX {
-                    self.runs_taken.pop_first();
-                }
+    /// Forgets jobs whose time was over while they waited: the keeper ends them.
+    fn drop_late(&mut self, now: Duration) {
+        while let Some((at, job)) = self.deadlines.first().cloned()
+            && at <= now
+        {
+            self.deadlines.pop_first();
+            if !self.busy.contains(&job) {
+                self.forget(&job);
             }
         }
+    }
+
+    fn next_claim(&mut self, now: Duration) -> Option<(JobId, Option<Revision>, Run)> {
+        if self.draining || self.busy.len() >= self.slots {
+            return None;
+        }
+        let (_, job) = self.queue.first().filter(|(from, _)| *from <= now)?.clone();
+        let known = self.jobs.get_mut(&job)?;
+        let step = Step::Claim {
+            epoch: self.epoch,
+            engine: self.engine.clone(),
+            incarnation: self.incarnation.clone(),
+        };
+        let run = Run::after(known.run.as_ref().map(|(_, run)| run), step).ok()?;
+        let over = known.run.as_ref().map(|(revision, _)| revision.clone());
+        known.phase = Phase::Claiming { run: run.clone(), sent: now };
+        let tasks = known.spec.tasks.iter().filter(|task| task.region() == job.region());
+        if tasks.count() > 1 {
+            self.runs_taken.insert(known.spec.run.clone());
+            if self.runs_taken.len() > RUNS_TAKEN_MAX {
+                self.runs_taken.pop_first();
+            }
+        }
+        self.busy.insert(job.clone());
+        self.requeue(&job);
+        self.requeue_run(&job);
+        Some((job, over, run))
     }
 
     /// When [`Self::tick`] has something to do next, if nothing is heard until then.
     #[must_use]
     pub fn due(&self) -> Option<Duration> {
-        let may_claim = !self.draining && self.busy() < self.slots;
-        self.jobs
-            .values()
-            .filter_map(|known| match &known.phase {
-                Phase::Held { lease_from, stopping: false, .. } => {
-                    Some((*lease_from + self.timing.stop).min(self.beat_due))
-                }
-                Phase::Held { .. } => Some(self.beat_due),
-                Phase::Waiting { .. } if may_claim => {
-                    known.claimable_from(&self.plugins, &self.runs_taken)
-                }
-                _ => None,
-            })
-            .min()
+        let may_claim = !self.draining && self.busy.len() < self.slots;
+        let claim = self.queue.first().filter(|_| may_claim).map(|(from, _)| *from);
+        let deadline = self.deadlines.first().map(|(at, _)| *at);
+        let lease = self.busy.iter().filter_map(|job| match self.jobs.get(job)?.phase {
+            Phase::Held { stopping: Some(Why::LostClaim), .. } => Some(self.beat_due),
+            Phase::Held { lease_from, .. } => {
+                Some((lease_from + self.timing.stop).min(self.beat_due))
+            }
+            _ => None,
+        });
+        lease.chain(claim).chain(deadline).min()
     }
 }
 
@@ -434,157 +463,4 @@ impl Known {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use blitz_contract::Retry;
-
-    const S: Duration = Duration::from_secs(1);
-
-    fn contest(slots: usize) -> Contest {
-        let incarnation = Incarnation::from_random([1; 16]);
-        let mut contest = Contest::new("e1".to_owned(), incarnation, 1, slots, Timing::default());
-        contest.set_plugin("abc", true);
-        contest
-    }
-
-    fn revision(text: &str) -> Revision {
-        text.parse().unwrap()
-    }
-
-    fn others(attempt: u32) -> Run {
-        let claim = crate::run::Claim {
-            epoch: 1,
-            attempt,
-            engine: "e2".to_owned(),
-            incarnation: Incarnation::from_random([2; 16]),
-        };
-        Run::Claimed { claim }
-    }
-
-    /// A contest that holds `job` since second 0.
-    fn holding(job: &JobId) -> Contest {
-        let mut contest = contest(1);
-        contest.hear_spec(Duration::ZERO, Spec::sample(job, Retry::Safe));
-        assert!(matches!(contest.tick(Duration::ZERO)[..], [Action::Claim { over: None, .. }]));
-        let won = ClaimAnswer::Won(revision("1-a"));
-        let actions = contest.claim_answered(Duration::ZERO, job, won);
-        assert!(matches!(actions[..], [Action::Start { .. }]));
-        contest
-    }
-
-    #[test]
-    fn a_free_engine_claims_as_many_as_it_has_slots() {
-        let mut contest = contest(2);
-        let jobs: Vec<JobId> = (0..3).map(|_| JobId::new("japan", 1)).collect();
-        jobs.iter().for_each(|job| contest.hear_spec(S, Spec::sample(job, Retry::Safe)));
-        assert_eq!(contest.tick(S).len(), 2);
-        assert_eq!(contest.due(), None, "full: nothing to do until something is heard");
-        let first = contest.jobs.keys().next().unwrap().clone();
-        contest.claim_answered(S, &first, ClaimAnswer::Won(revision("1-a")));
-        contest.finished(&first);
-        assert_eq!(contest.tick(S).len(), 1);
-    }
-
-    #[test]
-    fn what_others_have_or_somebody_cancelled_or_no_plugin_can_do_is_left_alone() {
-        let job = JobId::new("japan", 1);
-        let mut contest = contest(1);
-        contest.hear_run(&job, revision("1-a"), others(1));
-        contest.hear_spec(S, Spec::sample(&job, Retry::Safe));
-        assert!(contest.tick(S).is_empty());
-        let Run::Claimed { claim: last } = others(1) else { unreachable!() };
-        let open = Run::Open { last, reason: "drains".to_owned() };
-        contest.hear_run(&job, revision("2-b"), open);
-        contest.set_plugin("abc", false);
-        assert!(contest.tick(S).is_empty());
-        contest.set_plugin("abc", true);
-        let actions = contest.tick(S);
-        let [Action::Claim { over: Some(over), run, .. }] = &actions[..] else {
-            panic!("{actions:?}")
-        };
-        assert_eq!((over.to_string().as_str(), run.claim().unwrap().attempt), ("2-b", 2));
-
-        let other = JobId::new("japan", 1);
-        contest.hear_cancel(&other);
-        contest.hear_spec(S, Spec::sample(&other, Retry::Safe));
-        contest.claim_answered(S, &job, ClaimAnswer::Lost);
-        assert!(contest.tick(S).is_empty());
-    }
-
-    #[test]
-    fn an_engine_that_hears_of_anothers_claim_stops() {
-        let job = JobId::new("japan", 1);
-        let mut contest = holding(&job);
-        let actions = contest.hear_run(&job, revision("1-b"), others(1));
-        assert_eq!(actions, [Action::Stop { job: job.clone(), why: Why::LostClaim }]);
-        assert!(contest.hear_cancel(&job).is_empty(), "it stops already");
-    }
-
-    #[test]
-    fn an_engine_that_lost_a_job_takes_it_again_when_it_is_open() {
-        let job = JobId::new("japan", 1);
-        for open_first in [true, false] {
-            let mut contest = holding(&job);
-            let Run::Claimed { claim: mut last } = others(1) else { unreachable!() };
-            last.incarnation = Incarnation::from_random([1; 16]);
-            let open = Run::Open { last, reason: "no beat".to_owned() };
-            if open_first {
-                assert_eq!(contest.hear_run(&job, revision("2-b"), open.clone()).len(), 1);
-            } else {
-                contest.tick(20 * S);
-            }
-            contest.stopped(20 * S, &job);
-            if !open_first {
-                assert!(contest.tick(20 * S).is_empty(), "nobody has opened it yet");
-                contest.hear_run(&job, revision("2-b"), open);
-            }
-            let actions = contest.tick(20 * S);
-            assert!(matches!(&actions[..], [Action::Claim { over: Some(_), .. }]), "{actions:?}");
-        }
-    }
-
-    #[test]
-    fn an_engine_that_hears_of_its_own_end_goes_on_to_its_end() {
-        let job = JobId::new("japan", 1);
-        let mut contest = holding(&job);
-        let Run::Claimed { mut claim } = others(1) else { unreachable!() };
-        claim.incarnation = Incarnation::from_random([1; 16]);
-        let exit = blitz_contract::Exit::Status(0);
-        let digest = String::new();
-        let end = crate::run::End { exit, chunks: 0, bytes: 0, digest, duration_ms: 1 };
-        let done = Run::Done { claim: claim.clone(), end };
-        assert!(contest.hear_run(&job, revision("2-b"), done).is_empty());
-        let lost = Run::Lost { claim, reason: "no beat".to_owned() };
-        assert!(!contest.hear_run(&job, revision("2-c"), lost).is_empty(), "the keeper's is not");
-    }
-
-    #[test]
-    fn an_engine_whose_beats_are_not_answered_stops_before_others_may_take_over() {
-        let job = JobId::new("japan", 1);
-        let mut contest = holding(&job);
-        assert_eq!(contest.due(), Some(5 * S));
-        assert!(matches!(contest.tick(5 * S)[..], [Action::Beat { counter: 1, .. }]));
-        contest.beat_acknowledged(5 * S);
-        contest.tick(10 * S);
-        contest.tick(15 * S);
-        assert!(
-            contest.tick(20 * S).contains(&Action::Stop { job, why: Why::LostClaim }),
-            "15 s after the last acknowledged beat was sent"
-        );
-        assert!(Timing::default().stop < Timing::default().dead);
-    }
-
-    #[test]
-    fn a_cancel_during_the_claim_starts_and_stops_it() {
-        let job = JobId::new("japan", 1);
-        let mut contest = contest(1);
-        contest.hear_spec(S, Spec::sample(&job, Retry::Safe));
-        contest.tick(S);
-        contest.hear_cancel(&job);
-        let actions = contest.claim_answered(S, &job, ClaimAnswer::Won(revision("1-a")));
-        assert!(matches!(
-            actions[..],
-            [Action::Start { .. }, Action::Stop { why: Why::Cancelled, .. }]
-        ));
-    }
-}
+mod tests;

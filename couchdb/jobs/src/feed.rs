@@ -13,6 +13,7 @@ use crate::id::{DocumentId, JobId};
 use crate::read;
 use crate::run::{Run, RunDocument};
 use crate::spec::{Cancel, Spec};
+use crate::timing::HEARTBEAT;
 
 /// One thing heard of a job.
 #[derive(Debug)]
@@ -25,10 +26,7 @@ pub enum Heard {
     Cancel(JobId),
 }
 
-/// The store sends a sign of life this often; three without one and the feed is dead.
-const HEARTBEAT: Duration = Duration::from_secs(10);
-
-/// Documents in one page of the listing.
+/// Ids in one page of the listing, and the most documents that are read at once.
 const PAGE: u64 = 500;
 
 /// A listing that failed is tried again after this long.
@@ -39,8 +37,18 @@ const LIST_AGAIN: Duration = Duration::from_secs(1);
 /// Interruptions are logged and survived; documents that cannot be read are logged and passed over.
 pub async fn follow(database: Database, heard: Sender<Heard>) {
     let (database, heard) = (&database, &heard);
+    // Kept when a listing fails: what ends before the next one is told by the feed.
+    let mut known: Option<Place> = None;
     loop {
-        let (since, instance) = match list(database, heard).await {
+        let listed = async {
+            let place = match known.take() {
+                Some(place) => place,
+                None => place(database).await?,
+            };
+            known = Some(place.clone());
+            list(database, heard).await.map(|()| place)
+        };
+        let (since, instance) = match listed.await {
             Ok(place) => place,
             Err(error) => {
                 tracing::warn!(database = database.name(), %error, "cannot list jobs, trying again");
@@ -75,6 +83,7 @@ pub async fn follow(database: Database, heard: Sender<Heard>) {
                         database = database.name(),
                         "another database has this name now"
                     );
+                    known = None;
                     tokio::time::sleep(LIST_AGAIN).await;
                     break;
                 }
@@ -83,47 +92,52 @@ pub async fn follow(database: Database, heard: Sender<Heard>) {
     }
 }
 
-/// Sends the open jobs, and gives the sequence from which to follow with the database's identity.
-async fn list(database: &Database, heard: &Sender<Heard>) -> Result<(Sequence, String), Error> {
+/// Where to follow from: the sequence, and the database's identity.
+type Place = (Sequence, String);
+
+async fn place(database: &Database) -> Result<Place, Error> {
     let info = database.info().await?;
-    let place = (info.update_seq, info.instance_start_time);
+    Ok((info.update_seq, info.instance_start_time))
+}
+
+/// Sends the open jobs.
+async fn list(database: &Database, heard: &Sender<Heard>) -> Result<(), Error> {
     let mut start = String::new();
     // Ids of one job sort together (cancel, in, run, spec), so a job is complete when its spec comes.
     let mut pending: Vec<Heard> = Vec::new();
     loop {
-        let query = AllDocs {
-            start: Some(start.clone()),
-            limit: Some(PAGE),
-            include_docs: true,
-            ..AllDocs::default()
-        };
+        // Ids first: pieces of input are large and of no interest here.
+        let query = AllDocs { start: Some(start.clone()), limit: Some(PAGE), ..AllDocs::default() };
         let page = database.all_docs::<Value>(&query).await?;
-        let is_last = (page.rows.len() as u64) < PAGE;
-        for row in page.rows {
-            start = format!("{}\u{0}", row.id);
-            let Some(doc) = row.doc else { continue };
-            match thing(&row.id, row.revision, doc) {
+        let Some(last) = page.rows.last() else { return Ok(()) };
+        start = format!("{}\u{0}", last.id);
+        let ids = page.rows.into_iter().map(|row| row.id).filter(|id| is_told(id));
+        for (id, revision, doc) in read::list(database, read::keys(ids)).await? {
+            match thing(&id, revision, doc) {
                 Some(Heard::Spec(spec)) => {
-                    let ended = pending.iter().any(|thing| {
-                        matches!(thing, Heard::Run(job, _, run) if *job == spec.job && run.is_final())
-                    });
-                    if !ended {
-                        for thing in pending.drain(..).chain([Heard::Spec(spec)]) {
-                            if heard.send(thing).await.is_err() {
-                                return Ok(place);
-                            }
+                    let is_of = |job: &JobId| *job == spec.job;
+                    let ended = pending.iter().any(
+                        |thing| matches!(thing, Heard::Run(job, _, run) if is_of(job) && run.is_final()),
+                    );
+                    let things = std::mem::take(&mut pending);
+                    if ended {
+                        continue;
+                    }
+                    for thing in things.into_iter().chain([Heard::Spec(spec)]) {
+                        if heard.send(thing).await.is_err() {
+                            return Ok(());
                         }
                     }
-                    pending.clear();
                 }
                 Some(thing) => pending.push(thing),
                 None => {}
             }
         }
-        if is_last {
-            return Ok(place);
-        }
     }
+}
+
+fn is_told(id: &str) -> bool {
+    matches!(id.parse(), Ok(DocumentId::Spec(_) | DocumentId::Run(_) | DocumentId::Cancel(_)))
 }
 
 /// A document of a job as a thing heard.

@@ -30,17 +30,18 @@ pub enum Event {
 pub struct Follow {
     /// The claim whose output is shown, and the sequence number that comes next.
     shown: Option<(u32, Incarnation, u64)>,
-    /// Whether any output or claim was shown before the current claim.
+    /// The newest state, and whether the reader was told of it.
     state: Option<Run>,
     told_state: bool,
+    /// Chunks whose turn has not come, also of other claims: the run document may come after them.
     chunks: BTreeMap<(u32, Incarnation), BTreeMap<u64, Arc<Chunk>>>,
-    /// Chunks of other claims that are kept meanwhile: the run document may come after them.
     ended: bool,
+    /// Of what was told, when it was told from the start.
     digest: Option<Digest>,
 }
 
-/// Chunks that a reader keeps at once because their turn has not come. Above it the latest are dropped and
-/// asked for again when their turn comes.
+/// Chunks of one claim that a reader keeps at once because their turn has not come. Above it the latest are
+/// dropped; at the end they are missing and asked for.
 pub const CHUNKS_AHEAD_MAX: usize = 1024;
 
 impl Follow {
@@ -50,7 +51,7 @@ impl Follow {
         // A digest is of the whole stream: a reader that begins in the middle has none.
         let digest = after.is_none().then(Digest::default);
         Self {
-            shown: after.map(|p| (p.attempt, p.incarnation, p.seq + 1)),
+            shown: after.map(|p| (p.attempt, p.incarnation, p.seq.saturating_add(1))),
             state: None,
             told_state: false,
             chunks: BTreeMap::new(),
@@ -72,7 +73,8 @@ impl Follow {
     pub fn hear_chunk(&mut self, position: Position, chunk: Arc<Chunk>) {
         let Position { attempt, incarnation, seq } = position;
         if let Some((shown_attempt, shown, next)) = &self.shown
-            && (attempt < *shown_attempt || (*shown == incarnation && seq < *next))
+            && (attempt < *shown_attempt
+                || (attempt == *shown_attempt && *shown == incarnation && seq < *next))
         {
             return;
         }
@@ -147,12 +149,17 @@ impl Follow {
         })
     }
 
-    /// Gives up on the missing chunk: the reader is to be told that the output is incomplete.
+    /// Gives up on the chunks that are missing now, up to the next that has come: the reader is to be told that
+    /// the output is incomplete.
     pub fn skip_missing(&mut self) {
-        if self.missing().is_some()
-            && let Some((_, _, next)) = &mut self.shown
-        {
-            *next += 1;
+        if self.missing().is_none() {
+            return;
+        }
+        let end = self.state.as_ref().and_then(Run::end).map_or(0, |end| end.chunks);
+        if let Some((attempt, incarnation, next)) = &mut self.shown {
+            let ahead = self.chunks.get(&(*attempt, incarnation.clone()));
+            let there = ahead.and_then(|chunks| chunks.keys().next().copied());
+            *next = there.unwrap_or(end).min(end);
             self.digest = None;
         }
     }
@@ -267,20 +274,21 @@ mod tests {
 
     #[test]
     fn what_is_gone_for_good_is_skipped_and_changed_bytes_are_noticed() {
-        let (good, end) = chunks(&["a", "b"]);
+        let (good, end) = chunks(&["x", "a", "b"]);
         let (other, _) = chunks(&["z"]);
         let done = Run::Done { claim: claim(1, 1), end };
         let mut follow = Follow::new(None);
         follow.hear_run(&done);
-        follow.hear_chunk(at(1, 1, 1), good[1].clone());
+        follow.hear_chunk(at(1, 1, 2), good[2].clone());
         assert!(told(&mut follow).is_empty());
         follow.skip_missing();
-        assert_eq!(told(&mut follow), ["b", "end done"]);
+        assert_eq!(told(&mut follow), ["b", "end done"], "two are skipped at once");
 
         let mut follow = Follow::new(None);
         follow.hear_run(&done);
         follow.hear_chunk(at(1, 1, 0), other[0].clone());
         follow.hear_chunk(at(1, 1, 1), good[1].clone());
+        follow.hear_chunk(at(1, 1, 2), good[2].clone());
         told(&mut follow);
         assert!(follow.is_damaged());
     }

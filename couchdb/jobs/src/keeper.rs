@@ -9,6 +9,7 @@ use std::time::Duration;
 use blitz_contract::Retry;
 use blitz_couchdb::Revision;
 
+use crate::early::Early;
 use crate::engine::Beat;
 use crate::id::{Incarnation, JobId};
 use crate::run::{Run, Step};
@@ -31,7 +32,8 @@ pub struct Write {
 pub struct Keeper {
     timing: Timing,
     jobs: BTreeMap<JobId, Watched>,
-    cancels_early: BTreeSet<JobId>,
+    cancels_early: Early<()>,
+    runs_early: Early<(Revision, Run)>,
     /// When a poll of a region's beats was last answered.
     polled: BTreeMap<String, Duration>,
     poll_due: Duration,
@@ -58,7 +60,8 @@ impl Keeper {
         Self {
             timing,
             jobs: BTreeMap::new(),
-            cancels_early: BTreeSet::new(),
+            cancels_early: Early::default(),
+            runs_early: Early::default(),
             polled: BTreeMap::new(),
             poll_due: Duration::ZERO,
         }
@@ -66,12 +69,16 @@ impl Keeper {
 
     /// A job is asked for.
     pub fn hear_spec(&mut self, now: Duration, spec: &Spec) {
-        let cancelled = self.cancels_early.remove(&spec.job);
+        let cancelled = self.cancels_early.take(&spec.job).is_some();
+        let run = self.runs_early.take(&spec.job);
+        if run.as_ref().is_some_and(|(_, run)| run.is_final()) {
+            return;
+        }
         self.jobs.entry(spec.job.clone()).or_insert_with(|| Watched {
             retry: spec.retry,
             queue_timeout: spec.queue_timeout().min(spec.timeout()),
             cancelled,
-            run: None,
+            run,
             since: now,
             counter: None,
             asked: None,
@@ -80,17 +87,17 @@ impl Keeper {
 
     /// The run of a job has this state.
     pub fn hear_run(&mut self, now: Duration, job: &JobId, revision: Revision, run: Run) {
+        let Some(watched) = self.jobs.get_mut(job) else {
+            self.runs_early.put(job.clone(), (revision, run));
+            return;
+        };
         if run.is_final() {
             self.jobs.remove(job);
-            return;
-        }
-        if let Some(watched) = self.jobs.get_mut(job) {
-            if watched.run.as_ref().is_none_or(|(known, _)| *known != revision) {
-                watched.since = now;
-                watched.counter = None;
-            }
-            watched.run = Some((revision, run));
+        } else if watched.run.as_ref().is_none_or(|(known, _)| *known != revision) {
+            watched.since = now;
+            watched.counter = None;
             watched.asked = None;
+            watched.run = Some((revision, run));
         }
     }
 
@@ -98,13 +105,7 @@ impl Keeper {
     pub fn hear_cancel(&mut self, job: &JobId) {
         match self.jobs.get_mut(job) {
             Some(watched) => watched.cancelled = true,
-            None => {
-                self.cancels_early.insert(job.clone());
-                // A cancel of a job that has ended stays for ever otherwise.
-                if self.cancels_early.len() > CANCELS_EARLY_MAX {
-                    self.cancels_early.pop_first();
-                }
-            }
+            None => self.cancels_early.put(job.clone(), ()),
         }
     }
 
@@ -144,14 +145,7 @@ impl Keeper {
         }
     }
 
-    /// The store did not take a step, or did not answer: it may be asked for again.
-    pub fn write_failed(&mut self, job: &JobId) {
-        if let Some(watched) = self.jobs.get_mut(job) {
-            watched.asked = None;
-        }
-    }
-
-    /// The steps that are due.
+    /// The steps that are due. One that is not seen to be taken is asked for again after a beat.
     pub fn tick(&mut self, now: Duration) -> Vec<Write> {
         let timing = self.timing;
         let polled = &self.polled;
@@ -161,7 +155,8 @@ impl Keeper {
                 if watched.asked.is_some_and(|at| now.saturating_sub(at) < timing.beat) {
                     return None;
                 }
-                let step = watched.step(now, &timing, polled.get(job.region()).copied())?;
+                let step =
+                    watched.step(now, &timing, job.region(), polled.get(job.region()).copied())?;
                 let run = Run::after(watched.run.as_ref().map(|(_, run)| run), step).ok()?;
                 watched.asked = Some(now);
                 let over = watched.run.as_ref().map(|(revision, _)| revision.clone());
@@ -185,11 +180,14 @@ impl Keeper {
     }
 }
 
-/// Cancels without a job that are remembered: a cancel overtakes its spec by moments, so few are open.
-const CANCELS_EARLY_MAX: usize = 1000;
-
 impl Watched {
-    fn step(&self, now: Duration, timing: &Timing, polled: Option<Duration>) -> Option<Step> {
+    fn step(
+        &self,
+        now: Duration,
+        timing: &Timing,
+        region: &str,
+        polled: Option<Duration>,
+    ) -> Option<Step> {
         let silent = now.saturating_sub(self.since);
         match &self.run {
             Some((_, Run::Claimed { claim })) => {
@@ -204,7 +202,9 @@ impl Watched {
             _ if self.cancelled => Some(Step::CancelWaiting),
             _ if silent >= self.queue_timeout => {
                 let waited = self.queue_timeout.as_secs_f64();
-                Some(Step::Expire { reason: format!("no engine took the job within {waited} s") })
+                Some(Step::Expire {
+                    reason: format!("no engine of region {region} took the job within {waited} s"),
+                })
             }
             _ => None,
         }
@@ -263,8 +263,8 @@ mod tests {
         assert_eq!(keeper.due(), Some(11 * S));
         assert_eq!(states(&keeper.tick(11 * S)), ["expired"]);
         assert!(keeper.tick(12 * S).is_empty(), "it was asked for");
-        keeper.write_failed(&job);
-        assert_eq!(states(&keeper.tick(13 * S)), ["expired"]);
+        assert_eq!(keeper.due(), Some(16 * S));
+        assert_eq!(states(&keeper.tick(16 * S)), ["expired"], "the store did not take it");
     }
 
     #[test]
@@ -304,6 +304,26 @@ mod tests {
             assert_eq!(states(&writes), [state]);
             assert_eq!(writes[0].over.as_ref().map(ToString::to_string).as_deref(), Some("1-a"));
         }
+    }
+
+    #[test]
+    fn a_run_that_comes_before_its_spec_counts() {
+        let job = JobId::new("japan", 1);
+        let mut keeper = Keeper::new(Timing::default());
+        let run = Run::Claimed { claim: claim() };
+        keeper.hear_run(Duration::ZERO, &job, "1-a".parse().unwrap(), run);
+        keeper.hear_spec(Duration::ZERO, &Spec::sample(&job, Retry::Never));
+        assert_eq!(keeper.poll(S).len(), 1, "its engine is watched");
+        for second in (0..=25).step_by(5) {
+            keeper.hear_beats(second * S, "japan", &[]);
+        }
+        assert_eq!(states(&keeper.tick(25 * S)), ["lost"]);
+
+        let ended = JobId::new("japan", 1);
+        let run = Run::Expired { reason: "late".to_owned() };
+        keeper.hear_run(S, &ended, "1-a".parse().unwrap(), run);
+        keeper.hear_spec(S, &Spec::sample(&ended, Retry::Never));
+        assert!(keeper.tick(60 * S).iter().all(|write| write.job != ended));
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod region;
 pub mod spec;
 pub mod run;
 pub mod feed;
+mod early;
 pub mod contest;
 pub mod claim;
 pub mod output;

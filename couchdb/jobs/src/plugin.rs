@@ -15,9 +15,6 @@ use crate::region::CONTROL;
 /// The name of the attachment that holds the component.
 pub const COMPONENT: &str = "component.wasm";
 
-/// The largest component, in bytes: a Python interpreter with its libraries is 18 MB.
-pub const COMPONENT_BYTES_MAX: usize = 48 << 20;
-
 /// The document of one version of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginDocument {
@@ -82,9 +79,6 @@ impl PluginDocument {
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
-
-/// The first and the last possible id of plugins, for a range of the control database.
-pub const DOCUMENT_RANGE: (&str, &str) = ("plugin:", "plugin;");
 
 /// Puts a plugin into the control database, so that every engine hears of it. The same bytes again change
 /// nothing; other bytes under the same version replace it, which only the operator's own built-ins may do.

@@ -56,7 +56,7 @@ impl Region {
         if !is_name(name) {
             return Err(BadName::new(
                 name,
-                "a region name (a-z, 0-9 and -, a letter first, up to 32)",
+                "a region name (a-z, 0-9 and -, a letter first, up to 32; not 'all' or 'any')",
             ));
         }
         let aliases = ALIASES
@@ -94,7 +94,7 @@ impl Region {
     /// Where the region's engines say that they are there.
     #[must_use]
     pub fn engines_database(&self) -> String {
-        engines_database(&self.name)
+        format!("blitz-engines-{}", self.name)
     }
 
     /// Where the region's engines beat while they hold jobs.
@@ -122,10 +122,12 @@ pub fn beats_database(region: &str) -> String {
     format!("blitz-beats-{region}")
 }
 
-/// Whether a text can be a region's name: 1 to 32 of a-z, 0-9 and `-`, a letter first.
+/// Whether a text can be a region's name: 1 to 32 of a-z, 0-9 and `-`, a letter first, and not a word that
+/// means several regions.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     (1..=32).contains(&name.len())
+        && !matches!(name, "all" | "any")
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
@@ -160,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_name_can_stand_in_a_database_name() {
-        for name in ["", "1a", "Japan", "a b", "a_b", "jap\u{e4}n", &"x".repeat(33)] {
+        for name in ["", "all", "any", "1a", "Japan", "a b", "a_b", "jap\u{e4}n", &"x".repeat(33)] {
             assert!(Region::new(name).is_err(), "{name}");
         }
     }

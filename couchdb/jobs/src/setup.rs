@@ -3,7 +3,6 @@
 use blitz_couchdb::{Client, Error, Put, PutOptions};
 
 use crate::id::BadName;
-use crate::read;
 use crate::region::{CONTROL, Region};
 
 /// Why a store could not be set up.
@@ -45,14 +44,4 @@ async fn install_region(store: &Client, region: &Region) -> Result<(), Error> {
     match control.put(&region.document_id(), None, region, PutOptions::default()).await? {
         Put::Created(_) | Put::Accepted(_) | Put::Conflict => Ok(()),
     }
-}
-
-/// The regions of the control database, by name.
-///
-/// # Errors
-///
-/// What the store answers.
-pub async fn regions(store: &Client) -> Result<Vec<Region>, Error> {
-    let rows = read::list(&store.database(CONTROL), read::range("region:", "region;")).await?;
-    Ok(rows.into_iter().map(|(_, _, region)| region).collect())
 }

@@ -40,7 +40,8 @@ pub struct Spec {
     /// The user's inputs, in the order in which their bytes stand in the `in` documents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Input>,
-    /// When the gateway admitted it: for people, never compared. Milliseconds since 1970.
+    /// When the gateway admitted it: for people and the order of lists; nothing is decided by it. Milliseconds
+    /// since 1970.
     pub created_at_ms: u64,
 }
 
@@ -90,8 +91,8 @@ pub enum InputKind {
 /// (8,000,000 bytes) does not bind it, since larger inputs are cut into pieces.
 pub const INPUTS_BYTES_MAX: usize = 32 << 20;
 
-/// Inputs up to this many bytes stand in the spec itself: one write less.
-pub const INPUT_INLINE_BYTES_MAX: usize = 64 << 10;
+/// Inputs of up to this many bytes together stand in the spec itself: one write less.
+pub const INPUTS_INLINE_BYTES_MAX: usize = 64 << 10;
 
 /// Bytes in one piece of a large input: far below the store's document limit, few enough writes.
 pub const INPUT_PIECE_BYTES: usize = 512 << 10;

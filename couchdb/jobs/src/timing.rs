@@ -49,6 +49,9 @@ impl Timing {
     }
 }
 
+/// The store sends a sign of life on each feed this often; three without one and the feed is dead.
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
+
 /// How long a job waits for an engine when the user names no time: long enough for an engine that restarts,
 /// short enough for somebody at a terminal.
 pub const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);

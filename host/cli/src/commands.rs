@@ -3,13 +3,16 @@
 //! What the user typed stays as typed here; [`crate::settings`] makes ready-to-use values of it. Which
 //! words are ours and which the plugin's is decided before, in [`crate::words`].
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::color::ColorChoice;
+use crate::environment::Hidden;
 use crate::exit_code::FailOn;
 use crate::words::GlobalFlag;
 
@@ -128,7 +131,7 @@ pub(crate) enum BuiltIn {
     /// Print a completion script: blitz completions bash > /etc/bash_completion.d/blitz
     Completions {
         /// bash, zsh, fish
-        #[arg(value_enum)]
+        #[arg(value_parser = shells())]
         shell: clap_complete::Shell,
     },
     /// Explain a command or a plugin
@@ -141,6 +144,11 @@ pub(crate) enum BuiltIn {
     },
     /// Print the version
     Version,
+}
+
+/// The shells whose scripts were tried.
+fn shells() -> impl TypedValueParser<Value = clap_complete::Shell> {
+    PossibleValuesParser::new(["bash", "zsh", "fish"]).try_map(|name| name.parse())
 }
 
 /// Flags of the lists.
@@ -202,7 +210,7 @@ pub(crate) struct UpArgs {
 }
 
 /// `blitz engine`.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(crate) struct EngineArgs {
     /// The store: http://HOST:PORT; with NAME:PASSWORD@ better in BLITZ_STORE
     #[arg(long, value_name = "URL")]
@@ -225,7 +233,7 @@ pub(crate) struct EngineArgs {
 }
 
 /// `blitz gateway`.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(crate) struct GatewayArgs {
     /// The store: http://HOST:PORT; with NAME:PASSWORD@ better in BLITZ_STORE
     #[arg(long, value_name = "URL")]
@@ -242,6 +250,33 @@ pub(crate) struct GatewayArgs {
     /// A file with the token that clients must show [default: BLITZ_TOKEN, or a new one is printed]
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for EngineArgs {
+    /// Without the store, whose URL may have a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineArgs")
+            .field("store", &self.store.as_ref().map(|_| Hidden))
+            .field("region", &self.region)
+            .field("slots", &self.slots)
+            .field("id", &self.id)
+            .field("trust", &self.trust)
+            .field("any_target", &self.any_target)
+            .finish()
+    }
+}
+
+impl fmt::Debug for GatewayArgs {
+    /// Without the store, whose URL may have a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewayArgs")
+            .field("store", &self.store.as_ref().map(|_| Hidden))
+            .field("listen", &self.listen)
+            .field("regions", &self.regions)
+            .field("hosts", &self.hosts)
+            .field("token_file", &self.token_file)
+            .finish()
+    }
 }
 
 impl Cli {
@@ -293,5 +328,17 @@ mod tests {
     fn the_only_short_global_is_r() {
         let shorts: Vec<char> = global_flags().iter().filter_map(|f| f.short).collect();
         assert_eq!(shorts, ['r'], "every other letter belongs to the plugins");
+    }
+
+    #[test]
+    fn secrets_stay_out_of_logs() {
+        let line = |words: &str| {
+            let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+            format!("{:?}", Cli::read(&words).unwrap())
+        };
+        for words in ["engine --region japan", "gateway --region japan"] {
+            let text = line(&format!("{words} --store http://me:hidden@h:1"));
+            assert!(text.contains("store: Some(***)") && !text.contains("hidden"), "{text}");
+        }
     }
 }

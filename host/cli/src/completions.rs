@@ -12,10 +12,7 @@ use crate::run::print;
 
 /// Prints the script.
 pub(crate) fn run(shell: Shell) -> ExitCode {
-    match shell {
-        Shell::Bash | Shell::Zsh | Shell::Fish => print(&script(shell)),
-        _ => ExitCode::USAGE,
-    }
+    print(&script(shell))
 }
 
 fn script(shell: Shell) -> String {

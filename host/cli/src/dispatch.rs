@@ -116,7 +116,7 @@ fn on_place<F: Future<Output = Result<ExitCode, Failure>>>(
     act: impl FnOnce(Found) -> F,
 ) -> Result<ExitCode, Failure> {
     let client = client_runtime()?;
-    let code = match client.block_on(locate(host, environment))? {
+    let code = match locate(host, environment)? {
         Place::Gateway(gateway) => client.block_on(act(Found::Gateway(gateway))),
         Place::Here => {
             log::start(environment);
@@ -147,7 +147,7 @@ fn on_gateway<F: Future<Output = Result<ExitCode, Failure>>>(
     act: impl FnOnce(Gateway) -> F,
 ) -> Result<ExitCode, Failure> {
     let client = client_runtime()?;
-    let code = match client.block_on(locate(host, environment))? {
+    let code = match locate(host, environment)? {
         Place::Gateway(gateway) => client.block_on(act(gateway)),
         Place::Here => Err(Failure::NoGateway { what }),
     };
@@ -245,7 +245,7 @@ fn help_topic(
     }
     let client = client_runtime()?;
     let manifest = client.block_on(async {
-        match locate(host, environment).await? {
+        match locate(host, environment)? {
             Place::Gateway(gateway) => match gateway.plugin(topic).await {
                 Ok(info) => Ok(info.manifest),
                 Err(api::Error::Refused { refusal, .. }) if refusal.error == "unknown_plugin" => {

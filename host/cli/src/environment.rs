@@ -10,10 +10,11 @@
 //! | `XDG_STATE_HOME`, `XDG_DATA_HOME`, `XDG_CACHE_HOME`, `HOME` | where files are kept |
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 /// What the environment says.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Environment {
     pub(crate) host: Option<String>,
     pub(crate) token: Option<String>,
@@ -26,6 +27,29 @@ pub(crate) struct Environment {
     pub(crate) data_directory: Option<PathBuf>,
     /// Where compiled plugins are kept.
     pub(crate) cache_directory: Option<PathBuf>,
+}
+
+impl fmt::Debug for Environment {
+    /// Without the token, and without the store, whose URL has a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment")
+            .field("host", &self.host)
+            .field("token", &self.token.as_ref().map(|_| Hidden))
+            .field("store", &self.store.as_ref().map(|_| Hidden))
+            .field("state_file", &self.state_file)
+            .field("data_directory", &self.data_directory)
+            .field("cache_directory", &self.cache_directory)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What stands for a secret in a `Debug` text: that there is one, and no more.
+pub(crate) struct Hidden;
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 impl Environment {
@@ -89,5 +113,16 @@ mod tests {
         assert_eq!(environment.data_directory.as_deref(), Some(Path::new("/h/.local/share/blitz")));
         assert_eq!(environment.cache_directory.as_deref(), Some(Path::new("/c/blitz")));
         assert_eq!(environment.host, None);
+    }
+
+    #[test]
+    fn secrets_stay_out_of_logs() {
+        let environment = Environment::from(|name| match name {
+            "BLITZ_TOKEN" | "BLITZ_STORE" => Some("hidden".into()),
+            _ => None,
+        });
+        assert_eq!(environment.token.as_deref(), Some("hidden"));
+        let text = format!("{environment:?}");
+        assert!(text.contains("token: Some(***)") && !text.contains("hidden"), "{text}");
     }
 }

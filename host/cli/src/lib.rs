@@ -16,6 +16,7 @@ mod dispatch;
 mod run;
 mod locate;
 mod state_file;
+mod token_file;
 mod api;
 mod wire;
 mod submit;

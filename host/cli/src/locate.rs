@@ -1,16 +1,8 @@
 //! Where the gateway is: named by the user, told by `blitz up`, or in this very process.
 
-use std::time::Duration;
-
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-
 use crate::api::{self, Gateway, origin};
 use crate::environment::Environment;
 use crate::state_file::{self, UpState};
-
-/// Time for a connection to a gateway of this machine; a stale state file must not cost more.
-const LOCAL_CONNECT_MAX: Duration = Duration::from_millis(500);
 
 /// Where a command is to go.
 #[derive(Debug)]
@@ -36,8 +28,9 @@ pub(crate) enum Error {
 }
 
 /// Finds the gateway. `host` is the flag; it comes before `BLITZ_HOST`, which comes before the state
-/// file. A named gateway is not probed: the first request tells.
-pub(crate) async fn locate(host: Option<&str>, environment: &Environment) -> Result<Place, Error> {
+/// file. None is probed: a state file is held by the process that has the port, and the first request
+/// tells of the others.
+pub(crate) fn locate(host: Option<&str>, environment: &Environment) -> Result<Place, Error> {
     let state = |environment: &Environment| match &environment.state_file {
         Some(path) => state_file::read(path),
         None => Ok(None),
@@ -51,10 +44,8 @@ pub(crate) async fn locate(host: Option<&str>, environment: &Environment) -> Res
         return Ok(Place::Gateway(Gateway::new(url, &token)?));
     }
     match state(environment)? {
-        Some(state) if answers(&state.gateway).await => {
-            Ok(Place::Gateway(Gateway::new(&state.gateway, &state.token)?))
-        }
-        _ => Ok(Place::Here),
+        Some(state) => Ok(Place::Gateway(Gateway::new(&state.gateway, &state.token)?)),
+        None => Ok(Place::Here),
     }
 }
 
@@ -62,13 +53,6 @@ pub(crate) async fn locate(host: Option<&str>, environment: &Environment) -> Res
 fn token_of(url: &str, state: Option<&UpState>) -> Option<String> {
     let state = state?;
     (origin(url)? == origin(&state.gateway)?).then(|| state.token.clone())
-}
-
-/// Whether something listens there.
-pub(crate) async fn answers(gateway: &str) -> bool {
-    let Some(origin) = origin(gateway) else { return false };
-    let address = origin.trim_start_matches("http://");
-    matches!(timeout(LOCAL_CONNECT_MAX, TcpStream::connect(address)).await, Ok(Ok(_)))
 }
 
 #[cfg(test)]
@@ -91,49 +75,52 @@ mod tests {
         }
     }
 
-    async fn show(host: Option<&str>, environment: &Environment) -> String {
-        match locate(host, environment).await {
+    fn show(host: Option<&str>, environment: &Environment) -> String {
+        match locate(host, environment) {
             Ok(Place::Gateway(gateway)) => gateway.url().to_owned(),
             Ok(Place::Here) => "here".to_owned(),
             Err(error) => error.to_string(),
         }
     }
 
-    #[tokio::test]
-    async fn the_flag_comes_before_the_environment_before_the_state_file() {
+    #[test]
+    fn the_flag_comes_before_the_environment_before_the_state_file() {
         let directory = tempfile::tempdir().unwrap();
         let mut environment = environment(directory.path());
-        assert_eq!(show(None, &environment).await, "here");
+        assert_eq!(show(None, &environment), "here");
 
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let up = format!("http://{}", listener.local_addr().unwrap());
+        let up = "http://127.0.0.1:8042".to_owned();
         let file = environment.state_file.clone().unwrap();
-        state_file::write(&file, &state(up.clone())).unwrap();
-        assert_eq!(show(None, &environment).await, up);
-        assert_eq!(show(Some(&up), &environment).await, up, "the state file has its token");
+        let _held = state_file::write(&file, &state(up.clone())).unwrap();
+        assert_eq!(show(None, &environment), up);
+        assert_eq!(show(Some(&up), &environment), up, "the state file has its token");
         assert_eq!(
-            show(Some("http://other:1"), &environment).await,
+            show(Some("http://other:1"), &environment),
             "no token for the gateway http://other:1: set BLITZ_TOKEN"
         );
 
         environment.token = Some("t".to_owned());
         environment.host = Some("http://host:1".to_owned());
-        assert_eq!(show(None, &environment).await, "http://host:1");
-        assert_eq!(show(Some("http://flag:1"), &environment).await, "http://flag:1");
+        assert_eq!(show(None, &environment), "http://host:1");
+        assert_eq!(show(Some("http://flag:1"), &environment), "http://flag:1");
         assert_eq!(
-            show(Some("https://flag"), &environment).await,
+            show(Some("https://flag"), &environment),
             "'https://flag' is no gateway address; use http://HOST:PORT"
         );
     }
 
-    #[tokio::test]
-    async fn a_stale_state_file_is_passed_over() {
+    #[test]
+    fn a_stale_state_file_is_passed_over() {
         let directory = tempfile::tempdir().unwrap();
         let environment = environment(directory.path());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let gone = format!("http://{}", listener.local_addr().unwrap());
-        drop(listener);
-        state_file::write(environment.state_file.as_ref().unwrap(), &state(gone)).unwrap();
-        assert_eq!(show(None, &environment).await, "here");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        // Somebody else listens on the port of a `blitz up` that was killed.
+        let taken = format!("http://{}", listener.local_addr().unwrap());
+        drop(state_file::write(environment.state_file.as_ref().unwrap(), &state(taken.clone())));
+        assert_eq!(show(None, &environment), "here");
+        assert_eq!(
+            show(Some(&taken), &environment),
+            format!("no token for the gateway {taken}: set BLITZ_TOKEN")
+        );
     }
 }

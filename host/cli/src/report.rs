@@ -1,9 +1,9 @@
 //! `--json`: one document when all jobs have ended. Pure.
 //!
-//! `{"job","plugin","version","args","exit_code","results":[...]}`, one result for each job in the order
+//! `{"run","plugin","version","args","exit_code","results":[...]}`, one result for each job in the order
 //! of the regions: `{"job","region","asked","engine","status","exit_code","reason","attempt",
 //! "duration_ms","complete","stdout","stderr","events":{KIND:[...]},"files":[{"name","bytes"}]}`.
-//! The outer `job` is the id of the run. `status` is the job's last state, or `unknown`. Streams that
+//! `run` is the id of the run. `status` is the job's last state, or `unknown`. Streams that
 //! are not UTF-8 stand in `stdout_base64` and `stderr_base64` instead. Fields may be added, never
 //! changed or removed.
 
@@ -39,7 +39,7 @@ struct Gathered {
 
 #[derive(Serialize)]
 struct Document<'a> {
-    job: &'a str,
+    run: &'a str,
     plugin: &'a str,
     version: &'a str,
     args: &'a [String],
@@ -171,7 +171,7 @@ impl Render for Report {
     fn finish(&mut self, outcomes: &[Outcome], code: ExitCode) -> Vec<Action> {
         let results = outcomes.iter().enumerate().map(|(job, o)| self.result(job, o)).collect();
         vec![json_line(&Document {
-            job: &self.scene.run,
+            run: &self.scene.run,
             plugin: &self.scene.plugin,
             version: &self.scene.version,
             args: &self.scene.args,
@@ -280,7 +280,6 @@ mod tests {
             "http://x"
           ],
           "exit_code": 125,
-          "job": "01run",
           "plugin": "curl",
           "results": [
             {
@@ -326,6 +325,7 @@ mod tests {
               "stdout": ""
             }
           ],
+          "run": "01run",
           "version": "0.1.0"
         }
         "#);

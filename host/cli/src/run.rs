@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 
+use blitz_contract::arguments::masked;
 use tokio::time::timeout;
 
 use crate::api::Gateway;
@@ -16,6 +17,7 @@ use crate::screen::Screen;
 use crate::settings::{Format, Settings};
 use crate::signals::Signals;
 use crate::submit::{self, Order};
+use crate::text::without_os_code;
 use crate::watch::{self, CANCEL_WAIT_MAX, Watch};
 use crate::wire::Submitted;
 
@@ -110,7 +112,7 @@ fn scene(
     Scene {
         plugin: submitted.plugin.clone(),
         version: submitted.version.clone(),
-        args: submit::masked(order),
+        args: masked(&order.manifest, &order.args),
         run: submitted.run.clone(),
         jobs,
         stdout_is_terminal: screen.stdout_is_terminal,
@@ -145,7 +147,16 @@ fn detached(submitted: &Submitted, settings: &Settings) -> ExitCode {
 pub(crate) fn print(text: &str) -> ExitCode {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let cause = without_os_code(&error.to_string());
+            say(&format!("blitz: cannot write to standard output: {cause}"));
+            ExitCode::FAILURE
+        }
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// Says a line on stderr. Nobody can be told that this failed.
+pub(crate) fn say(line: &str) {
+    writeln!(io::stderr(), "{line}").ok();
 }

@@ -13,15 +13,16 @@ use blitz_engine::Trust;
 use blitz_jobs::timing::Timing;
 use blitz_runtime::{Runtime, RuntimeConfig, TargetPolicy};
 use tokio::net::TcpListener;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::{self, Gateway};
 use crate::built_in::{BuiltInPlugin, PLUGINS};
 use crate::text::without_os_code;
 
-/// Jobs that an engine of this process runs at once, when nobody says.
-pub(crate) const SLOTS: usize = 8;
+/// Jobs that an engine runs at once, when nobody says: as a rule they wait for the network, at 100 KiB each.
+pub(crate) const SLOTS: usize = 100;
 
 /// How long running jobs may go on once `blitz up` was told to stop.
 pub(crate) const DRAIN: Duration = Duration::from_secs(30);
@@ -37,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) storage: Storage,
     /// Where the gateway listens.
     pub(crate) listen: SocketAddr,
+    /// What clients show; a new one when there is none.
+    pub(crate) token: Option<String>,
     /// Digests of plugins to believe, beside the built-in ones.
     pub(crate) trust: Vec<String>,
     pub(crate) slots: usize,
@@ -53,6 +56,7 @@ impl Plan {
             regions,
             storage: Storage::Memory,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            token: None,
             trust: Vec::new(),
             slots: SLOTS,
             cache,
@@ -102,14 +106,16 @@ pub(crate) enum Error {
     Ended { part: &'static str },
 }
 
-/// A part of the stack: its task, and how to stop it.
+/// A part of the stack: its task, which does not outlive it, and how to stop it.
 struct Part {
     name: &'static str,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), Error>>,
+    /// `None` once its end was seen.
+    task: Option<AbortOnDropHandle<Result<(), Error>>>,
 }
 
-/// What runs. Stop it with [`Stack::stop`]; dropping it only aborts.
+/// What runs. Stop it with [`Stack::stop`]; dropped, its tasks are aborted where they stand, as are those
+/// of a stack that fails to start.
 pub(crate) struct Stack {
     pub(crate) gateway: Gateway,
     pub(crate) token: String,
@@ -145,7 +151,10 @@ impl Stack {
         let mut digests: HashSet<String> = plan.trust.into_iter().collect();
         digests.extend(publish_built_ins(&client).await?);
 
-        let token = random_token()?;
+        let token = match plan.token {
+            Some(token) => token,
+            None => random_token()?,
+        };
         let config = blitz_gateway::Config {
             store: client.clone(),
             token: token.clone(),
@@ -167,7 +176,8 @@ impl Stack {
         for region in plan.regions {
             let config = blitz_engine::Config {
                 store: client.clone(),
-                id: engine_id(&region)?,
+                // The same at each start: an engine that was killed does not stay in the lists.
+                id: format!("{region}-up"),
                 region,
                 slots: plan.slots,
                 runtime: runtime.clone(),
@@ -192,12 +202,11 @@ impl Stack {
 
     /// Waits until a part ends by itself, which none should.
     pub(crate) async fn broken(&mut self) -> Error {
-        let ends = self.parts.iter_mut().map(|part| {
-            let name = part.name;
-            Box::pin(async move { (name, (&mut part.task).await) })
-        });
-        let ((name, ended), ..) = futures_util::future::select_all(ends).await;
-        of_end(name, ended).err().unwrap_or(Error::Ended { part: name })
+        let tasks = self.parts.iter_mut().filter_map(|part| part.task.as_mut());
+        let (ended, index, _) = futures_util::future::select_all(tasks).await;
+        let part = &mut self.parts[index];
+        part.task = None;
+        of_end(part.name, ended).err().unwrap_or(Error::Ended { part: part.name })
     }
 
     /// Stops the engines, which drain, then the gateway, then the store, each when the one before is done.
@@ -213,8 +222,8 @@ impl Stack {
                 same.push(next);
             }
             for part in same {
-                if !part.task.is_finished() || result.is_ok() {
-                    result = result.and(of_end(part.name, part.task.await));
+                if let Some(task) = part.task {
+                    result = result.and(of_end(part.name, task.await));
                 }
             }
         }
@@ -236,7 +245,7 @@ where
     F: Future<Output = Result<(), Error>> + Send + 'static,
 {
     let stop = CancellationToken::new();
-    Part { name, task: tokio::spawn(run(stop.clone())), stop }
+    Part { name, task: Some(AbortOnDropHandle::new(tokio::spawn(run(stop.clone())))), stop }
 }
 
 /// Listens, with an error that names the address.
@@ -280,4 +289,49 @@ fn random_hex<const N: usize>() -> Result<String, Error> {
         source: io::Error::other(error.to_string()),
     })?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// Ends when the task that owns `guard` is gone.
+    const GONE_MAX: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_part_ends_with_its_owner() {
+        let (guard, gone) = oneshot::channel::<()>();
+        let part = part("test", |_stop| async move {
+            let _guard = guard;
+            std::future::pending().await
+        });
+        drop(part);
+        let ended = tokio::time::timeout(GONE_MAX, gone).await.expect("the task is gone");
+        assert!(ended.is_err(), "aborted, not answered");
+    }
+
+    #[tokio::test]
+    async fn a_stack_that_fails_midway_leaves_nothing_running() {
+        let directory = tempfile::tempdir().unwrap();
+        let plan = |region: &str| Plan {
+            storage: Storage::Directory(directory.path().to_owned()),
+            ..Plan::in_memory(vec![region.to_owned()], None)
+        };
+        // The store runs by then.
+        let refused = Stack::start(plan("no region!")).await.err().expect("no name of a region");
+        assert!(matches!(refused, Error::Setup(_)), "{refused}");
+        // It lets go of its directory, which one process may hold once.
+        let again = async {
+            loop {
+                match Stack::start(plan("japan")).await {
+                    Err(Error::Open(_)) => tokio::task::yield_now().await,
+                    started => return started,
+                }
+            }
+        };
+        let stack = tokio::time::timeout(GONE_MAX, again).await.expect("the store is gone");
+        stack.unwrap_or_else(|error| panic!("{error}")).stop().await.unwrap();
+    }
 }

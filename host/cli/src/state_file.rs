@@ -1,8 +1,12 @@
 //! The state file of `blitz up`: where its gateway is, and the tokens. Only its owner may read it.
+//!
+//! `blitz up` holds a lock on the file for its life, from before the file gets its name. A file without
+//! that lock is stale, whoever has its port now: a process that is killed cannot remove its file, but the
+//! system takes its lock.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +39,12 @@ pub(crate) enum Error {
          'chmod 600' it or start 'blitz up' again", path.display()
     )]
     OpenToOthers { path: PathBuf, mode: u32 },
+    /// Somebody else wrote it, and may have our tokens sent to them.
+    #[error(
+        "the state file '{}' belongs to another user (id {owner}); \
+         remove it, or name your own with BLITZ_STATE", path.display()
+    )]
+    OfAnother { path: PathBuf, owner: u32 },
     /// Not a file of ours.
     #[error("the state file '{}' cannot be read: {cause}; remove it", path.display())]
     Unreadable { path: PathBuf, cause: String },
@@ -53,19 +63,22 @@ impl std::fmt::Debug for UpState {
     }
 }
 
-/// Reads the file; `None` when there is none.
+/// What the file says of the `blitz up` that runs; `None` when there is none, or a stale one.
 pub(crate) fn read(path: &Path) -> Result<Option<UpState>, Error> {
     let unreadable =
         |cause: String| Error::Unreadable { path: path.to_owned(), cause: without_os_code(&cause) };
-    let mut file = match fs::File::open(path) {
+    let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error.to_string())),
     };
     let metadata = file.metadata().map_err(|e| unreadable(e.to_string()))?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(Error::OpenToOthers { path: path.to_owned(), mode });
+    check(path, metadata.uid(), metadata.mode(), rustix::process::geteuid().as_raw())?;
+    // Shared, so that two readers do not take each other for the holder.
+    match file.try_lock_shared() {
+        Ok(()) => return Ok(None),
+        Err(TryLockError::WouldBlock) => {}
+        Err(TryLockError::Error(error)) => return Err(unreadable(error.to_string())),
     }
     if metadata.len() > FILE_BYTES_MAX {
         return Err(unreadable(format!("it has more than {FILE_BYTES_MAX} bytes")));
@@ -75,8 +88,27 @@ pub(crate) fn read(path: &Path) -> Result<Option<UpState>, Error> {
     serde_json::from_str(&text).map(Some).map_err(|e| unreadable(e.to_string()))
 }
 
-/// Writes the file so that a reader sees the old one or the new one, never half of one.
-pub(crate) fn write(path: &Path, state: &UpState) -> Result<(), Error> {
+/// Whether the file is the user's (`me`) alone.
+fn check(path: &Path, owner: u32, mode: u32, me: u32) -> Result<(), Error> {
+    if owner != me {
+        return Err(Error::OfAnother { path: path.to_owned(), owner });
+    }
+    match mode & 0o777 {
+        mode if mode & 0o077 != 0 => Err(Error::OpenToOthers { path: path.to_owned(), mode }),
+        _ => Ok(()),
+    }
+}
+
+/// A state file that is held. Dropped, the file is stale.
+#[derive(Debug)]
+pub(crate) struct Held {
+    path: PathBuf,
+    file: File,
+}
+
+/// Writes the file so that a reader sees the old one or the new one, never half of one, and the new one
+/// never without its lock.
+pub(crate) fn write(path: &Path, state: &UpState) -> Result<Held, Error> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
     if let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
@@ -90,26 +122,35 @@ pub(crate) fn write(path: &Path, state: &UpState) -> Result<(), Error> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    OpenOptions::new()
+    let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(&beside)
-        .and_then(|mut file| file.write_all(&text))
+        .map_err(failed)?;
+    file.write_all(&text)
+        .and_then(|()| file.try_lock().map_err(io::Error::from))
         .and_then(|()| fs::rename(&beside, path))
-        .map_err(failed)
+        .map_err(failed)?;
+    Ok(Held { path: path.to_owned(), file })
 }
 
-/// Removes the file if it is still `state`'s: a later `blitz up` may have written its own.
-pub(crate) fn remove(path: &Path, state: &UpState) {
-    if matches!(read(path), Ok(Some(found)) if found == *state) {
-        // A file that stays is stale, and a stale one is passed over by its readers.
-        let _stale: io::Result<()> = fs::remove_file(path);
+impl Held {
+    /// Removes the file if it is still this one: a later `blitz up` may have written its own.
+    pub(crate) fn remove(self) {
+        let here = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let own = self.file.metadata().map(here);
+        if fs::metadata(&self.path).map(here).is_ok_and(|there| own.is_ok_and(|own| own == there)) {
+            // One that stays is stale with the end of the lock.
+            let _stale: io::Result<()> = fs::remove_file(&self.path);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn state() -> UpState {
@@ -129,29 +170,54 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/up.json");
         assert_eq!(read(&path).unwrap(), None);
-        write(&path, &state()).unwrap();
-        write(&path, &state()).unwrap();
-        assert_eq!(read(&path).unwrap(), Some(state()));
+        let earlier = write(&path, &state()).unwrap();
+        let later = write(&path, &UpState { pid: 8, ..state() }).unwrap();
+        assert_eq!(read(&path).unwrap(), Some(UpState { pid: 8, ..state() }));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
 
-        remove(&path, &UpState { pid: 8, ..state() });
+        earlier.remove();
         assert!(path.exists(), "the file of another process stays");
-        remove(&path, &state());
+        later.remove();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_nobody_holds_is_stale() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("up.json");
+        let held = write(&path, &state()).unwrap();
+        assert_eq!(read(&path).unwrap(), Some(state()));
+        assert_eq!(read(&path).unwrap(), Some(state()), "a reader takes nothing from the next");
+        drop(held);
+        assert!(path.exists());
+        assert_eq!(read(&path).unwrap(), None);
+        let held = write(&path, &state()).unwrap();
+        assert_eq!(read(&path).unwrap(), Some(state()), "a stale one is replaced");
+        held.remove();
     }
 
     #[test]
     fn a_file_that_others_can_read_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("up.json");
-        write(&path, &state()).unwrap();
+        let _held = write(&path, &state()).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let error = read(&path).unwrap_err().to_string();
         assert!(error.contains("open to others (mode 0640)"), "{error}");
         fs::write(&path, "not JSON").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("remove it"));
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_refused() {
+        let path = Path::new("up.json");
+        assert!(check(path, 1000, 0o100_600, 1000).is_ok());
+        for (owner, me) in [(1001, 1000), (0, 1000), (1000, 0)] {
+            let error = check(path, owner, 0o100_600, me).unwrap_err().to_string();
+            assert!(error.contains(&format!("another user (id {owner})")), "{error}");
+        }
     }
 
     #[test]

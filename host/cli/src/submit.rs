@@ -7,7 +7,7 @@ use std::io::{self, Read as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use blitz_contract::{ArgumentKind, Arguments, Manifest, UsageError};
+use blitz_contract::{Arguments, Manifest, UsageError};
 
 use crate::api::{self, Gateway};
 use crate::settings::Settings;
@@ -118,62 +118,9 @@ pub(crate) async fn submit(
     Ok(gateway.submit(&submission).await?)
 }
 
-/// The arguments as they may be shown: values of secrets are `***`.
-pub(crate) fn masked(order: &Order) -> Vec<String> {
-    let is_secret = |name: &str| {
-        let mut declared = order.manifest.arguments.iter();
-        declared.any(|a| a.name == name && a.kind == ArgumentKind::Secret)
-    };
-    let secrets: Vec<&str> = order
-        .arguments
-        .in_order()
-        .filter(|(name, value)| is_secret(name) && !value.is_empty())
-        .map(|(_, value)| value)
-        .collect();
-    let mask = |arg: &String| {
-        let hidden = secrets.iter().find_map(|secret| arg.strip_suffix(secret));
-        hidden.map_or_else(|| arg.clone(), |open| format!("{open}***"))
-    };
-    order.args.iter().map(mask).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn ordered(line: &str) -> Order {
-        let manifest = Manifest::from_toml(
-            r#"
-            name = "demo"
-            version = "0.1.0"
-            summary = "for tests"
-            contract = "0.1.0"
-            [[arguments]]
-            name = "user"
-            short = "u"
-            kind = "secret"
-            [[arguments]]
-            name = "URL"
-            positional = true
-            "#,
-        )
-        .unwrap();
-        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        let arguments = Arguments::parse(&manifest, &args).unwrap();
-        Order { version: manifest.version.clone(), manifest, args, arguments }
-    }
-
-    #[test]
-    fn secrets_are_masked() {
-        for (line, shown) in [
-            ("-u name:pw http://x", "-u *** http://x"),
-            ("-uname:pw http://x", "-u*** http://x"),
-            ("--user=name:pw http://x", "--user=*** http://x"),
-            ("http://x", "http://x"),
-        ] {
-            assert_eq!(masked(&ordered(line)).join(" "), shown, "{line}");
-        }
-    }
 
     #[test]
     fn input_files_are_read_up_to_a_limit() {

@@ -9,11 +9,12 @@ use blitz_embedded::Storage;
 use crate::commands::UpArgs;
 use crate::environment::Environment;
 use crate::exit_code::ExitCode;
-use crate::locate;
-use crate::run::print;
+use crate::run::{print, say};
 use crate::signals::Signals;
 use crate::stack::{self, DRAIN, Plan, SLOTS, Stack};
-use crate::state_file::{self, UpState};
+use crate::state_file::{self, Held, UpState};
+use crate::text::without_os_code;
+use crate::token_file;
 
 /// Why `blitz up` did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,9 @@ pub(crate) enum Error {
     /// What it starts.
     #[error(transparent)]
     Stack(#[from] stack::Error),
+    /// The gateway's token.
+    #[error("cannot keep the gateway's token beside the store: {}", without_os_code(&source.to_string()))]
+    Token { source: std::io::Error },
     /// Signals.
     #[error("cannot catch signals: {0}")]
     Signals(std::io::Error),
@@ -52,8 +56,11 @@ pub(crate) async fn run(args: UpArgs, environment: &Environment) -> Result<ExitC
     let regions = regions(args.regions);
     make_private(&directory)?;
     let mut signals = Signals::catch().map_err(Error::Signals)?;
+    let token = token_file::kept(&directory.join("gateway.token"), stack::random_token()?);
+    let token = token.map_err(|source| Error::Token { source })?;
     let mut stack = Stack::start(Plan {
         regions: regions.clone(),
+        token: Some(token),
         storage: Storage::Directory(directory.clone()),
         listen: args.listen,
         trust: args.trust,
@@ -71,16 +78,23 @@ pub(crate) async fn run(args: UpArgs, environment: &Environment) -> Result<ExitC
         pid: std::process::id(),
         regions,
     };
-    if let Err(error) = announce(&file, &state, &directory).await {
-        stack.stop().await?;
-        return Err(error);
-    }
+    let held = match announce(&file, &state, &directory) {
+        Ok(held) => held,
+        Err(error) => {
+            stack.stop().await?;
+            return Err(error);
+        }
+    };
     let ended = tokio::select! {
         error = stack.broken() => Err(error.into()),
-        _ = signals.next() => Ok(ExitCode::SUCCESS),
+        _ = signals.next() => {
+            let limit = DRAIN.as_secs();
+            say(&format!("blitz: jobs that run have {limit} s to end; ^C again leaves at once"));
+            Ok(ExitCode::SUCCESS)
+        }
     };
     // Removed first: no new command should come while the engines drain.
-    state_file::remove(&file, &state);
+    held.remove();
     tokio::select! {
         stopped = stack.stop() => ended.and_then(|code| stopped.map(|()| code).map_err(Error::from)),
         code = signals.next() => Ok(code),
@@ -98,14 +112,12 @@ fn make_private(directory: &Path) -> Result<(), Error> {
 }
 
 /// Writes the state file, unless it belongs to another that runs, and prints the addresses.
-async fn announce(file: &Path, state: &UpState, directory: &Path) -> Result<(), Error> {
+fn announce(file: &Path, state: &UpState, directory: &Path) -> Result<Held, Error> {
     // A file that cannot be read is replaced: it is of no use to anybody.
-    if let Ok(Some(other)) = state_file::read(file)
-        && locate::answers(&other.gateway).await
-    {
+    if let Ok(Some(other)) = state_file::read(file) {
         return Err(Error::RunsAlready { gateway: other.gateway, pid: other.pid });
     }
-    state_file::write(file, state)?;
+    let held = state_file::write(file, state)?;
     print(&format!(
         "gateway  {}\nregions  {}\nstore    {}, data in {}\nstate    {}\n\
          'blitz curl URL' in another terminal runs here; ^C ends it\n",
@@ -115,7 +127,7 @@ async fn announce(file: &Path, state: &UpState, directory: &Path) -> Result<(), 
         shown(directory).display(),
         file.display(),
     ));
-    Ok(())
+    Ok(held)
 }
 
 fn shown(directory: &Path) -> PathBuf {

@@ -187,36 +187,23 @@ impl Watch<'_> {
         open: &BTreeSet<usize>,
         cancels: &mut JoinSet<()>,
     ) -> Result<Flow, Error> {
-        let (bytes, to_stdout) = match action {
-            Action::Stdout(bytes) => (bytes, true),
-            Action::Stderr(bytes) => (bytes, false),
-            Action::File { job, name, bytes } => {
-                if self.files.write(job, &name, &bytes)? == Written::Yes {
-                    return Ok(Flow::On);
-                }
-                let text = format!(
-                    "blitz {}: left out a file '{name}' that this command line does not name\n",
-                    self.plugin
-                );
-                (crate::strip::Strip::default().push(text.as_bytes()), false)
-            }
-            Action::ResetFiles { job } => {
-                self.files.reset(job)?;
-                return Ok(Flow::On);
-            }
-            Action::HeldTooMuch => return Err(Error::HeldTooMuch),
-            // Handled by the caller, who owns the outcomes.
-            Action::Abandon { .. } => return Ok(Flow::On),
-        };
         // The write may be given up in the middle: the process leaves then.
-        let Watch { screen, signals, gateway, jobs, owns_jobs, .. } = self;
+        let Watch { screen, files, plugin, signals, gateway, jobs, owns_jobs, .. } = self;
         let write = async {
-            if to_stdout {
-                screen.stdout(&bytes).await
-            } else {
-                screen.stderr(&bytes).await;
-                Ok(Reader::Listens)
+            match action {
+                Action::Stdout(bytes) => return screen.stdout(&bytes).await.map_err(Error::Stdout),
+                Action::Stderr(bytes) => screen.stderr(&bytes).await,
+                Action::File { job, name, bytes } => {
+                    if files.write(job, &name, &bytes).await? == Written::LeftOut {
+                        screen.stderr(&left_out(plugin, &name)).await;
+                    }
+                }
+                Action::ResetFiles { job } => files.reset(job).await?,
+                Action::HeldTooMuch => return Err(Error::HeldTooMuch),
+                // Handled by the caller, who owns the outcomes.
+                Action::Abandon { .. } => {}
             }
+            Ok(Reader::Listens)
         };
         let mut write = pin!(write);
         loop {
@@ -224,7 +211,7 @@ impl Watch<'_> {
                 written = &mut write => return match written {
                     Ok(Reader::Listens) => Ok(Flow::On),
                     Ok(Reader::Left) => Ok(Flow::ReaderLeft),
-                    Err(error) => Err(Error::Stdout(error)),
+                    Err(error) => Err(error),
                 },
                 code = signals.next() => code,
                 () = leave_time(interrupt) => {
@@ -293,6 +280,13 @@ impl Interrupt {
         self.leave_at = Some(Instant::now() + CANCEL_WAIT_MAX);
         None
     }
+}
+
+/// What is said of a file that the plugin writes and the user did not name.
+fn left_out(plugin: &str, name: &str) -> Vec<u8> {
+    let text =
+        format!("blitz {plugin}: left out a file '{name}' that this command line does not name\n");
+    crate::strip::Strip::default().push(text.as_bytes())
 }
 
 /// Waits for the end of the patience after ^C; for ever before one.

@@ -64,6 +64,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         shelf: Shelf::default(),
         running: HashMap::new(),
         tasks: JoinSet::new(),
+        gives_back: false,
         jobs_of_tasks: HashMap::new(),
         incarnation: incarnation.clone(),
         config: config.clone(),
@@ -112,9 +113,16 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         let due = engine.contest.due().map(|due| engine.begun + due);
         let wake = due.into_iter().chain(drain_until).min();
         tokio::select! {
-            Some(thing) = heard.recv() => engine.hear(thing),
+            Some(thing) = heard.recv() => {
+                engine.hear(thing);
+                // A listing brings thousands: they are looked at together.
+                for _ in 0..HEARD_WAITING {
+                    let Ok(thing) = heard.try_recv() else { break };
+                    engine.hear(thing);
+                }
+            }
             Some(sha256) = usable.recv() => {
-                engine.contest.set_plugin(&sha256, true);
+                engine.contest.add_plugin(&sha256);
                 changed.notify_one();
             }
             Some(done) = engine.tasks.join_next() => engine.done(done),
@@ -163,6 +171,8 @@ struct Engine {
     shelf: Shelf,
     running: HashMap<JobId, Signals>,
     tasks: JoinSet<Done>,
+    /// The drain is over: what is still won is given back at once.
+    gives_back: bool,
     /// Which job a task runs, for the case that it panics.
     jobs_of_tasks: HashMap<tokio::task::Id, JobId>,
 }
@@ -229,6 +239,9 @@ impl Engine {
     ) {
         let job = spec.job.clone();
         let signals = Signals::default();
+        if self.gives_back {
+            signals.release.cancel();
+        }
         self.running.insert(job.clone(), signals.clone());
         let execution = Execution {
             plugin: self.shelf.get(&spec.sha256),
@@ -243,7 +256,7 @@ impl Engine {
         };
         let running = job.clone();
         let task = self.tasks.spawn(async move {
-            let has_ended = Box::pin(execution.execute(signals)).await;
+            let has_ended = execution.execute(signals).await;
             Done::Job(job, has_ended)
         });
         self.jobs_of_tasks.insert(task.id(), running);
@@ -303,6 +316,7 @@ impl Engine {
 
     /// At the end of the drain: jobs that still run are given back, or ended where they must not run twice.
     async fn give_back(&mut self) {
+        self.gives_back = true;
         for signals in self.running.values() {
             signals.release.cancel();
         }

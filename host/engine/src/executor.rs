@@ -6,11 +6,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use blitz_contract::{Exit, Stopped};
-use blitz_couchdb::{Database, Revision};
+use blitz_couchdb::{Database, Error, Revision};
 use blitz_jobs::contest::ClaimAnswer;
 use blitz_jobs::id::DocumentId;
 use blitz_jobs::run::{Run, Step};
-use blitz_jobs::spec::{Input, InputPiece};
+use blitz_jobs::spec::{INPUTS_BYTES_MAX, Input, InputPiece};
 use blitz_jobs::{Claim, End, Spec};
 use blitz_runtime::Invocation;
 use bytes::Bytes;
@@ -58,7 +58,8 @@ impl Execution {
         let Some(claim) = self.run.claim().cloned() else { return false };
         let job = self.spec.job.clone();
         let fence = signals.fence.clone();
-        let finished = fence.run_until_cancelled(self.run_and_finish(claim, signals)).await;
+        let finished =
+            fence.run_until_cancelled(Box::pin(self.run_and_finish(claim, signals))).await;
         if finished.is_none() {
             tracing::warn!(%job, "the claim was lost, stopped without writing");
         }
@@ -78,14 +79,20 @@ impl Execution {
         let stop = signals.cancel.clone();
         let plugin = async {
             tokio::select! {
-                exit = self.run_plugin(frames, stop.clone()) => exit,
-                () = signals.release.cancelled() => Exit::Stopped(Stopped::Cancelled),
+                exit = self.run_plugin(frames, stop.clone()) => (exit, false),
+                () = signals.release.cancelled() => (Exit::Stopped(Stopped::Cancelled), true),
             }
         };
-        let (exit, written) = tokio::join!(plugin, outbox.run(waiting));
+        let ((exit, was_released), written) = tokio::join!(plugin, outbox.run(waiting));
+        let exit = match &written.refused {
+            Some(reason) => {
+                Exit::Stopped(Stopped::Limit(format!("its output cannot be stored: {reason}")))
+            }
+            None => exit,
+        };
         let incarnation = claim.incarnation.clone();
         let may_release = self.spec.retry == blitz_contract::Retry::Safe;
-        let step = if signals.release.is_cancelled() && may_release && !stop.is_cancelled() {
+        let step = if was_released && may_release && !stop.is_cancelled() {
             Step::Release { incarnation, reason: format!("engine {} drains", claim.engine) }
         } else {
             let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -116,14 +123,24 @@ impl Execution {
             let label = format!("{}@{}", self.spec.plugin, self.spec.version);
             return Exit::Stopped(Stopped::Unusable(format!("{label} is not on this engine")));
         };
-        let inputs = match self.inputs().await {
+        let begun = Instant::now();
+        let inputs = tokio::select! {
+            inputs = self.inputs() => inputs,
+            () = cancel.cancelled() => return Exit::Stopped(Stopped::Cancelled),
+            () = tokio::time::sleep(self.time_left) => {
+                let limit = self.time_left.as_secs_f64();
+                let text = format!("time limit {limit} s reached while its inputs were read");
+                return Exit::Stopped(Stopped::Timeout(text));
+            }
+        };
+        let inputs = match inputs {
             Ok(inputs) => inputs,
             Err(reason) => return Exit::Stopped(Stopped::Unusable(reason)),
         };
         let invocation = Invocation {
             args: self.spec.args.clone(),
             region: self.spec.job.region().to_owned(),
-            deadline: self.time_left,
+            deadline: self.time_left.saturating_sub(begun.elapsed()),
             limits: self.spec.limits,
             capabilities: ready.manifest.capabilities.clone(),
             inputs,
@@ -155,17 +172,36 @@ impl Execution {
             return decode(text);
         }
         let (first, count) = input.pieces.unwrap_or_default();
-        let ids: Vec<String> = (first..first.saturating_add(count))
-            .map(|n| DocumentId::Input(self.spec.job.clone(), n).to_string())
-            .collect();
         let mut bytes = Vec::new();
-        for id in ids {
-            let piece = self.jobs.get::<InputPiece>(&id).await;
-            let piece = piece.map_err(|error| format!("input {name:?} cannot be read: {error}"))?;
-            let piece = piece.ok_or_else(|| format!("a piece of input {name:?} is missing"))?;
-            bytes.extend(decode(&piece.body.base64)?);
+        for number in first..first.saturating_add(count) {
+            bytes.extend(decode(&self.piece(name, number).await?.base64)?);
+            if bytes.len() > INPUTS_BYTES_MAX {
+                return Err(format!("input {name:?} has more than {INPUTS_BYTES_MAX} bytes"));
+            }
         }
         Ok(bytes)
+    }
+
+    /// Reads a piece until the store has answered; the caller has a limit of time.
+    async fn piece(&self, name: &str, number: u32) -> Result<InputPiece, String> {
+        let id = DocumentId::Input(self.spec.job.clone(), number).to_string();
+        loop {
+            match self.jobs.get::<InputPiece>(&id).await {
+                Ok(Some(piece)) => return Ok(piece.body),
+                Ok(None) => return Err(format!("piece {number} of input {name:?} is missing")),
+                Err(
+                    error @ (Error::NotFound { .. }
+                    | Error::Forbidden { .. }
+                    | Error::Decode { .. }),
+                ) => {
+                    return Err(format!("input {name:?} cannot be read: {error}"));
+                }
+                Err(error) => {
+                    tracing::warn!(job = %self.spec.job, %error, "cannot read input, trying again");
+                    tokio::time::sleep(END_AGAIN_MAX).await;
+                }
+            }
+        }
     }
 
     /// Writes the end over the claim until the store has decided. False when it was not ours to write.

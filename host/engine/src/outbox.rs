@@ -1,4 +1,5 @@
-//! From a running plugin's frames to output documents: gathered, written in batches, never dropped.
+//! From a running plugin's frames to output documents: gathered, written in batches, never dropped while the
+//! store may take them.
 //!
 //! While a batch is being written, frames wait in the bounded channel and then the plugin itself waits:
 //! back-pressure reaches the plugin and memory stays bounded.
@@ -6,7 +7,7 @@
 use std::time::Duration;
 
 use blitz_contract::Frame;
-use blitz_couchdb::{BulkOutcome, Database};
+use blitz_couchdb::{BulkOutcome, Database, Error};
 use blitz_jobs::id::{DocumentId, Position};
 use blitz_jobs::output::{Batch, CHUNK_BYTES, Chunk};
 use blitz_jobs::{Claim, JobId};
@@ -37,6 +38,8 @@ pub(crate) struct Written {
     pub(crate) chunks: u64,
     pub(crate) bytes: u64,
     pub(crate) digest: String,
+    /// Why the store does not take the output, now or ever. The plugin was stopped by the closed channel.
+    pub(crate) refused: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,11 +53,13 @@ struct OutputDocument {
 impl Outbox {
     /// Writes all frames until the plugin has let go of the channel's other end.
     ///
-    /// Returns only when everything is stored: the caller stops waiting when the claim is lost.
+    /// Returns when everything is stored or the store refuses it for good. While the store does not answer it
+    /// waits: the caller stops waiting when the claim is lost.
     pub(crate) async fn run(self, mut frames: Receiver<Frame>) -> Written {
         let begun = Instant::now();
         let mut batch = Batch::new(self.batch);
         let mut closed = false;
+        let mut written = 0;
         let mut pending = Vec::new();
         while !closed {
             tokio::select! {
@@ -80,12 +85,20 @@ impl Outbox {
                 pending.push(self.document(seq, chunk));
             }
             if !pending.is_empty() {
-                self.write(&pending).await;
+                if let Err(reason) = self.write(&pending).await {
+                    return Written {
+                        chunks: written,
+                        bytes: 0,
+                        digest: String::new(),
+                        refused: Some(reason),
+                    };
+                }
+                written += pending.len() as u64;
                 pending.clear();
             }
         }
         let (chunks, bytes, digest) = batch.finish();
-        Written { chunks, bytes, digest }
+        Written { chunks, bytes, digest, refused: None }
     }
 
     fn document(&self, seq: u64, chunk: Chunk) -> OutputDocument {
@@ -97,31 +110,30 @@ impl Outbox {
         OutputDocument { id: DocumentId::Output(self.job.clone(), position).to_string(), chunk }
     }
 
-    async fn write(&self, documents: &[OutputDocument]) {
+    /// Writes until the store has the documents; the reason when it will never take them.
+    async fn write(&self, documents: &[OutputDocument]) -> Result<(), String> {
         let mut wait = WRITE_AGAIN;
         loop {
-            match self.try_write(documents).await {
-                Ok(()) => return,
-                Err(reason) => {
-                    tracing::warn!(job = %self.job, reason, "cannot write output, trying again");
+            match self.database.bulk(documents).await {
+                Ok(rows) => {
+                    // A conflict is with an earlier try of ours whose answer was lost.
+                    let refused = rows.into_iter().find_map(|row| match row.outcome {
+                        BulkOutcome::Refused { error, reason } => {
+                            Some(format!("{error}: {reason}"))
+                        }
+                        _ => None,
+                    });
+                    return refused.map_or(Ok(()), Err);
+                }
+                Err(error @ (Error::NotFound { .. } | Error::Forbidden { .. })) => {
+                    return Err(error.to_string());
+                }
+                Err(error) => {
+                    tracing::warn!(job = %self.job, %error, "cannot write output, trying again");
                 }
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(WRITE_AGAIN_MAX);
         }
-    }
-
-    async fn try_write(&self, documents: &[OutputDocument]) -> Result<(), String> {
-        let rows = self.database.bulk(documents).await.map_err(|error| error.to_string())?;
-        for row in rows {
-            match row.outcome {
-                // A conflict is with an earlier try of ours whose answer was lost.
-                BulkOutcome::Stored(_) | BulkOutcome::Accepted(_) | BulkOutcome::Conflict => {}
-                BulkOutcome::Refused { error, reason } => {
-                    return Err(format!("{} is refused: {error}: {reason}", row.id));
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use blitz_contract::Manifest;
-use blitz_couchdb::{Client, Database, FeedEvent, FollowOptions, Sequence};
+use blitz_couchdb::{Client, Database, Error, FeedEvent, FollowOptions, Sequence};
 use blitz_jobs::plugin::{COMPONENT, PluginDocument};
 use blitz_jobs::read;
 use blitz_jobs::region::CONTROL;
+use blitz_jobs::timing::HEARTBEAT;
 use blitz_runtime::{Plugin, Runtime};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Sender;
@@ -49,9 +50,6 @@ impl Shelf {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).insert(sha256, ready);
     }
 }
-
-/// The store sends a sign of life this often.
-const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// A component that could not be fetched is tried again after this long.
 const FETCH_AGAIN: Duration = Duration::from_secs(2);
@@ -141,6 +139,10 @@ async fn take(
                 tracing::warn!(label, "plugin refused: its document has no {COMPONENT}");
                 return None;
             }
+            Err(error @ (Error::Forbidden { .. } | Error::TooLarge { .. })) => {
+                tracing::warn!(label, %error, "plugin refused");
+                return None;
+            }
             Err(error) => {
                 tracing::warn!(label, %error, "cannot fetch the plugin, trying again");
                 tokio::time::sleep(FETCH_AGAIN).await;
@@ -149,6 +151,22 @@ async fn take(
     };
     match runtime.load(component, &document.sha256).await {
         Ok(plugin) => {
+            // Trust is in the bytes, and so the rights are those that the bytes ask for: whoever can write
+            // documents must not be able to widen them.
+            match plugin.describe().await {
+                Ok(own) if own.capabilities == document.manifest.capabilities => {}
+                Ok(_) => {
+                    tracing::warn!(
+                        label,
+                        "plugin refused: its document asks for other rights than itself"
+                    );
+                    return None;
+                }
+                Err(error) => {
+                    tracing::warn!(label, %error, "plugin refused");
+                    return None;
+                }
+            }
             tracing::info!(label, "plugin ready");
             shelf.put(document.sha256.clone(), Ready { manifest: document.manifest, plugin });
             Some(document.sha256)

@@ -79,6 +79,8 @@ impl Catalog {
             let is_new = inner.engines.get(&key).is_none_or(|(known, _)| {
                 known.counter != engine.counter || known.incarnation != engine.incarnation
             });
+            let silence = self.silence;
+            inner.engines.retain(|_, (_, seen)| seen.elapsed() < silence);
             if engine.gone {
                 inner.engines.remove(&key);
             } else if is_new {
@@ -107,7 +109,7 @@ impl Catalog {
         self.read(|inner| inner.regions.values().cloned().collect())
     }
 
-    /// Slots of the living engines of a region, and how many engines there are.
+    /// How many engines of a region live, and how many slots they have.
     pub(crate) fn capacity(&self, region: &str) -> (usize, usize) {
         self.read(|inner| {
             let living = self.living(inner).filter(|(engine, _)| engine.region == region);

@@ -4,7 +4,7 @@ use blitz_couchdb::Client;
 use blitz_jobs::timing::Timing;
 
 /// Everything that a gateway needs.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// The store.
     pub store: Client,
@@ -15,4 +15,11 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// The durations of the protocol.
     pub timing: Timing,
+}
+
+impl std::fmt::Debug for Config {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config").field("store", &self.store).finish_non_exhaustive()
+    }
 }

@@ -26,6 +26,9 @@ pub(crate) type Events = Sender<Result<Sse, Infallible>>;
 /// A chunk that the run says exists is looked for in the store after this long, and again each time.
 const LOOK_FOR_MISSING: Duration = Duration::from_millis(500);
 
+/// A job that nothing was heard of is looked up after this long, and again each time.
+const LOOK_FOR_RUN: Duration = Duration::from_secs(5);
+
 /// A chunk that does not come for so long is given up: replication that takes longer is an outage.
 const MISSING_MAX: Duration = Duration::from_secs(10);
 
@@ -67,7 +70,8 @@ struct Teller {
     cursor: usize,
     /// Chunks may exist that the live log does not have.
     needs_store: bool,
-    missing_since: Option<Instant>,
+    /// The first chunk that is missing, and since when.
+    missing_since: Option<(Position, Instant)>,
     events: Events,
 }
 
@@ -107,24 +111,44 @@ impl Teller {
         }
     }
 
-    /// Waits for news, or, when a chunk is missing, for the time to look for it. `None` when it is over.
+    /// Waits for news, or for the time to look into the store. `None` when it is over.
     async fn wait(&mut self, changed: &mut tokio::sync::watch::Receiver<()>) -> Option<()> {
-        if self.follow.missing().is_none() {
+        let Some(missing) = self.follow.missing() else {
             self.missing_since = None;
-            return changed.changed().await.ok();
-        }
-        let since = *self.missing_since.get_or_insert_with(Instant::now);
+            // Feeds tell nothing twice: what was not heard here is looked up now and then.
+            return match tokio::time::timeout(LOOK_FOR_RUN, changed.changed()).await {
+                Ok(changed) => changed.ok(),
+                Err(_) => {
+                    self.look_for_run().await;
+                    Some(())
+                }
+            };
+        };
+        let since = match self.missing_since.take() {
+            Some((position, since)) if position == missing => since,
+            _ => Instant::now(),
+        };
         if since.elapsed() >= MISSING_MAX {
             self.follow.skip_missing();
-            self.missing_since = None;
             let reason = "a part of the output did not arrive";
             return self.send("incomplete", None, &json!({"reason": reason})).await.then_some(());
         }
+        self.missing_since = Some((missing, since));
         match tokio::time::timeout(LOOK_FOR_MISSING, changed.changed()).await {
             Ok(changed) => changed.ok(),
             Err(_) => {
                 self.needs_store = true;
                 Some(())
+            }
+        }
+    }
+
+    async fn look_for_run(&mut self) {
+        match history::job(&self.store, &self.job).await {
+            Ok(Some(history::Job { run: Some(run), .. })) => self.follow.hear_run(&run),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(job = %self.job, %error, "cannot look for the job's state");
             }
         }
     }

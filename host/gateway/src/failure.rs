@@ -52,6 +52,15 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, "unknown_job", format!("no job '{id}'"))
     }
 
+    pub(crate) fn unknown_path() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown_path", "there is nothing at this path")
+    }
+
+    pub(crate) fn wrong_method() -> Self {
+        let reason = "this path does not take this method";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", reason)
+    }
+
     /// `what` is `plugin` or `region`; the nearest known word is suggested.
     pub(crate) fn unknown(what: Unknown, word: &str, mut known: Vec<String>) -> Self {
         known.sort();

@@ -32,7 +32,7 @@ impl Guard {
     /// Whether a request comes under one of the gateway's names.
     pub(crate) fn check_names(&self, headers: &HeaderMap) -> Result<(), Failure> {
         let host = text(headers, &HOST).unwrap_or_default();
-        if !self.hosts.iter().any(|own| own == without_port(host)) {
+        if !self.hosts.iter().any(|own| own.eq_ignore_ascii_case(without_port(host))) {
             return Err(Failure::forbidden(format!(
                 "'{host}' is not a name of this gateway; start it with --name {host}"
             )));

@@ -11,8 +11,12 @@ use blitz_jobs::run::RunDocument;
 use blitz_jobs::{JobId, Position, Run, Spec};
 use serde_json::Value;
 
-/// Chunks in one read: 64 of up to 64 KiB (a third more in base64) are 6 MB at most.
-const CHUNKS_PER_READ: u64 = 64;
+/// Chunks in one read: of up to 128 KiB, and of six times as much for text that JSON escapes throughout, 32 are
+/// 25 MB at most; as a rule 2 MB.
+const CHUNKS_PER_READ: u64 = 32;
+
+/// Ids in one read of a listing.
+const IDS_PER_READ: u64 = 500;
 
 /// A job as the store has it.
 #[derive(Debug)]
@@ -24,11 +28,7 @@ pub(crate) struct Job {
 
 /// The job, if the store has it.
 pub(crate) async fn job(store: &Client, id: &JobId) -> Result<Option<Job>, Error> {
-    let keys = [DocumentId::Spec(id.clone()), DocumentId::Run(id.clone())]
-        .into_iter()
-        .chain([DocumentId::Cancel(id.clone())])
-        .map(|id| id.to_string());
-    let rows = list(store, &id.jobs_database(), read::keys(keys)).await?;
+    let rows = list(store, &id.jobs_database(), read::keys(documents(id))).await?;
     Ok(gather(rows).remove(id))
 }
 
@@ -38,11 +38,31 @@ pub(crate) async fn newest(
     database: &str,
     limit: usize,
 ) -> Result<Vec<Job>, Error> {
-    // A job has two documents as a rule, and a cancel or pieces of input now and then.
-    let limit_rows = u64::try_from(limit).unwrap_or(u64::MAX).saturating_mul(3);
-    let query = AllDocs { descending: true, limit: Some(limit_rows), ..AllDocs::default() };
-    let rows = list(store, database, query).await?;
-    Ok(gather(rows).into_values().rev().take(limit).collect())
+    let mut jobs: Vec<JobId> = Vec::new();
+    let mut page = AllDocs { descending: true, limit: Some(IDS_PER_READ), ..AllDocs::default() };
+    while jobs.len() < limit {
+        // Ids first: pieces of input are large and of no interest here.
+        let ids = match store.database(database).all_docs::<Value>(&page).await {
+            Ok(page) => page.rows,
+            Err(Error::NotFound { .. }) => break,
+            Err(error) => return Err(error),
+        };
+        let Some(last) = ids.last() else { break };
+        page = AllDocs { start: Some(last.id.clone()), skip: 1, ..page };
+        jobs.extend(ids.iter().filter_map(|row| match row.id.parse() {
+            Ok(DocumentId::Spec(job)) => Some(job),
+            _ => None,
+        }));
+    }
+    jobs.truncate(limit);
+    let rows = list(store, database, read::keys(jobs.iter().flat_map(documents))).await?;
+    Ok(gather(rows).into_values().rev().collect())
+}
+
+/// The ids of the documents that tell of a job.
+fn documents(job: &JobId) -> [String; 3] {
+    [DocumentId::Spec(job.clone()), DocumentId::Run(job.clone()), DocumentId::Cancel(job.clone())]
+        .map(|id| id.to_string())
 }
 
 /// A listing in which a database that is not there is empty: nothing was ever written to it.

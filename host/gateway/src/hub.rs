@@ -18,6 +18,9 @@ const JOB_BYTES_MAX: usize = 1 << 20;
 /// A job that nobody follows is kept this long: a command line comes back for what it has just submitted.
 const KEPT: Duration = Duration::from_secs(60);
 
+/// Jobs kept at once; above it those that nobody follows go. With [`JOB_BYTES_MAX`] it bounds the memory.
+const UNFOLLOWED_MAX: usize = 200;
+
 /// How often jobs are looked through for those to be dropped.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -113,11 +116,15 @@ impl Hub {
 impl Jobs {
     fn sweep(&mut self) {
         let now = Instant::now();
-        if self.swept.is_some_and(|at| now - at < SWEEP) {
+        if self.live.len() <= UNFOLLOWED_MAX && self.swept.is_some_and(|at| now - at < SWEEP) {
             return;
         }
         self.swept = Some(now);
         self.live.retain(|_, (live, touched)| Arc::strong_count(live) > 1 || now - *touched < KEPT);
+        // Whoever comes back for one of these reads the store.
+        if self.live.len() > UNFOLLOWED_MAX {
+            self.live.retain(|_, (live, _)| Arc::strong_count(live) > 1);
+        }
     }
 }
 

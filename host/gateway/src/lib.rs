@@ -1,8 +1,8 @@
 //! The gateway: the routing layer between users and the store. Tenants never talk to CouchDB.
 //!
-//! Read along the road: [`server`] takes requests, [`guard`] lets them in, [`submit`] turns one into documents,
-//! [`hub`] hears what becomes of jobs, [`events`] tells it to those who follow, [`history`] reads what was.
-//! [`catalog`] knows regions, engines and plugins; [`keeper`] performs what `blitz_jobs::keeper` decides.
+//! Read along the road: `server` takes requests, `guard` lets them in, `submit` turns one into documents,
+//! `hub` hears what becomes of jobs, `events` tells it to those who follow, `history` reads what was.
+//! `watch` is its ears; `catalog` knows regions, engines and plugins; `keeper` performs what `blitz_jobs::keeper` decides.
 //!
 //! *Invariants:* a gateway keeps nothing that the store does not have, so that it can be restarted at any
 //! moment and several can serve side by side. One feed a database, however many follow.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
@@ -13,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
+use blitz_contract::arguments::{all_masked, masked};
 use blitz_jobs::plugin::PluginDocument;
 use blitz_jobs::spec::INPUTS_BYTES_MAX;
 use blitz_jobs::{JobId, Position};
@@ -51,6 +52,9 @@ const LAST: usize = 20;
 
 /// The store is asked whether it is there for so long.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Open answers may take this long to end when the gateway stops.
+const CLOSE_MAX: Duration = Duration::from_secs(3);
 
 /// Things heard that wait for the keeper.
 const HEARD_WAITING: usize = 1024;
@@ -117,6 +121,11 @@ pub async fn run(
         served = serves => served?,
         () = ears.listen(loaded) => {}
         () = keeps => {}
+        // Readers that do not read must not keep it from ending.
+        () = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(CLOSE_MAX).await;
+        } => {}
     }
     Ok(())
 }
@@ -132,6 +141,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/engines", get(engines))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), let_in))
         .route("/healthz", get(health))
+        .fallback(async || Failure::unknown_path())
+        .method_not_allowed_fallback(async || Failure::wrong_method())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(shared)
 }
@@ -173,7 +184,11 @@ struct Last {
     last: Option<usize>,
 }
 
-async fn jobs(State(shared): Gateway, Query(query): Query<Last>) -> Result<Json<Value>, Failure> {
+async fn jobs(
+    State(shared): Gateway,
+    query: Result<Query<Last>, QueryRejection>,
+) -> Result<Json<Value>, Failure> {
+    let Query(query) = query.map_err(|e| Failure::bad_request(e.body_text()))?;
     let last = query.last.unwrap_or(LAST).min(LAST_MAX);
     let mut all: Vec<Job> = Vec::new();
     for region in shared.catalog.all_regions() {
@@ -184,12 +199,14 @@ async fn jobs(State(shared): Gateway, Query(query): Query<Last>) -> Result<Json<
     }
     all.sort_by_key(|job| std::cmp::Reverse(job.spec.created_at_ms));
     all.truncate(last);
-    Ok(Json(json!({"jobs": all.iter().map(job_view).collect::<Vec<_>>()})))
+    Ok(Json(
+        json!({"jobs": all.iter().map(|job| job_view(&shared.catalog, job)).collect::<Vec<_>>()}),
+    ))
 }
 
 async fn job(State(shared): Gateway, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
     let (_, job) = find(&shared, &id).await?;
-    Ok(Json(job_view(&job)))
+    Ok(Json(job_view(&shared.catalog, &job)))
 }
 
 async fn cancel_job(State(shared): Gateway, Path(id): Path<String>) -> Result<Response, Failure> {
@@ -239,7 +256,7 @@ async fn find(shared: &Shared, id: &str) -> Result<(JobId, Job), Failure> {
     Ok((job, found))
 }
 
-fn job_view(job: &Job) -> Value {
+fn job_view(catalog: &Catalog, job: &Job) -> Value {
     let (spec, run) = (&job.spec, job.run.as_ref());
     let state = match run {
         None if job.cancelled => "cancelling",
@@ -254,7 +271,7 @@ fn job_view(job: &Job) -> Value {
         "region": spec.job.region(),
         "plugin": spec.plugin,
         "version": spec.version,
-        "args": spec.args,
+        "args": args_view(catalog, &spec.plugin, &spec.version, &spec.args),
         "state": state,
         "reason": run.and_then(|run| run.reason()),
         "exit": end.map(|end| &end.exit),
@@ -262,6 +279,15 @@ fn job_view(job: &Job) -> Value {
         "created_at_ms": spec.created_at_ms,
         "duration_ms": end.map(|end| end.duration_ms),
     })
+}
+
+/// A command line without its secrets. The manifest says which words they are: of a plugin that is not known
+/// only the number of words is shown.
+fn args_view(catalog: &Catalog, plugin: &str, version: &str, args: &[String]) -> Vec<String> {
+    match catalog.plugin(plugin, Some(version)) {
+        Ok(plugin) => masked(&plugin.manifest, args),
+        Err(_) => all_masked(args),
+    }
 }
 
 async fn plugins(State(shared): Gateway) -> Json<Value> {
@@ -304,4 +330,28 @@ async fn regions(State(shared): Gateway) -> Json<Value> {
 
 async fn engines(State(shared): Gateway) -> Json<Value> {
     Json(json!({"engines": shared.catalog.engines_view()}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_lines_are_shown_without_secrets() {
+        let catalog = Catalog::new(Duration::from_secs(1));
+        let manifest = json!({
+            "name": "demo", "version": "0.1.0", "summary": "for tests", "contract": "0.1.0",
+            "arguments": [{"name": "user", "short": "u", "kind": "secret"}, {"name": "URL", "positional": true}],
+        });
+        let manifest = serde_json::from_value(manifest).unwrap();
+        catalog.hear_plugin(PluginDocument::new(manifest, b"component"));
+        let args = ["-u", "me:pw", "http://x"].map(str::to_owned);
+        for (plugin, version, shown) in [
+            ("demo", "0.1.0", ["-u", "***", "http://x"]),
+            ("demo", "0.2.0", ["***", "***", "***"]),
+            ("other", "0.1.0", ["***", "***", "***"]),
+        ] {
+            assert_eq!(args_view(&catalog, plugin, version, &args), shown, "{plugin}@{version}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use blitz_jobs::id::DocumentId;
 use blitz_jobs::plugin::PluginDocument;
 use blitz_jobs::region::Region;
 use blitz_jobs::spec::{
-    Cancel, INPUT_INLINE_BYTES_MAX, INPUT_PIECE_BYTES, INPUTS_BYTES_MAX, Input, InputKind,
+    Cancel, INPUT_PIECE_BYTES, INPUTS_BYTES_MAX, INPUTS_INLINE_BYTES_MAX, Input, InputKind,
     InputPiece, SpecKind,
 };
 use blitz_jobs::timing::{JOB_TIMEOUT, JOB_TIMEOUT_MAX, QUEUE_TIMEOUT};
@@ -25,6 +25,9 @@ use crate::hub::Hub;
 
 /// Tasks of one run: a command line that asks for more than all regions of the world is a mistake.
 const TASKS_MAX: usize = 100;
+
+/// All arguments of one job, in bytes: as much as one argument of a process may have on Linux.
+const ARGS_BYTES_MAX: usize = 128 << 10;
 
 /// What a caller sends to `POST /v1/jobs`.
 #[derive(Debug, Deserialize)]
@@ -88,19 +91,19 @@ pub(crate) async fn submit(
     let timeout = limit(request.timeout_ms, JOB_TIMEOUT);
     let queue_timeout = limit(request.queue_timeout_ms, QUEUE_TIMEOUT);
     let engines = request.engines.unwrap_or(1).max(1);
-    let places: Vec<(String, Region)> = places(catalog, &request.regions)?
-        .into_iter()
-        .flat_map(|place| std::iter::repeat_n(place, engines))
-        .collect();
-    if places.len() > TASKS_MAX {
-        let asked = places.len();
-        return Err(Failure::bad_request(format!(
-            "{asked} tasks asked, a run may have {TASKS_MAX}"
-        )));
+    let too_many =
+        |asked| Failure::bad_request(format!("{asked} tasks asked, a run may have {TASKS_MAX}"));
+    if request.regions.len() > TASKS_MAX {
+        return Err(too_many(request.regions.len()));
     }
+    let places = places(catalog, &request.regions)?;
+    let asked = places.len().saturating_mul(engines);
+    if asked > TASKS_MAX {
+        return Err(too_many(asked));
+    }
+    let places = places.into_iter().flat_map(|place| std::iter::repeat_n(place, engines));
 
     let jobs: Vec<AcceptedJob> = places
-        .into_iter()
         .map(|(asked, region)| AcceptedJob {
             id: JobId::new(&region.name, region.current),
             region: region.name,
@@ -159,6 +162,12 @@ pub(crate) async fn cancel(store: &Client, job: &JobId) -> Result<(), Error> {
 
 /// The arguments are checked here again: a client of another version may know other ones.
 fn inputs(plugin: &PluginDocument, request: &Request) -> Result<Vec<Content>, Failure> {
+    let args_bytes: usize = request.args.iter().map(String::len).sum();
+    if args_bytes > ARGS_BYTES_MAX {
+        return Err(Failure::input_too_large(format!(
+            "the arguments have {args_bytes} bytes, a job may have {ARGS_BYTES_MAX}"
+        )));
+    }
     let arguments = Arguments::parse(&plugin.manifest, &request.args)
         .map_err(|error| Failure::usage(format!("{}: {error}", plugin.manifest.name)))?;
     let mut inputs = Vec::new();
@@ -176,11 +185,11 @@ fn inputs(plugin: &PluginDocument, request: &Request) -> Result<Vec<Content>, Fa
         )));
     }
     let given: BTreeSet<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
-    match arguments.inputs().difference(&given).next() {
-        Some(missing) if *missing != "-" => {
+    match arguments.inputs().difference(&given).find(|name| **name != "-") {
+        Some(missing) => {
             Err(Failure::usage(format!("the content of '{missing}' was not sent along")))
         }
-        _ => Ok(inputs),
+        None => Ok(inputs),
     }
 }
 
@@ -241,10 +250,12 @@ fn now_ms() -> u64 {
 async fn write(store: &Client, mut spec: Spec, contents: &[Content]) -> Result<(), Failure> {
     let jobs = store.database(&spec.job.jobs_database());
     let mut next_piece = 0;
+    let mut inlined = 0;
     for content in contents {
         let bytes = content.bytes.len() as u64;
         let name = content.name.clone();
-        if content.bytes.len() <= INPUT_INLINE_BYTES_MAX {
+        if inlined + content.bytes.len() <= INPUTS_INLINE_BYTES_MAX {
+            inlined += content.bytes.len();
             let base64 = Some(STANDARD.encode(&content.bytes));
             spec.inputs.push(Input { name, bytes, base64, pieces: None });
             continue;

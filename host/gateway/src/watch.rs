@@ -11,15 +11,13 @@ use blitz_jobs::output::Chunk;
 use blitz_jobs::plugin::PluginDocument;
 use blitz_jobs::read;
 use blitz_jobs::region::{CONTROL, Region};
+use blitz_jobs::timing::HEARTBEAT;
 use serde_json::Value;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinSet;
 
 use crate::catalog::Catalog;
 use crate::hub::Hub;
-
-/// The store sends a sign of life on each feed this often.
-const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// A database that has gone is looked for again after this long.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -55,12 +53,20 @@ impl Ears {
         let mut output = Vec::new();
         for region in self.catalog.all_regions() {
             for name in region.output_databases() {
-                let since = self.store.database(&name).info().await?.update_seq;
-                output.push((name, since));
+                match self.store.database(&name).info().await {
+                    Ok(info) => output.push((name, info.update_seq)),
+                    // One region without its databases must not keep the others from being served.
+                    Err(error @ Error::NotFound { .. }) => {
+                        tracing::warn!(region = region.name, %error, "a region is not whole");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             let engines = self.store.database(&region.engines_database());
-            for (_, _, engine) in read::list(&engines, AllDocs::default()).await? {
-                self.catalog.hear_engine(engine);
+            match read::list(&engines, AllDocs::default()).await {
+                Ok(rows) => rows.into_iter().for_each(|(_, _, e)| self.catalog.hear_engine(e)),
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(Loaded { since, output })

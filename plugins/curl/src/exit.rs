@@ -19,7 +19,7 @@ pub(crate) enum Code {
     CouldNotResolve = 6,
     /// No address accepted a connection.
     CouldNotConnect = 7,
-    /// The body ended before its announced length.
+    /// The connection was closed before the body was whole.
     PartialFile = 18,
     /// With `-f`: a status of 400 and above.
     HttpReturnedError = 22,
@@ -82,8 +82,12 @@ impl Problem {
     }
 }
 
+/// How the host begins when a connection was closed inside a body. One that was reset, or whose framing
+/// broke, is another failure.
+const ENDED_EARLY: &str = "transfer closed with";
+
 /// Takes the host's failure over: its texts are in curl's words already.
-pub(crate) fn from_failure(failure: Failure, region: &str, missing_bytes: u64) -> Problem {
+pub(crate) fn from_failure(failure: Failure, region: &str) -> Problem {
     match failure {
         // The one failure that is about blitz: say who refused.
         Failure::Denied(text) => {
@@ -98,7 +102,10 @@ pub(crate) fn from_failure(failure: Failure, region: &str, missing_bytes: u64) -
         Failure::Certificate(text) => Problem::new(Code::Certificate, text),
         Failure::EmptyReply(text) => Problem::new(Code::GotNothing, text),
         Failure::Send(text) => Problem::new(Code::SendError, text),
-        Failure::Receive(text) if missing_bytes > 0 => Problem::new(Code::PartialFile, text),
+        // In curl, too, this text alone stands for both a short body and a cut chunk.
+        Failure::Receive(text) if text.starts_with(ENDED_EARLY) => {
+            Problem::new(Code::PartialFile, text)
+        }
         Failure::Receive(text) => Problem::new(Code::ReceiveError, text),
         Failure::Protocol(text) => Problem::new(Code::UnsupportedProtocol, text),
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use blitz_plugin::web::{Answer, Headers, Request, Version};
+use blitz_plugin::web::{Answer, Request, Version};
 
 use crate::url::Url;
 
@@ -42,13 +42,6 @@ pub(crate) fn conversation(url: &Url, request: &Request, answer: &Answer) -> Str
     }
     line("< ");
     said
-}
-
-/// The bytes that `Content-Length` announces.
-pub(crate) fn content_length(headers: &Headers) -> Option<u64> {
-    let (_, value) =
-        headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?;
-    std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
 /// `HTTP/1.1 200 OK`; HTTP/2 has no reason phrase but keeps the space, as in curl.

@@ -88,7 +88,7 @@ impl Transfer<'_> {
         }
         let mut answer = host.exchange(exchange.request).map_err(|failure| {
             self.stats.end_early(exchange.started.elapsed());
-            from_failure(failure, &self.call.region, 0)
+            from_failure(failure, &self.call.region)
         })?;
         let head = render::head(&answer);
         self.stats.hear(&answer, head.len());
@@ -147,12 +147,11 @@ impl Transfer<'_> {
     }
 
     fn bring_body(&mut self, answer: &mut Answer, host: &mut dyn Host) -> Result<(), Problem> {
-        let announced = render::content_length(&answer.headers).unwrap_or(0);
         loop {
-            let piece = answer.body.read(PIECE_BYTES).map_err(|failure| {
-                let missing_bytes = announced.saturating_sub(self.stats.body_bytes);
-                from_failure(failure, &self.call.region, missing_bytes)
-            })?;
+            let piece = answer
+                .body
+                .read(PIECE_BYTES)
+                .map_err(|failure| from_failure(failure, &self.call.region))?;
             if piece.is_empty() {
                 return Ok(());
             }

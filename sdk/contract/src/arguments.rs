@@ -3,9 +3,13 @@
 //! One parser for the client (early errors, which files to send), the gateway (the same check again)
 //! and the plugin itself (its values), so that they never disagree.
 
+mod mask;
+
 use std::collections::BTreeSet;
 
 use crate::manifest::{Argument, ArgumentKind, Manifest};
+
+pub use mask::{all_masked, masked};
 
 /// The values of one command line, by declared name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,6 +24,16 @@ struct Given {
     kind: ArgumentKind,
     /// Empty for a flag.
     value: String,
+    place: Place,
+}
+
+/// Where a value stands in the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    /// Of the word, from 0.
+    word: usize,
+    /// Bytes of the word before the value: those of `--user=`.
+    offset: usize,
 }
 
 /// A command line that the plugin does not take. The text reads after the plugin's name.
@@ -79,16 +93,16 @@ impl Arguments {
     pub fn parse<S: AsRef<str>>(manifest: &Manifest, args: &[S]) -> Result<Self, UsageError> {
         let mut parsed = Self::default();
         let mut positional = Vec::new();
-        let mut rest = args.iter().map(AsRef::as_ref);
-        while let Some(arg) = rest.next() {
+        let mut rest = args.iter().map(AsRef::as_ref).enumerate();
+        while let Some((at, arg)) = rest.next() {
             if arg == "--" {
-                positional.extend(rest.by_ref().map(str::to_owned));
+                positional.extend(rest.by_ref());
             } else if let Some(long) = arg.strip_prefix("--") {
-                parsed.take_long(manifest, long, &mut rest)?;
+                parsed.take_long(manifest, (at, long), &mut rest)?;
             } else if let Some(letters) = arg.strip_prefix('-').filter(|l| !l.is_empty()) {
-                parsed.take_letters(manifest, letters, &mut rest)?;
+                parsed.take_letters(manifest, (at, letters), &mut rest)?;
             } else {
-                positional.push(arg.to_owned());
+                positional.push((at, arg));
             }
         }
         parsed.take_positional(manifest, positional)?;
@@ -101,8 +115,8 @@ impl Arguments {
     fn take_long<'a>(
         &mut self,
         manifest: &Manifest,
-        long: &str,
-        rest: &mut impl Iterator<Item = &'a str>,
+        (word, long): (usize, &str),
+        rest: &mut impl Iterator<Item = (usize, &'a str)>,
     ) -> Result<(), UsageError> {
         let (name, inline) = match long.split_once('=') {
             Some((name, value)) => (name, Some(value)),
@@ -113,37 +127,38 @@ impl Arguments {
         else {
             return Err(UsageError::Unknown { option });
         };
-        let value = match (declared.kind, inline) {
-            (ArgumentKind::Flag, None) => "",
+        let (place, value) = match (declared.kind, inline) {
+            (ArgumentKind::Flag, None) => (Place { word, offset: option.len() }, ""),
             (ArgumentKind::Flag, Some(_)) => return Err(UsageError::UnexpectedValue { option }),
-            (_, Some(value)) => value,
-            (_, None) => rest.next().ok_or(UsageError::MissingValue { option: option.clone() })?,
+            (_, Some(value)) => (Place { word, offset: option.len() + 1 }, value),
+            (_, None) => next_word(rest, &option)?,
         };
-        self.give(declared, &option, value)
+        self.give(declared, &option, value, place)
     }
 
     fn take_letters<'a>(
         &mut self,
         manifest: &Manifest,
-        letters: &str,
-        rest: &mut impl Iterator<Item = &'a str>,
+        (word, letters): (usize, &str),
+        rest: &mut impl Iterator<Item = (usize, &'a str)>,
     ) -> Result<(), UsageError> {
         for (at, letter) in letters.char_indices() {
             let option = format!("-{letter}");
             let Some(declared) = manifest.arguments.iter().find(|a| a.short == Some(letter)) else {
                 return Err(UsageError::Unknown { option });
             };
+            let end = at + letter.len_utf8();
+            // Behind the dash and this letter.
+            let behind = Place { word, offset: 1 + end };
             if declared.kind == ArgumentKind::Flag {
-                self.give(declared, &option, "")?;
+                self.give(declared, &option, "", behind)?;
                 continue;
             }
-            let attached = &letters[at + letter.len_utf8()..];
-            let value = if attached.is_empty() {
-                rest.next().ok_or(UsageError::MissingValue { option: option.clone() })?
-            } else {
-                attached
+            let (place, value) = match &letters[end..] {
+                "" => next_word(rest, &option)?,
+                attached => (behind, attached),
             };
-            return self.give(declared, &option, value);
+            return self.give(declared, &option, value, place);
         }
         Ok(())
     }
@@ -151,14 +166,14 @@ impl Arguments {
     fn take_positional(
         &mut self,
         manifest: &Manifest,
-        values: Vec<String>,
+        values: Vec<(usize, &str)>,
     ) -> Result<(), UsageError> {
         let mut declared = manifest.arguments.iter().filter(|a| a.positional).peekable();
-        for value in values {
+        for (word, value) in values {
             let Some(argument) = declared.peek().copied() else {
-                return Err(UsageError::Extra { value });
+                return Err(UsageError::Extra { value: value.to_owned() });
             };
-            self.give(argument, &argument.name, &value)?;
+            self.give(argument, &argument.name, value, Place { word, offset: 0 })?;
             if !argument.repeated {
                 declared.next();
             }
@@ -166,7 +181,13 @@ impl Arguments {
         Ok(())
     }
 
-    fn give(&mut self, declared: &Argument, option: &str, value: &str) -> Result<(), UsageError> {
+    fn give(
+        &mut self,
+        declared: &Argument,
+        option: &str,
+        value: &str,
+        place: Place,
+    ) -> Result<(), UsageError> {
         if let Some(wanted) = declared.kind.refuses(value) {
             return Err(UsageError::BadValue {
                 option: option.to_owned(),
@@ -178,6 +199,7 @@ impl Arguments {
             name: declared.name.clone(),
             kind: declared.kind,
             value: value.to_owned(),
+            place,
         });
         Ok(())
     }
@@ -218,6 +240,17 @@ impl Arguments {
             .filter(|g| g.kind == ArgumentKind::OutputFile && g.value != "-")
             .map(|g| g.value.as_str())
             .collect()
+    }
+}
+
+/// The value of `option` that stands in the next word.
+fn next_word<'a>(
+    rest: &mut impl Iterator<Item = (usize, &'a str)>,
+    option: &str,
+) -> Result<(Place, &'a str), UsageError> {
+    match rest.next() {
+        Some((word, value)) => Ok((Place { word, offset: 0 }, value)),
+        None => Err(UsageError::MissingValue { option: option.to_owned() }),
     }
 }
 

@@ -8,6 +8,8 @@
 //! *Invariant:* no I/O, no async, nothing of the host: a guest compiles this crate to WASM.
 
 pub mod manifest;
+#[cfg(not(target_family = "wasm"))]
+mod strict;
 pub mod arguments;
 pub mod frame;
 pub mod exit;

@@ -2,12 +2,14 @@
 //!
 //! Written by the author, embedded in the component (`describe`), kept as JSON in the plugin's
 //! document: a command line gives help, completion and early errors for a plugin that it has never seen.
+//!
+//! The JSON may come from a newer version: fields that this one does not know are passed over. In
+//! `plugin.toml` they are mistakes, and refused.
 
 use serde::{Deserialize, Serialize};
 
 /// What a plugin says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Lower-case letters, digits and `-`, 1 to 40 characters, a letter first: the word the user types.
     pub name: String,
@@ -36,7 +38,6 @@ pub struct Manifest {
 
 /// One declared option or positional argument.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Argument {
     /// The long name without dashes (`max-time`); for a positional argument its word in help (`URL`).
     pub name: String,
@@ -69,9 +70,6 @@ pub struct Argument {
 pub enum ArgumentKind {
     /// No value: present or not.
     Flag,
-    /// Any text.
-    #[default]
-    Text,
     /// A decimal number.
     Number,
     /// A number with a unit (`500ms`, `2s`, `1m`) or bare seconds.
@@ -80,7 +78,8 @@ pub enum ArgumentKind {
     Url,
     /// A host name or address.
     Host,
-    /// Text that must not be shown or stored in clear.
+    /// Text that must not be shown: lists and reports have `***` in its place. A job's spec holds it in
+    /// clear, as the engine needs it, until specs are sealed to the region's key.
     Secret,
     /// A file of the user's machine that is sent along; `-` is stdin.
     InputFile,
@@ -90,9 +89,15 @@ pub enum ArgumentKind {
     Form,
     /// A file that is written on the user's machine; `-` is stdout.
     OutputFile,
+    /// Any text. In JSON also a kind of a newer version: the plugin itself checks the value then.
+    // The last one: serde wants it there.
+    #[default]
+    #[serde(other)]
+    Text,
 }
 
-/// A right that the host lends.
+/// A right that the host lends. Unlike an unknown field, one of a newer version makes the manifest unreadable:
+/// a plugin is not run, or offered, without a right that it cannot do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Capability {
@@ -113,7 +118,6 @@ pub enum Retry {
 
 /// What one run may use; absent means the host's default. The host lowers what is above its own maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Linear memory of the plugin, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,13 +156,18 @@ impl Manifest {
     /// [`ManifestError`] names the line or the field.
     #[cfg(not(target_family = "wasm"))]
     pub fn from_toml(text: &str) -> Result<Self, ManifestError> {
+        let table: toml::Table =
+            toml::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+        crate::strict::check(&table).map_err(ManifestError::Syntax)?;
+        // From the text again: its errors name the line.
         let manifest: Self =
             toml::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
         manifest.check()?;
         Ok(manifest)
     }
 
-    /// Reads and checks the JSON that `describe` gives and documents hold.
+    /// Reads and checks the JSON that `describe` gives and documents hold. Fields of a newer version are
+    /// passed over.
     ///
     /// # Errors
     ///
@@ -218,4 +227,57 @@ fn is_version(version: &str) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLUGIN: &str = r#"
+        name = "demo"
+        version = "0.1.0"
+        summary = "for tests"
+        contract = "0.1.0"
+        capabilities = ["web"]
+        limits = { cpu_ms = 5 }
+        [[arguments]]
+        name = "count"
+        kind = "number"
+    "#;
+
+    #[test]
+    fn a_mistake_in_plugin_toml_is_named() {
+        assert_eq!(Manifest::from_toml(PLUGIN).unwrap().limits.cpu_ms, Some(5));
+        for (right, wrong, says) in [
+            ("summary", "sumary", "unknown field sumary: \"sumary\" is none of name, version,"),
+            ("cpu_ms", "cpu_s", "unknown field limits.cpu_s: \"cpu_s\" is none of memory_bytes,"),
+            ("kind", "kid", "unknown field arguments.count.kid: \"kid\" is none of name, short,"),
+            ("number", "nubmer", "unknown kind of arguments.count: \"nubmer\" is none of flag,"),
+            ("\"web\"", "\"wep\"", "line 6"),
+            ("0.1.0", "0.1", "manifest field version: MAJOR.MINOR.PATCH, not \"0.1\""),
+        ] {
+            let error = Manifest::from_toml(&PLUGIN.replacen(right, wrong, 1)).unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn json_of_a_newer_version_is_read() {
+        let newer = r#"{"name":"demo","version":"2.0.0","summary":"for tests","contract":"0.2.0",
+            "homepage":"https://x","limits":{"cpu_ms":5,"sockets":9},
+            "arguments":[{"name":"where","kind":"coordinates","since":"2.0.0"}]}"#;
+        let read = Manifest::from_json(newer).unwrap();
+        assert_eq!(read, serde_json::from_str(newer).unwrap(), "and so inside documents");
+        assert_eq!(read.limits.cpu_ms, Some(5));
+        assert_eq!(read.arguments[0].kind, ArgumentKind::Text);
+    }
+
+    #[test]
+    fn every_kind_survives_json() {
+        for kind in ["flag", "text", "number", "duration", "url", "host", "secret", "form"] {
+            let json = format!("{kind:?}");
+            let kind: ArgumentKind = serde_json::from_str(&json).unwrap();
+            assert_eq!(serde_json::to_string(&kind).unwrap(), json);
+        }
+    }
 }

@@ -20,15 +20,20 @@ pub trait Host {
     ///
     /// # Errors
     ///
-    /// [`HostError::Failed`] for a name that the command line did not send along.
+    /// [`HostError::Denied`] for a name that did not come with the job.
     fn read_input(&mut self, name: &str, offset: u64, bytes_max: u32)
     -> Result<Vec<u8>, HostError>;
 
     /// Appends to a file on the user's machine that an argument of the kind `output-file` named.
     ///
+    /// The host takes any name. The user's side writes those that the command line named, and leaves
+    /// out the others with a line on the user's stderr.
+    ///
     /// # Errors
     ///
-    /// [`HostError::Denied`] for another name, [`HostError::Limit`] past the job's output limit.
+    /// [`HostError::Failed`] for a name that is empty, longer than 4096 bytes or has control characters,
+    /// [`HostError::Limit`] for the 65th file of a run. Past the job's output limit the run is
+    /// stopped: that is no error here.
     fn write_output(&mut self, name: &str, bytes: &[u8]) -> Result<(), HostError>;
 
     /// Gives a structured record beside stdout: one JSON document of at most 64 KiB.
@@ -92,6 +97,6 @@ mod tests {
         let mut host = FakeHost::default().input("long", long.clone()).input("empty", "");
         assert_eq!(read_whole_input(&mut host, "long"), Ok(long));
         assert_eq!(read_whole_input(&mut host, "empty"), Ok(Vec::new()));
-        assert!(matches!(read_whole_input(&mut host, "other"), Err(HostError::Failed(_))));
+        assert!(matches!(read_whole_input(&mut host, "other"), Err(HostError::Denied(_))));
     }
 }

@@ -10,6 +10,12 @@ use crate::host::{Host, HostError};
 use crate::plugin::{Plugin, RawCall, dispatch};
 use crate::web::{Answer, Body, Failure, Headers, Phases, Request, Tls, Version};
 
+/// Bytes of an output file's name, as the host has it: `PATH_MAX` of Linux.
+const FILE_NAME_MAX_BYTES: usize = 4096;
+
+/// Output files of one run, as the host has it.
+const OUTPUT_FILES_MAX: usize = 64;
+
 /// Runs a plugin as the host would, with the text of its `plugin.toml`; gives its exit status.
 ///
 /// # Panics
@@ -123,7 +129,7 @@ impl Host for FakeHost {
         bytes_max: u32,
     ) -> Result<Vec<u8>, HostError> {
         let Some(whole) = self.inputs.get(name) else {
-            return Err(HostError::Failed(format!("no input {name:?} was sent along")));
+            return Err(HostError::Denied(format!("{name:?} did not come with the job")));
         };
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
@@ -132,6 +138,16 @@ impl Host for FakeHost {
     }
 
     fn write_output(&mut self, name: &str, bytes: &[u8]) -> Result<(), HostError> {
+        if name.is_empty() || name.len() > FILE_NAME_MAX_BYTES || name.contains(char::is_control) {
+            return Err(HostError::Failed(format!(
+                "a file name has 1 to {FILE_NAME_MAX_BYTES} bytes and no control characters"
+            )));
+        }
+        if !self.outputs.contains_key(name) && self.outputs.len() >= OUTPUT_FILES_MAX {
+            return Err(HostError::Limit(format!(
+                "a run writes at most {OUTPUT_FILES_MAX} files; {name:?} is one more"
+            )));
+        }
         self.outputs.entry(name.to_owned()).or_default().extend_from_slice(bytes);
         Ok(())
     }
@@ -257,5 +273,25 @@ impl Body for CannedBody {
 
     fn total_us(&self) -> u64 {
         self.total_us
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_files_are_refused_as_by_the_host() {
+        let mut host = FakeHost::default();
+        let long = "n".repeat(FILE_NAME_MAX_BYTES + 1);
+        for name in ["", "a\nb", &long] {
+            let refused = host.write_output(name, b"x");
+            assert!(matches!(refused, Err(HostError::Failed(_))), "{name:?}: {refused:?}");
+        }
+        for number in 0..OUTPUT_FILES_MAX {
+            host.write_output(&number.to_string(), b"x").unwrap();
+        }
+        assert!(matches!(host.write_output("more", b"x"), Err(HostError::Limit(_))));
+        assert_eq!(host.write_output("0", b"y"), Ok(()), "one that is there goes on");
     }
 }

@@ -1,10 +1,11 @@
 //! ^C: the remote job is cancelled, and the shell gets its prompt back.
 
 use std::process::{Child, Command};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::blitz::{Blitz, Ran};
-use crate::gateway::{Gateway, Stream, end, stdout};
+use crate::gateway::{Gateway, Stream, end, frame, stdout};
 
 fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
@@ -74,4 +75,27 @@ fn a_reader_that_hangs_does_not_keep_it_from_being_heard() {
     gateway.wait_for("DELETE /v1/jobs/japan-1-01");
     signal(&child, "-INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_named_pipe_that_nobody_reads_does_not_keep_it_from_being_heard() {
+    for (name, code) in [("-INT", 130), ("-TERM", 143)] {
+        let blitz = Blitz::new();
+        let pipe = blitz.directory().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let events = frame(1, 0, "file:pipe", "a");
+        let gateway = Gateway::new(&["japan"]).events("japan", [Stream::Open(events)]);
+        let mut child = blitz.command(Some(&gateway), "probe -o pipe x").spawn().unwrap();
+        gateway.wait_for("GET /v1/jobs/japan-1-01/events");
+        signal(&child, name);
+        gateway.wait_for("DELETE /v1/jobs/japan-1-01");
+        let pid = child.id().to_string();
+        let (told, ended) = mpsc::channel();
+        std::thread::spawn(move || told.send(child.wait().unwrap().code()));
+        let code_of_end = ended.recv_timeout(Duration::from_secs(10));
+        if code_of_end.is_err() {
+            Command::new("kill").args(["-KILL", &pid]).status().unwrap();
+        }
+        assert_eq!(code_of_end, Ok(Some(code)), "{name}");
+    }
 }

@@ -33,7 +33,7 @@ fn one_document_has_all_results() {
     let ran = Blitz::new().run(&two(), "probe --json -u name:pw x");
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(7), ""));
     let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(document["job"], "01run");
+    assert_eq!(document["run"], "01run");
     assert_eq!(document["args"], serde_json::json!(["-u", "***", "x"]));
     let result = |at: usize, field: &str| document["results"][at][field].clone();
     assert_eq!(result(0, "stdout"), "ab\n");

@@ -93,6 +93,46 @@ fn commands_find_what_runs() {
 }
 
 #[test]
+fn secrets_of_a_job_are_nowhere_shown() {
+    let blitz = Blitz::new();
+    let url = hello();
+    let up = Up::start(&blitz, "up --listen 127.0.0.1:0");
+    let line = format!("curl -u me:PASSWORD -bname=COOKIE --oauth2-bearer=BEARER --detach {url}");
+    let id = blitz.run_alone(&line).stdout;
+    for list in ["jobs", "jobs --json", &format!("job {} --json", id.trim())] {
+        let shown = blitz.run_alone(list).stdout;
+        assert!(shown.contains("-b***") && shown.contains(&url), "{list}: {shown}");
+        for secret in ["PASSWORD", "COOKIE", "BEARER"] {
+            assert!(!shown.contains(secret), "{list}: {shown}");
+        }
+    }
+    assert_eq!(up.end(), Some(0));
+}
+
+#[test]
+fn what_a_killed_one_left_behind_is_not_believed() {
+    let blitz = Blitz::new();
+    let mut up = Up::start(&blitz, "up --listen 127.0.0.1:0");
+    up.child.kill().unwrap();
+    up.child.wait().unwrap();
+    let state = blitz.directory().join(".local/state/blitz/up.json");
+    let text = std::fs::read_to_string(&state).unwrap();
+    let state: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let address = state["gateway"].as_str().unwrap().trim_start_matches("http://").to_owned();
+    // Somebody else takes the port, and would be shown the token.
+    let thief = TcpListener::bind(&address).unwrap();
+    thief.set_nonblocking(true).unwrap();
+    let engines = blitz.run_alone("engines");
+    assert_eq!(engines.code, Some(125), "{engines:?}");
+    let named = blitz.run_alone(&format!("engines --host http://{address}"));
+    assert_eq!(named.code, Some(2), "{named:?}");
+    let asked = thief.accept().err().map(|error| error.kind());
+    assert_eq!(asked, Some(std::io::ErrorKind::WouldBlock), "nobody came");
+    let again = Up::start(&blitz, "up --listen 127.0.0.1:0");
+    assert_eq!(again.end(), Some(0));
+}
+
+#[test]
 fn a_taken_address_is_named() {
     let blitz = Blitz::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -174,6 +174,10 @@ impl Judge {
             (Some(rustls::Error::InvalidCertificate(_)), Some(verdict)) => {
                 Failure::Certificate(format!("SSL certificate problem: {verdict}"))
             }
+            (Some(rustls::Error::InvalidMessage(_)), _) => {
+                let text = "the server does not speak TLS on this port; try http://";
+                Failure::Tls(text.to_owned())
+            }
             (Some(error), _) => Failure::Tls(format!("TLS handshake failed: {error}")),
             (None, _) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Failure::Tls("the server closed the connection during the TLS handshake".to_owned())
@@ -251,6 +255,14 @@ fn verdict(error: &CertificateError, leaf: &CertificateDer<'_>) -> String {
             "self-signed certificate".to_owned()
         }
         CertificateError::UnknownIssuer => "unable to get local issuer certificate".to_owned(),
+        // A certificate authority of one's own making, as `openssl req -x509` makes it.
+        CertificateError::Other(_) if is_self_signed(leaf) => "self-signed certificate".to_owned(),
+        CertificateError::Other(other) => match other.0.downcast_ref::<webpki::Error>() {
+            Some(webpki::Error::CaUsedAsEndEntity) => {
+                "an authority's certificate is used as a server's".to_owned()
+            }
+            _ => "certificate cannot be verified".to_owned(),
+        },
         other => other.to_string(),
     }
 }

@@ -35,17 +35,22 @@ fn failures_of_the_host_become_curls() {
 
 #[test]
 fn a_body_that_breaks_off_keeps_what_came() {
-    let reset = || Failure::Receive("reset".to_owned());
-    let late = || Failure::Timeout("late".to_owned());
-    for (length, failure, code, text) in [
-        ("", reset(), 56, "reset"),
-        ("4", reset(), 56, "reset"),
-        ("50", reset(), 18, "reset"),
-        ("50", late(), 28, "late"),
+    let receive = |text: &str| Failure::Receive(text.to_owned());
+    let short = "transfer closed with 46 bytes remaining to read";
+    let cut = "transfer closed with outstanding read data remaining";
+    let reset = "Recv failure: Connection reset by peer";
+    for (framing, failure, code, text) in [
+        (("Content-Length", "50"), receive(short), 18, short),
+        (("Transfer-Encoding", "chunked"), receive(cut), 18, cut),
+        (("Content-Length", "50"), receive(reset), 56, reset),
+        (("Transfer-Encoding", "chunked"), receive(reset), 56, reset),
+        (("Content-Length", ""), receive(reset), 56, reset),
+        (("Content-Length", "50"), Failure::Timeout("late".to_owned()), 28, "late"),
     ] {
-        let answer = ok().header("Content-Length", length).piece("half").then_fails(failure);
+        let said = format!("{framing:?} {failure:?}");
+        let answer = ok().header(framing.0, framing.1).piece("half").then_fails(failure);
         let mut host = FakeHost::default().answers(answer);
-        assert_eq!(curl("h", &mut host), code, "{length}");
+        assert_eq!(curl("h", &mut host), code, "{said}");
         assert_eq!(host.stdout_text(), "half");
         assert_eq!(host.stderr_text(), format!("curl: ({code}) {text}\n"));
     }
@@ -113,12 +118,12 @@ fn nothing_is_sent_when_the_url_or_a_file_is_missing() {
         (
             "-d @gone h",
             26,
-            "Failed to open/read local data from gone: no input \"gone\" was sent along",
+            "Failed to open/read local data from gone: \"gone\" did not come with the job",
         ),
         (
             "-F f=@gone h",
             26,
-            "Failed to open/read local data from gone: no input \"gone\" was sent along",
+            "Failed to open/read local data from gone: \"gone\" did not come with the job",
         ),
     ] {
         let mut host = FakeHost::default();

@@ -1,0 +1,96 @@
+//! The words that a `plugin.toml` may use. An author's typing mistake is an error; in the JSON of documents
+//! and of the API an unknown word comes from a newer version and is passed over.
+
+use std::cell::Cell;
+
+use serde::de::{Deserialize, Deserializer, Error as _, Visitor, value::Error};
+use serde::forward_to_deserialize_any;
+use toml::{Table, Value};
+
+use crate::manifest::{Argument, ArgumentKind, Limits, Manifest};
+
+/// Refuses the first key, or kind of an argument, that this version does not know.
+pub(crate) fn check(manifest: &Table) -> Result<(), String> {
+    keys(manifest, words::<Manifest>(), "")?;
+    if let Some(Value::Table(limits)) = manifest.get("limits") {
+        keys(limits, words::<Limits>(), "limits.")?;
+    }
+    let Some(Value::Array(arguments)) = manifest.get("arguments") else { return Ok(()) };
+    for argument in arguments.iter().filter_map(Value::as_table) {
+        let name = argument.get("name").and_then(Value::as_str).unwrap_or("?");
+        keys(argument, words::<Argument>(), &format!("arguments.{name}."))?;
+        if let Some(kind) = argument.get("kind").and_then(Value::as_str) {
+            known(kind, words::<ArgumentKind>(), || format!("kind of arguments.{name}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn keys(table: &Table, words: &[&str], place: &str) -> Result<(), String> {
+    table.keys().try_for_each(|key| known(key, words, || format!("field {place}{key}")))
+}
+
+fn known(word: &str, words: &[&str], what: impl Fn() -> String) -> Result<(), String> {
+    match words.contains(&word) {
+        true => Ok(()),
+        false => Err(format!("unknown {}: {word:?} is none of {}", what(), words.join(", "))),
+    }
+}
+
+/// The names of the fields of a struct, or of the variants of an enum, as its derived `Deserialize` asks for
+/// them: no second list that could grow apart from the type.
+fn words<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    let asked = Cell::new(&[][..]);
+    // It never gets a value, so an error is all that it can give.
+    T::deserialize(Asked(&asked)).err();
+    asked.get()
+}
+
+struct Asked<'a>(&'a Cell<&'static [&'static str]>);
+
+impl<'de> Deserializer<'de> for Asked<'_> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+        Err(Error::custom("there is no value"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.0.set(fields);
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.0.set(variants);
+        self.deserialize_any(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_those_of_the_types() {
+        assert!(words::<Manifest>().contains(&"capabilities"));
+        assert!(words::<Argument>().contains(&"positional"));
+        assert_eq!(words::<Limits>(), ["memory_bytes", "output_bytes", "cpu_ms"]);
+        assert!(words::<ArgumentKind>().contains(&"text"));
+        assert!(words::<ArgumentKind>().contains(&"text-or-input-file"));
+    }
+}
