@@ -118,4 +118,7 @@ async fn an_option_that_is_not_supported_is_refused_by_name() {
     let outcome = home.run(&["curl", "--proxy", "http://p/", "http://127.0.0.1/"]).await;
     assert_eq!(outcome.code, Some(2), "{outcome:?}");
     assert!(outcome.stderr.contains("--proxy is not supported"), "{outcome:?}");
+    let outcome = home.run(&["curl", "--json", "{}", "http://127.0.0.1/"]).await;
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    assert!(outcome.stderr.contains("the one of curl goes behind '--'"), "{outcome:?}");
 }

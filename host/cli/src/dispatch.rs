@@ -16,7 +16,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::list::{self, List};
 use crate::locate::{Place, locate};
-use crate::run::{self, print};
+use crate::run::{self, print, say};
 use crate::settings::Settings;
 use crate::stack::{Plan, Stack};
 use crate::suggest::nearest;
@@ -119,6 +119,10 @@ fn on_place<F: Future<Output = Result<ExitCode, Failure>>>(
     let code = match locate(host, environment)? {
         Place::Gateway(gateway) => client.block_on(act(Found::Gateway(gateway))),
         Place::Here => {
+            // An orderly end removes the file.
+            if environment.state_file.as_ref().is_some_and(|file| file.exists()) {
+                say("blitz: the last 'blitz up' did not end in order; running in this process");
+            }
             log::start(environment);
             let server = server_runtime()?;
             let code = server.block_on(async {

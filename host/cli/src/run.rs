@@ -52,7 +52,9 @@ pub(crate) async fn run(
     environment: &Environment,
 ) -> Result<ExitCode, Error> {
     let settings = &command.settings;
-    let order = match submit::order(gateway, &command.plugin, command.args.clone()).await {
+    let asks_json = settings.format == Format::Json;
+    let order = match submit::order(gateway, &command.plugin, command.args.clone(), asks_json).await
+    {
         Err(submit::Error::WantsHelp(manifest)) => {
             return Ok(print(&help::of_plugin(&manifest, &global_flags())));
         }

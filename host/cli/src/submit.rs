@@ -34,6 +34,9 @@ pub(crate) enum Error {
     /// The same, for the other mistakes.
     #[error("{usage}; see 'blitz help {plugin}'")]
     Usage { plugin: String, usage: UsageError },
+    /// The same, and `--json` was given, which the plugin has too.
+    #[error("{usage}; --json is blitz's own, the one of {plugin} goes behind '--'")]
+    Shadowed { plugin: String, usage: UsageError },
     /// `-h`, and the plugin has no such option.
     #[error("help")]
     WantsHelp(Box<Manifest>),
@@ -53,6 +56,7 @@ pub(crate) async fn order(
     gateway: &Gateway,
     plugin: &str,
     args: Vec<String>,
+    asks_json: bool,
 ) -> Result<Order, Error> {
     let info = gateway.plugin(plugin).await?;
     let manifest = info.manifest;
@@ -64,7 +68,14 @@ pub(crate) async fn order(
         Err(usage @ UsageError::Unknown { .. }) => {
             return Err(Error::Unsupported { plugin: plugin.to_owned(), usage });
         }
-        Err(usage) => return Err(Error::Usage { plugin: plugin.to_owned(), usage }),
+        Err(usage) => {
+            let is_shadowed = asks_json && manifest.arguments.iter().any(|a| a.name == "json");
+            let plugin = plugin.to_owned();
+            return Err(match is_shadowed {
+                true => Error::Shadowed { plugin, usage },
+                false => Error::Usage { plugin, usage },
+            });
+        }
     };
     Ok(Order { version: info.version, manifest, args, arguments })
 }
