@@ -24,6 +24,9 @@ use crate::shelf::Ready;
 /// Frames between the plugin and the outbox: with frames of at most 64 KiB, 1 MiB a job.
 const FRAMES_WAITING: usize = 16;
 
+/// Input that could not be read is read again after this long.
+const INPUT_AGAIN: Duration = Duration::from_secs(2);
+
 /// An end that could not be written is written again after this long, doubled up to the ceiling.
 const END_AGAIN: Duration = Duration::from_millis(100);
 const END_AGAIN_MAX: Duration = Duration::from_secs(2);
@@ -198,7 +201,7 @@ impl Execution {
                 }
                 Err(error) => {
                     tracing::warn!(job = %self.spec.job, %error, "cannot read input, trying again");
-                    tokio::time::sleep(END_AGAIN_MAX).await;
+                    tokio::time::sleep(INPUT_AGAIN).await;
                 }
             }
         }

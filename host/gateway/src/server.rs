@@ -33,7 +33,7 @@ use crate::history::{self, Job};
 use crate::hub::Hub;
 use crate::keeper;
 use crate::submit;
-use crate::watch::Ears;
+use crate::watch::{Ears, HEARD_WAITING};
 
 /// A request's body: all inputs in base64, and room for the rest.
 const BODY_BYTES_MAX: usize = INPUTS_BYTES_MAX / 3 * 4 + (1 << 20);
@@ -55,9 +55,6 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Open answers may take this long to end when the gateway stops.
 const CLOSE_MAX: Duration = Duration::from_secs(3);
-
-/// Things heard that wait for the keeper.
-const HEARD_WAITING: usize = 1024;
 
 /// Why a gateway could not start or go on.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use blitz_couchdb::{AllDocs, Client, Database, Error, FeedEvent, FollowOptions, Sequence};
+use blitz_couchdb::{AllDocs, Change, Client, Database, Error, FeedEvent, FollowOptions, Sequence};
 use blitz_jobs::engine::EngineDocument;
 use blitz_jobs::feed::{self, Heard};
 use blitz_jobs::id::DocumentId;
@@ -12,6 +12,7 @@ use blitz_jobs::plugin::PluginDocument;
 use blitz_jobs::read;
 use blitz_jobs::region::{CONTROL, Region};
 use blitz_jobs::timing::HEARTBEAT;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinSet;
@@ -23,7 +24,7 @@ use crate::hub::Hub;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Things heard that wait for the keeper.
-const HEARD_WAITING: usize = 1024;
+pub(crate) const HEARD_WAITING: usize = 1024;
 
 /// What the ears fill.
 #[derive(Debug, Clone)]
@@ -155,10 +156,11 @@ impl Ears {
 
     async fn follow_output(self, name: String, since: Sequence) {
         let database = self.store.database(&name);
-        each_change(&database, since, |id, doc| {
-            if let Ok(DocumentId::Output(job, position)) = id.parse()
+        each_change(&database, since, |change| {
+            // Asked before the chunk is read: most output is followed elsewhere or by nobody.
+            if let Ok(DocumentId::Output(job, position)) = change.id.parse()
                 && self.hub.wants(&job)
-                && let Some(chunk) = read::document::<Chunk>(id, doc)
+                && let Some(chunk) = document::<Chunk>(change)
             {
                 self.hub.hear_chunk(&job, position, chunk);
             }
@@ -168,8 +170,8 @@ impl Ears {
 
     async fn follow_engines(self, name: String) {
         let database = self.store.database(&name);
-        each_change(&database, Sequence::zero(), |id, doc| {
-            if let Some(engine) = read::document::<EngineDocument>(id, doc) {
+        each_change(&database, Sequence::zero(), |change| {
+            if let Some(engine) = document::<EngineDocument>(change) {
                 self.catalog.hear_engine(engine);
             }
         })
@@ -178,16 +180,12 @@ impl Ears {
 }
 
 /// Follows a database for ever, through interruptions and replacements.
-async fn each_change(database: &Database, mut since: Sequence, mut hear: impl FnMut(&str, Value)) {
+async fn each_change(database: &Database, mut since: Sequence, mut hear: impl FnMut(&Change)) {
     loop {
         let mut feed = database.follow(options(since));
         loop {
             match feed.next().await {
-                FeedEvent::Change(change) => {
-                    if let Ok(Some(document)) = change.document() {
-                        hear(&change.id, document.body);
-                    }
-                }
+                FeedEvent::Change(change) => hear(&change),
                 FeedEvent::Connected => {}
                 FeedEvent::Disconnected(error) => {
                     tracing::warn!(database = database.name(), %error, "feed interrupted");
@@ -198,6 +196,12 @@ async fn each_change(database: &Database, mut since: Sequence, mut hear: impl Fn
         tokio::time::sleep(LOOK_AGAIN).await;
         since = Sequence::zero();
     }
+}
+
+/// The document that a change brings, when there is one that this version can read.
+fn document<T: DeserializeOwned>(change: &Change) -> Option<T> {
+    let document = change.document::<Value>().ok().flatten()?;
+    read::document(&change.id, document.body)
 }
 
 fn options(since: Sequence) -> FollowOptions {
