@@ -21,13 +21,13 @@ mod limits;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub use body::Body;
 pub(crate) use clock::Phases;
 pub(crate) use failure::Failure;
-pub(crate) use request::{Request, VersionChoice};
+pub(crate) use request::{Family, Request, VersionChoice};
 pub(crate) use tls::TlsFacts;
 
 use crate::target::TargetPolicy;
@@ -52,10 +52,35 @@ pub(crate) struct Answer {
     /// In the order and, for HTTP/1, in the case in which they came.
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) phases: Phases,
-    pub(crate) remote: SocketAddr,
-    pub(crate) local: SocketAddr,
-    pub(crate) tls: Option<TlsFacts>,
+    pub(crate) connection: Connection,
     pub(crate) body: Body,
+}
+
+/// The way to a server, as far as it was gone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Connection {
+    /// `system`, or `IP:port` of a DNS server; `None` when nothing was looked up.
+    pub(crate) resolver: Option<String>,
+    /// In the order in which they are tried.
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) tls: Option<TlsFacts>,
+}
+
+/// Where an exchange ended too early, and how far it had come. A phase that was not passed is zero.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failed {
+    pub(crate) failure: Failure,
+    pub(crate) phases: Phases,
+    pub(crate) connection: Connection,
+}
+
+impl Failed {
+    /// Before anything was reached, or after it was told.
+    pub(crate) fn early(failure: Failure) -> Self {
+        Self { failure, phases: Phases::default(), connection: Connection::default() }
+    }
 }
 
 impl Client {
@@ -70,44 +95,61 @@ impl Client {
     /// Makes one exchange, up to the end of the answer's head.
     ///
     /// Dropping the future, or the body, closes the connection.
-    pub(crate) async fn exchange(&self, request: Request) -> Result<Answer, Failure> {
+    pub(crate) async fn exchange(&self, request: Request) -> Result<Answer, Failed> {
         let mut clock = Clock::start(request.connect_timeout, request.timeout);
+        let mut connection = Connection::default();
+        match self.reach(&request, &mut clock, &mut connection).await {
+            Ok(sent) => Ok(Answer {
+                status: sent.status,
+                reason: sent.reason,
+                version: sent.version,
+                headers: sent.headers,
+                phases: sent.body.phases(),
+                connection,
+                body: sent.body,
+            }),
+            Err(failure) => Err(Failed { failure, phases: clock.phases, connection }),
+        }
+    }
+
+    /// Goes the whole way, noting in `clock` and `connection` how far it came.
+    async fn reach(
+        &self,
+        request: &Request,
+        clock: &mut Clock,
+        connection: &mut Connection,
+    ) -> Result<send::Sent, Failure> {
         let destination = request.destination()?;
         let message = request.message(&destination)?;
 
         let lookup = self.resolver.resolve(&destination);
         let addresses = clock.within(Stage::Resolve, lookup).await?;
         clock.phases.dns = clock.elapsed();
+        connection.addresses = addresses.iter().map(SocketAddr::ip).collect();
+        connection.resolver = destination.literal().is_none().then(|| "system".to_owned());
 
-        let connecting = connect::connect(&destination, &addresses, self.policy, &clock);
+        let connecting = connect::connect(&destination, &addresses, self.policy, clock);
         let (tcp, remote, local) = clock.within(Stage::Connect, connecting).await?;
         clock.phases.connect = clock.elapsed();
+        connection.remote = Some(remote);
+        connection.local = Some(local);
 
-        let (transport, tls) = if destination.secure {
-            let handshake = self.trust.handshake(tcp, &destination, &request);
+        let transport = if destination.secure {
+            let handshake = self.trust.handshake(tcp, &destination, request);
             let (stream, facts) = clock.within(Stage::Tls, handshake).await?;
-            (Transport::Tls(Box::new(stream)), Some(facts))
+            connection.tls = Some(facts);
+            Transport::Tls(Box::new(stream))
         } else {
-            (Transport::Plain(tcp), None)
+            Transport::Plain(tcp)
         };
-        clock.phases.tls = if tls.is_some() { clock.elapsed() } else { clock.phases.connect };
+        clock.phases.tls =
+            if connection.tls.is_some() { clock.elapsed() } else { clock.phases.connect };
 
-        let is_http2 = match &tls {
+        let is_http2 = match &connection.tls {
             Some(facts) => facts.alpn.as_deref() == Some("h2"),
             // Prior knowledge: without TLS there is nothing to negotiate with.
             None => request.version == VersionChoice::Http2,
         };
-        let sent = send::send(transport, message, is_http2, clock).await?;
-        Ok(Answer {
-            status: sent.status,
-            reason: sent.reason,
-            version: sent.version,
-            headers: sent.headers,
-            phases: sent.body.phases(),
-            remote,
-            local,
-            tls,
-            body: sent.body,
-        })
+        send::send(transport, message, is_http2, clock).await
     }
 }

@@ -7,7 +7,9 @@ use wasmtime::component::Resource;
 
 use crate::bindings::blitz::plugin::web;
 use crate::doing::Activity;
-use crate::http::{Answer, Body, Failure, Phases, Request, TlsFacts, VersionChoice};
+use crate::http::{
+    Answer, Body, Connection, Failed, Failure, Family, Phases, Request, TlsFacts, VersionChoice,
+};
 use crate::job::Job;
 use crate::limits::{BODIES_MAX, READ_MAX_BYTES};
 
@@ -17,35 +19,32 @@ impl web::Host for Job {
         request: web::Request,
     ) -> wasmtime::Result<Result<web::Answer, web::Failure>> {
         if let Err(denial) = self.granted(Capability::Web) {
-            return Ok(Err(web::Failure::Denied(denial)));
+            return Ok(Err(Failed::early(Failure::Denied(denial)).into()));
         }
         if self.bodies >= BODIES_MAX {
-            return Ok(Err(web::Failure::Limit(format!(
-                "a run holds at most {BODIES_MAX} HTTP bodies open; drop one first"
-            ))));
+            let text = format!("a run holds at most {BODIES_MAX} HTTP bodies open; drop one first");
+            return Ok(Err(Failed::early(Failure::Limit(text)).into()));
         }
         let exchange = self.http.exchange(request.into());
         // The largest future of a run; it lives on the heap and not on the guest's stack.
         match self.doing.during(Activity::Exchange, Box::pin(exchange)).await {
             Err(failure) => Ok(Err(failure.into())),
             Ok(answer) => {
-                let Answer { status, reason, version, headers, phases, remote, local, tls, body } =
-                    answer;
+                let Answer { status, reason, version, headers, phases, connection, body } = answer;
                 let body = self.table.push(body)?;
                 self.bodies += 1;
                 Ok(Ok(web::Answer {
                     status,
                     reason,
                     version: match version {
+                        http::Version::HTTP_3 => web::Version::Http3,
                         http::Version::HTTP_2 => web::Version::Http2,
                         http::Version::HTTP_10 | http::Version::HTTP_09 => web::Version::Http10,
                         _ => web::Version::Http11,
                     },
                     headers,
                     phases: phases.into(),
-                    remote: remote.to_string(),
-                    local: local.to_string(),
-                    tls: tls.map(Into::into),
+                    connection: connection.into(),
                     body,
                 }))
             }
@@ -62,7 +61,7 @@ impl web::HostBody for Job {
         let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX).min(READ_MAX_BYTES);
         let body = self.table.get_mut(&body)?;
         let piece = self.doing.during(Activity::Body, body.read(max_bytes)).await;
-        Ok(piece.map(Vec::from).map_err(Into::into))
+        Ok(piece.map(Vec::from).map_err(|failure| Failed::early(failure).into()))
     }
 
     async fn total_us(&mut self, body: Resource<Body>) -> wasmtime::Result<u64> {
@@ -91,8 +90,18 @@ impl From<web::Request> for Request {
                 web::VersionChoice::Any => VersionChoice::Any,
                 web::VersionChoice::Http1 => VersionChoice::Http1,
                 web::VersionChoice::Http2 => VersionChoice::Http2,
+                web::VersionChoice::Http3 => VersionChoice::Http3,
             },
             verify: asked.verify,
+            roots: asked.roots.map(Into::into),
+            family: match asked.family {
+                web::Family::Any => Family::Any,
+                web::Family::Ipv4 => Family::Ipv4,
+                web::Family::Ipv6 => Family::Ipv6,
+            },
+            connect_to: asked.connect_to,
+            addresses: asked.addresses,
+            resolver: asked.resolver,
             connect_timeout: asked.connect_timeout_ms.map(Duration::from_millis),
             timeout: asked.timeout_ms.map(Duration::from_millis),
         }
@@ -118,21 +127,38 @@ impl From<TlsFacts> for web::Tls {
     }
 }
 
-impl From<Failure> for web::Failure {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Denied(text) => Self::Denied(text),
-            Failure::Limit(text) => Self::Limit(text),
-            Failure::Url(text) => Self::Url(text),
-            Failure::Resolve(text) => Self::Resolve(text),
-            Failure::Connect(text) => Self::Connect(text),
-            Failure::Timeout(text) => Self::Timeout(text),
-            Failure::Tls(text) => Self::Tls(text),
-            Failure::Certificate(text) => Self::Certificate(text),
-            Failure::EmptyReply(text) => Self::EmptyReply(text),
-            Failure::Send(text) => Self::Send(text),
-            Failure::Receive(text) => Self::Receive(text),
-            Failure::Protocol(text) => Self::Protocol(text),
+impl From<Connection> for web::Connection {
+    fn from(connection: Connection) -> Self {
+        let Connection { resolver, addresses, remote, local, tls } = connection;
+        Self {
+            resolver,
+            addresses: addresses.iter().map(ToString::to_string).collect(),
+            remote: remote.map(|address| address.to_string()),
+            local: local.map(|address| address.to_string()),
+            tls: tls.map(Into::into),
         }
+    }
+}
+
+impl From<Failed> for web::Failure {
+    fn from(failed: Failed) -> Self {
+        use web::FailureKind as Kind;
+        let (kind, text) = match failed.failure {
+            Failure::Denied(text) => (Kind::Denied, text),
+            Failure::Limit(text) => (Kind::Limit, text),
+            Failure::Unsupported(text) => (Kind::Unsupported, text),
+            Failure::Url(text) => (Kind::Url, text),
+            Failure::Resolve(text) => (Kind::Resolve, text),
+            Failure::Connect(text) => (Kind::Connect, text),
+            Failure::Timeout(text) => (Kind::Timeout, text),
+            Failure::Tls(text) => (Kind::Tls, text),
+            Failure::Certificate(text) => (Kind::Certificate, text),
+            Failure::EmptyReply(text) => (Kind::EmptyReply, text),
+            Failure::Send(text) => (Kind::Send, text),
+            Failure::Receive(text) => (Kind::Receive, text),
+            Failure::Partial(text) => (Kind::Partial, text),
+            Failure::Protocol(text) => (Kind::Protocol, text),
+        };
+        Self { kind, text, phases: failed.phases.into(), connection: failed.connection.into() }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use blitz_plugin::HostError;
-use blitz_plugin::web::Failure;
+use blitz_plugin::web::{Failure, FailureKind};
 
 /// The exit codes: curl's, and blitz's own for a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub(crate) enum Code {
     Usage = 2,
     /// The URL is not one.
     UrlMalformed = 3,
+    /// The engine cannot do what was asked for.
+    NotBuiltIn = 4,
     /// The name has no address.
     CouldNotResolve = 6,
     /// No address accepted a connection.
@@ -82,33 +84,28 @@ impl Problem {
     }
 }
 
-/// How the host begins when a connection was closed inside a body. One that was reset, or whose framing
-/// broke, is another failure.
-const ENDED_EARLY: &str = "transfer closed with";
-
 /// Takes the host's failure over: its texts are in curl's words already.
 pub(crate) fn from_failure(failure: Failure, region: &str) -> Problem {
-    match failure {
+    let code = match failure.kind {
         // The one failure that is about blitz: say who refused.
-        Failure::Denied(text) => {
-            Problem::new(Code::Refused, format!("refused by {region}: {text}"))
+        FailureKind::Denied => {
+            return Problem::new(Code::Refused, format!("refused by {region}: {}", failure.text));
         }
-        Failure::Limit(text) => Problem::new(Code::TooLarge, text),
-        Failure::Url(text) => Problem::new(Code::UrlMalformed, text),
-        Failure::Resolve(text) => Problem::new(Code::CouldNotResolve, text),
-        Failure::Connect(text) => Problem::new(Code::CouldNotConnect, text),
-        Failure::Timeout(text) => Problem::new(Code::TimedOut, text),
-        Failure::Tls(text) => Problem::new(Code::TlsConnect, text),
-        Failure::Certificate(text) => Problem::new(Code::Certificate, text),
-        Failure::EmptyReply(text) => Problem::new(Code::GotNothing, text),
-        Failure::Send(text) => Problem::new(Code::SendError, text),
-        // In curl, too, this text alone stands for both a short body and a cut chunk.
-        Failure::Receive(text) if text.starts_with(ENDED_EARLY) => {
-            Problem::new(Code::PartialFile, text)
-        }
-        Failure::Receive(text) => Problem::new(Code::ReceiveError, text),
-        Failure::Protocol(text) => Problem::new(Code::UnsupportedProtocol, text),
-    }
+        FailureKind::Limit => Code::TooLarge,
+        FailureKind::Unsupported => Code::NotBuiltIn,
+        FailureKind::Url => Code::UrlMalformed,
+        FailureKind::Resolve => Code::CouldNotResolve,
+        FailureKind::Connect => Code::CouldNotConnect,
+        FailureKind::Timeout => Code::TimedOut,
+        FailureKind::Tls => Code::TlsConnect,
+        FailureKind::Certificate => Code::Certificate,
+        FailureKind::EmptyReply => Code::GotNothing,
+        FailureKind::Send => Code::SendError,
+        FailureKind::Receive => Code::ReceiveError,
+        FailureKind::Partial => Code::PartialFile,
+        FailureKind::Protocol => Code::UnsupportedProtocol,
+    };
+    Problem::new(code, failure.text)
 }
 
 /// `--max-time` is over before an exchange began.

@@ -38,8 +38,8 @@ fn add_answer(record: &mut Value, answered: &Answered, stats: &Stats) {
     let total_us = stats.hop_total_us.max(phases.first_byte_us);
     record["status"] = json!(answered.status);
     record["http_version"] = json!(answered.version.to_string());
-    record["remote"] = json!(answered.remote);
-    record["local"] = json!(answered.local);
+    record["remote"] = json!(answered.connection.remote);
+    record["local"] = json!(answered.connection.local);
     record["phases"] = json!({
         "dns_us": phases.dns_us,
         "connect_us": phases.connect_us.saturating_sub(phases.dns_us),
@@ -49,7 +49,7 @@ fn add_answer(record: &mut Value, answered: &Answered, stats: &Stats) {
         "download_us": total_us.saturating_sub(phases.first_byte_us),
         "total_us": total_us,
     });
-    record["tls"] = answered.tls.as_ref().map_or(Value::Null, |tls| {
+    record["tls"] = answered.connection.tls.as_ref().map_or(Value::Null, |tls| {
         json!({
             "protocol": tls.protocol,
             "cipher": tls.cipher,

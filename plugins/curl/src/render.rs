@@ -50,9 +50,9 @@ fn status_line(answer: &Answer) -> String {
 }
 
 fn connection(url: &Url, answer: &Answer) -> String {
-    let (address, port) = address_and_port(&answer.remote);
+    let (address, port) = address_and_port(answer.connection.remote.as_deref().unwrap_or_default());
     let mut said = format!("* Connected to {} ({address}) port {port}\n", url.host);
-    let Some(tls) = &answer.tls else { return said };
+    let Some(tls) = &answer.connection.tls else { return said };
     let agreed = match &tls.alpn {
         Some(protocol) => format!("server accepted {protocol}"),
         None => "server did not agree on a protocol. Uses default.".to_owned(),

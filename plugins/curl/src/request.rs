@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use blitz_plugin::Host;
-use blitz_plugin::web::{Headers, Request};
+use blitz_plugin::web::{Family, Headers, Request};
 
 use crate::args::{Settings, TextOrFile};
 use crate::body::{self, Body};
@@ -86,6 +86,11 @@ impl Template<'_> {
             body: self.body(hop).map(|body| body.bytes.clone()),
             version: self.settings.version,
             verify: self.settings.verify,
+            roots: None,
+            family: Family::Any,
+            connect_to: None,
+            addresses: Vec::new(),
+            resolver: None,
             connect_timeout: self.settings.connect_timeout,
             timeout,
         }

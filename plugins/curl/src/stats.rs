@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use blitz_plugin::web::{Answer, Headers, Phases, Request, Tls, Version};
+use blitz_plugin::web::{Answer, Connection, Headers, Phases, Request, Version};
 
 use crate::exit::Problem;
 use crate::request::Hop;
@@ -46,9 +46,7 @@ pub(crate) struct Answered {
     pub(crate) version: Version,
     pub(crate) headers: Headers,
     pub(crate) phases: Phases,
-    pub(crate) remote: String,
-    pub(crate) local: String,
-    pub(crate) tls: Option<Tls>,
+    pub(crate) connection: Connection,
 }
 
 /// Microseconds, each from the start of its hop, added over the hops.
@@ -86,7 +84,7 @@ impl Stats {
         let phases = answer.phases;
         self.times.name_lookup_us += phases.dns_us;
         self.times.connect_us += phases.connect_us;
-        if answer.tls.is_some() {
+        if answer.connection.tls.is_some() {
             self.times.app_connect_us += phases.tls_us;
         }
         self.times.pre_transfer_us += phases.tls_us;
@@ -97,9 +95,7 @@ impl Stats {
             version: answer.version,
             headers: answer.headers.clone(),
             phases,
-            remote: answer.remote.clone(),
-            local: answer.local.clone(),
-            tls: answer.tls.clone(),
+            connection: answer.connection.clone(),
         });
     }
 

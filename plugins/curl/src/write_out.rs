@@ -186,8 +186,11 @@ fn value(name: &str, settings: &Settings, stats: &Stats) -> Option<Variable> {
     let asked = stats.asked.as_ref();
     let answered = stats.answered.as_ref();
     let times = stats.times;
-    let remote = || answered.map(|answered| address_and_port(&answered.remote));
-    let local = || answered.map(|answered| address_and_port(&answered.local));
+    let remote = || {
+        answered.and_then(|answered| answered.connection.remote.as_deref()).map(address_and_port)
+    };
+    let local =
+        || answered.and_then(|answered| answered.connection.local.as_deref()).map(address_and_port);
     let address = |pair: Option<(&str, &str)>| Text(pair.map(|(address, _)| address.to_owned()));
     let port = |pair: Option<(&str, &str)>| {
         Number(pair.and_then(|(_, port)| port.parse().ok()).unwrap_or(0))
@@ -219,7 +222,7 @@ fn value(name: &str, settings: &Settings, stats: &Stats) -> Option<Variable> {
         "method" => Text(asked.map(|asked| asked.method.clone())),
         "num_certs" => Number(
             answered
-                .and_then(|answered| answered.tls.as_ref())
+                .and_then(|answered| answered.connection.tls.as_ref())
                 .map_or(0, |tls| u64::try_from(tls.certificates.len()).unwrap_or(u64::MAX)),
         ),
         // The host makes a connection for each exchange.
@@ -242,7 +245,7 @@ fn value(name: &str, settings: &Settings, stats: &Stats) -> Option<Variable> {
         "speed_upload" => per_second(uploaded),
         "ssl_verify_result" => Number(
             answered
-                .and_then(|answered| answered.tls.as_ref())
+                .and_then(|answered| answered.connection.tls.as_ref())
                 .map_or(0, |tls| u64::from(tls.verdict != "ok")),
         ),
         "time_appconnect" => Time(times.app_connect_us),

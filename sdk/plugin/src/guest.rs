@@ -105,8 +105,18 @@ impl Host for Imports {
                 web::VersionChoice::Any => wire::VersionChoice::Any,
                 web::VersionChoice::Http1 => wire::VersionChoice::Http1,
                 web::VersionChoice::Http2 => wire::VersionChoice::Http2,
+                web::VersionChoice::Http3 => wire::VersionChoice::Http3,
             },
             verify: request.verify,
+            roots: request.roots.clone(),
+            family: match request.family {
+                web::Family::Any => wire::Family::Any,
+                web::Family::Ipv4 => wire::Family::Ipv4,
+                web::Family::Ipv6 => wire::Family::Ipv6,
+            },
+            connect_to: request.connect_to.clone(),
+            addresses: request.addresses.clone(),
+            resolver: request.resolver.clone(),
             connect_timeout_ms: request.connect_timeout.map(milliseconds),
             timeout_ms: request.timeout.map(milliseconds),
         };
@@ -131,26 +141,33 @@ impl From<types::Error> for HostError {
 
 impl From<wire::Failure> for web::Failure {
     fn from(failure: wire::Failure) -> Self {
-        match failure {
-            wire::Failure::Denied(text) => Self::Denied(text),
-            wire::Failure::Limit(text) => Self::Limit(text),
-            wire::Failure::Url(text) => Self::Url(text),
-            wire::Failure::Resolve(text) => Self::Resolve(text),
-            wire::Failure::Connect(text) => Self::Connect(text),
-            wire::Failure::Timeout(text) => Self::Timeout(text),
-            wire::Failure::Tls(text) => Self::Tls(text),
-            wire::Failure::Certificate(text) => Self::Certificate(text),
-            wire::Failure::EmptyReply(text) => Self::EmptyReply(text),
-            wire::Failure::Send(text) => Self::Send(text),
-            wire::Failure::Receive(text) => Self::Receive(text),
-            wire::Failure::Protocol(text) => Self::Protocol(text),
+        use wire::FailureKind as Wire;
+        Self {
+            kind: match failure.kind {
+                Wire::Denied => web::FailureKind::Denied,
+                Wire::Limit => web::FailureKind::Limit,
+                Wire::Unsupported => web::FailureKind::Unsupported,
+                Wire::Url => web::FailureKind::Url,
+                Wire::Resolve => web::FailureKind::Resolve,
+                Wire::Connect => web::FailureKind::Connect,
+                Wire::Timeout => web::FailureKind::Timeout,
+                Wire::Tls => web::FailureKind::Tls,
+                Wire::Certificate => web::FailureKind::Certificate,
+                Wire::EmptyReply => web::FailureKind::EmptyReply,
+                Wire::Send => web::FailureKind::Send,
+                Wire::Receive => web::FailureKind::Receive,
+                Wire::Partial => web::FailureKind::Partial,
+                Wire::Protocol => web::FailureKind::Protocol,
+            },
+            text: failure.text,
+            phases: failure.phases.into(),
+            connection: failure.connection.into(),
         }
     }
 }
 
 impl From<wire::Answer> for web::Answer {
     fn from(answer: wire::Answer) -> Self {
-        let phases = answer.phases;
         Self {
             status: answer.status,
             reason: answer.reason,
@@ -158,25 +175,42 @@ impl From<wire::Answer> for web::Answer {
                 wire::Version::Http10 => web::Version::Http10,
                 wire::Version::Http11 => web::Version::Http11,
                 wire::Version::Http2 => web::Version::Http2,
+                wire::Version::Http3 => web::Version::Http3,
             },
             headers: answer.headers,
-            phases: web::Phases {
-                dns_us: phases.dns_us,
-                connect_us: phases.connect_us,
-                tls_us: phases.tls_us,
-                sent_us: phases.sent_us,
-                first_byte_us: phases.first_byte_us,
-            },
-            remote: answer.remote,
-            local: answer.local,
-            tls: answer.tls.map(|tls| web::Tls {
+            phases: answer.phases.into(),
+            connection: answer.connection.into(),
+            body: Box::new(answer.body),
+        }
+    }
+}
+
+impl From<wire::Phases> for web::Phases {
+    fn from(phases: wire::Phases) -> Self {
+        Self {
+            dns_us: phases.dns_us,
+            connect_us: phases.connect_us,
+            tls_us: phases.tls_us,
+            sent_us: phases.sent_us,
+            first_byte_us: phases.first_byte_us,
+        }
+    }
+}
+
+impl From<wire::Connection> for web::Connection {
+    fn from(connection: wire::Connection) -> Self {
+        Self {
+            resolver: connection.resolver,
+            addresses: connection.addresses,
+            remote: connection.remote,
+            local: connection.local,
+            tls: connection.tls.map(|tls| web::Tls {
                 protocol: tls.protocol,
                 cipher: tls.cipher,
                 alpn: tls.alpn,
                 verdict: tls.verdict,
                 certificates: tls.certificates,
             }),
-            body: Box::new(answer.body),
         }
     }
 }

@@ -47,7 +47,7 @@ pub trait Host {
     ///
     /// # Errors
     ///
-    /// [`Failure`] says where it ended; [`Failure::Denied`] when the plugin lacks the grant `web`
+    /// [`Failure`] says where it ended; [`FailureKind::Denied`](crate::web::FailureKind::Denied) when the plugin lacks the grant `web`
     /// or the engine's target policy refuses the address.
     fn exchange(&mut self, request: &Request) -> Result<Answer, Failure>;
 }

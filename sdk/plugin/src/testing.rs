@@ -8,7 +8,9 @@ use blitz_contract::Manifest;
 
 use crate::host::{Host, HostError};
 use crate::plugin::{Plugin, RawCall, dispatch};
-use crate::web::{Answer, Body, Failure, Headers, Phases, Request, Tls, Version};
+use crate::web::{
+    Answer, Body, Connection, Failure, FailureKind, Headers, Phases, Request, Tls, Version,
+};
 
 /// Bytes of an output file's name, as the host has it: `PATH_MAX` of Linux.
 const FILE_NAME_MAX_BYTES: usize = 4096;
@@ -161,7 +163,7 @@ impl Host for FakeHost {
 
     fn exchange(&mut self, request: &Request) -> Result<Answer, Failure> {
         self.requests.push(request.clone());
-        let nothing = || Err(Failure::Connect("the test has no answer left".to_owned()));
+        let nothing = || Err(Failure::new(FailureKind::Connect, "the test has no answer left"));
         self.answers.pop_front().unwrap_or_else(nothing).map(CannedAnswer::into_answer)
     }
 }
@@ -240,9 +242,13 @@ impl CannedAnswer {
             version: self.version,
             headers: self.headers,
             phases: self.phases,
-            remote: "192.0.2.1:80".to_owned(),
-            local: "198.51.100.7:40000".to_owned(),
-            tls: self.tls,
+            connection: Connection {
+                resolver: Some("system".to_owned()),
+                addresses: vec!["192.0.2.1".to_owned()],
+                remote: Some("192.0.2.1:80".to_owned()),
+                local: Some("198.51.100.7:40000".to_owned()),
+                tls: self.tls,
+            },
             body: Box::new(CannedBody {
                 pieces: self.pieces,
                 failure: self.failure,

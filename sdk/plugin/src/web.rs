@@ -21,6 +21,16 @@ pub struct Request {
     pub version: VersionChoice,
     /// False accepts any certificate; the verdict is still in [`Tls::verdict`].
     pub verify: bool,
+    /// Certificates in PEM that are trusted instead of the engine's own roots.
+    pub roots: Option<Vec<u8>>,
+    /// Which addresses of the name are tried.
+    pub family: Family,
+    /// Host and port to connect to in place of the URL's, whose names stay in the request and in TLS.
+    pub connect_to: Option<(String, u16)>,
+    /// IP addresses to try, in this order, in place of a lookup. Empty looks the name up.
+    pub addresses: Vec<String>,
+    /// `IP` or `IP:port` of the DNS server to ask in place of the engine's own resolver.
+    pub resolver: Option<String>,
     /// From the start to an established connection, TLS included.
     pub connect_timeout: Option<Duration>,
     /// From the start of the exchange to the end of the body.
@@ -38,6 +48,11 @@ impl Request {
             body: None,
             version: VersionChoice::Any,
             verify: true,
+            roots: None,
+            family: Family::Any,
+            connect_to: None,
+            addresses: Vec::new(),
+            resolver: None,
             connect_timeout: None,
             timeout: None,
         }
@@ -47,13 +62,27 @@ impl Request {
 /// Which protocol an exchange may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum VersionChoice {
-    /// What ALPN agrees on.
+    /// What TLS negotiates: HTTP/2, else HTTP/1.1.
     #[default]
     Any,
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2.
+    /// HTTP/2 or nothing; without TLS by prior knowledge.
     Http2,
+    /// HTTP/3 or nothing.
+    Http3,
+}
+
+/// Which addresses of a name are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Family {
+    /// Both.
+    #[default]
+    Any,
+    /// Those of IPv4.
+    Ipv4,
+    /// Those of IPv6.
+    Ipv6,
 }
 
 /// The protocol of an answer. Displays as `1.1`.
@@ -65,6 +94,8 @@ pub enum Version {
     Http11,
     /// HTTP/2.
     Http2,
+    /// HTTP/3.
+    Http3,
 }
 
 impl fmt::Display for Version {
@@ -73,6 +104,7 @@ impl fmt::Display for Version {
             Self::Http10 => "1.0",
             Self::Http11 => "1.1",
             Self::Http2 => "2",
+            Self::Http3 => "3",
         })
     }
 }
@@ -82,7 +114,7 @@ impl fmt::Display for Version {
 pub struct Answer {
     /// 100 to 999.
     pub status: u16,
-    /// The reason phrase of HTTP/1; empty for HTTP/2.
+    /// The reason phrase of HTTP/1; empty for later versions.
     pub reason: String,
     /// What was spoken.
     pub version: Version,
@@ -90,18 +122,14 @@ pub struct Answer {
     pub headers: Headers,
     /// Where the time went.
     pub phases: Phases,
-    /// `address:port` of the peer, as connected.
-    pub remote: String,
-    /// `address:port` of this side.
-    pub local: String,
-    /// What the handshake agreed on; `None` for plain HTTP.
-    pub tls: Option<Tls>,
+    /// The way to the server.
+    pub connection: Connection,
     /// The rest of the answer, as it arrives.
     pub body: Box<dyn Body>,
 }
 
 /// Instants in microseconds since the exchange began, in the order in which they pass. A phase that did
-/// not happen has the instant of the one before it.
+/// not happen has the instant of the one before it. In a [`Failure`], a phase that was not passed is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Phases {
     /// The name was resolved.
@@ -116,10 +144,25 @@ pub struct Phases {
     pub first_byte_us: u64,
 }
 
-/// What the TLS handshake agreed on.
+/// The way to a server, as far as it was gone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Connection {
+    /// Who resolved the name: `system`, or `IP:port` of a DNS server. `None` when nothing was looked up.
+    pub resolver: Option<String>,
+    /// All addresses, in the order in which they are tried.
+    pub addresses: Vec<String>,
+    /// `address:port` of the peer, as connected.
+    pub remote: Option<String>,
+    /// `address:port` of this side.
+    pub local: Option<String>,
+    /// What the handshake showed, also of a chain that was refused; `None` for plain HTTP.
+    pub tls: Option<Tls>,
+}
+
+/// What a TLS handshake showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// `TLSv1.3`.
+    /// `TLSv1.3`; empty when the handshake did not get so far.
     pub protocol: String,
     /// The cipher suite's name.
     pub cipher: String,
@@ -144,43 +187,62 @@ pub trait Body: fmt::Debug {
     fn total_us(&self) -> u64;
 }
 
-/// Where an exchange ended too early. The text says what happened.
+/// Where an exchange ended too early, and how far it had come.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// The grant is missing, or the target policy refuses the address.
-    #[error("{0}")]
-    Denied(String),
+#[error("{text}")]
+pub struct Failure {
+    /// What a caller decides by.
+    pub kind: FailureKind,
+    /// What happened, for people.
+    pub text: String,
+    /// Where the time went; 0 for what was not passed.
+    pub phases: Phases,
+    /// The way to the server.
+    pub connection: Connection,
+}
+
+impl Failure {
+    /// A failure before anything was reached.
+    #[must_use]
+    pub fn new(kind: FailureKind, text: impl Into<String>) -> Self {
+        Self {
+            kind,
+            text: text.into(),
+            phases: Phases::default(),
+            connection: Connection::default(),
+        }
+    }
+}
+
+/// The classes of failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// The grant is missing, or the target policy refuses an address.
+    Denied,
     /// A limit of the host was reached.
-    #[error("{0}")]
-    Limit(String),
+    Limit,
+    /// This engine cannot do what was asked for.
+    Unsupported,
     /// The URL is not one that can be fetched.
-    #[error("{0}")]
-    Url(String),
+    Url,
     /// The name does not resolve.
-    #[error("{0}")]
-    Resolve(String),
+    Resolve,
     /// No address accepted a connection.
-    #[error("{0}")]
-    Connect(String),
+    Connect,
     /// A time limit of the request passed.
-    #[error("{0}")]
-    Timeout(String),
+    Timeout,
     /// The TLS handshake failed.
-    #[error("{0}")]
-    Tls(String),
+    Tls,
     /// The certificate was not trusted.
-    #[error("{0}")]
-    Certificate(String),
+    Certificate,
     /// The peer closed without an answer.
-    #[error("{0}")]
-    EmptyReply(String),
+    EmptyReply,
     /// The connection failed while data was sent.
-    #[error("{0}")]
-    Send(String),
+    Send,
     /// The connection failed, or the framing broke, while data was received.
-    #[error("{0}")]
-    Receive(String),
+    Receive,
+    /// The peer closed before the body was whole.
+    Partial,
     /// The peer spoke something that is not HTTP.
-    #[error("{0}")]
-    Protocol(String),
+    Protocol,
 }

@@ -27,7 +27,7 @@ pub(super) enum Stage {
     Body { received: u64, expected: Option<u64> },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Clock {
     start: Instant,
     connect_until: Option<Instant>,

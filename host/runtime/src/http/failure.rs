@@ -13,6 +13,8 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Limit(String),
     #[error("{0}")]
+    Unsupported(String),
+    #[error("{0}")]
     Url(String),
     #[error("{0}")]
     Resolve(String),
@@ -30,6 +32,8 @@ pub(crate) enum Failure {
     Send(String),
     #[error("{0}")]
     Receive(String),
+    #[error("{0}")]
+    Partial(String),
     #[error("{0}")]
     Protocol(String),
 }
@@ -67,14 +71,16 @@ impl Failure {
     /// An error inside the body.
     pub(super) fn of_body(error: &hyper::Error, received: u64, expected: Option<u64>) -> Self {
         let ended = io_kind(error) == Some(io::ErrorKind::UnexpectedEof) || is_end(error);
-        Self::Receive(match (ended, expected) {
-            (true, Some(expected)) => format!(
+        match (ended, expected) {
+            (true, Some(expected)) => Self::Partial(format!(
                 "transfer closed with {} bytes remaining to read",
                 expected.saturating_sub(received)
-            ),
-            (true, None) => "transfer closed with outstanding read data remaining".to_owned(),
-            (false, _) => format!("Recv failure: {}", root_text(error)),
-        })
+            )),
+            (true, None) => {
+                Self::Partial("transfer closed with outstanding read data remaining".to_owned())
+            }
+            (false, _) => Self::Receive(format!("Recv failure: {}", root_text(error))),
+        }
     }
 }
 

@@ -25,6 +25,15 @@ pub(crate) struct Request {
     pub(crate) version: VersionChoice,
     /// False accepts any certificate, and still says what is wrong with it.
     pub(crate) verify: bool,
+    /// In PEM; trusted instead of the engine's own.
+    pub(crate) roots: Option<Bytes>,
+    pub(crate) family: Family,
+    /// Connects there in place of the URL's host and port.
+    pub(crate) connect_to: Option<(String, u16)>,
+    /// Tried in place of a lookup; empty looks up.
+    pub(crate) addresses: Vec<String>,
+    /// `IP` or `IP:port` of the DNS server to ask in place of the system's resolver.
+    pub(crate) resolver: Option<String>,
     /// To the end of the TLS handshake.
     pub(crate) connect_timeout: Option<Duration>,
     /// To the end of the body.
@@ -40,6 +49,17 @@ pub(crate) enum VersionChoice {
     Http1,
     /// HTTP/2 or nothing; without TLS by prior knowledge.
     Http2,
+    /// HTTP/3 or nothing.
+    Http3,
+}
+
+/// Which addresses of a name are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Family {
+    #[default]
+    Any,
+    Ipv4,
+    Ipv6,
 }
 
 /// Where a request goes.

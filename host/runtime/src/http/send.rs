@@ -30,7 +30,7 @@ pub(super) async fn send(
     transport: Transport,
     message: Message,
     is_http2: bool,
-    mut clock: Clock,
+    clock: &mut Clock,
 ) -> Result<Sent, Failure> {
     let (tap, log) = Tap::new(transport, is_http2);
     let io = TokioIo::new(tap);
@@ -43,7 +43,7 @@ pub(super) async fn send(
         answered.map_err(|error| Failure::of_head(&error, tap::read(&log).read_bytes))
     };
     let (response, connection) = clock.within(Stage::Head, exchange).await?;
-    note_phases(&mut clock, &log, is_http2);
+    note_phases(clock, &log, is_http2);
 
     let (head, incoming) = response.into_parts();
     if head.headers.len() > HEADERS_MAX {
@@ -69,7 +69,7 @@ pub(super) async fn send(
         reason,
         version: head.version,
         headers,
-        body: Body::new(incoming, connection, clock),
+        body: Body::new(incoming, connection, clock.clone()),
     })
 }
 

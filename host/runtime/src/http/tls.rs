@@ -130,7 +130,7 @@ fn config(judge: Arc<Judge>, version: VersionChoice) -> Result<ClientConfig, Fai
     config.alpn_protocols = match version {
         VersionChoice::Any => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         VersionChoice::Http1 => vec![b"http/1.1".to_vec()],
-        VersionChoice::Http2 => vec![b"h2".to_vec()],
+        VersionChoice::Http2 | VersionChoice::Http3 => vec![b"h2".to_vec()],
     };
     Ok(config)
 }

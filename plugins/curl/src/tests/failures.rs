@@ -1,26 +1,27 @@
 //! What goes wrong: curl's codes and words.
 
 use blitz_plugin::testing::FakeHost;
-use blitz_plugin::web::Failure;
+use blitz_plugin::web::{Failure, FailureKind};
 
 use super::{curl, ok};
 
 #[test]
 fn failures_of_the_host_become_curls() {
-    let text = || "why".to_owned();
     for (failure, code, expected) in [
-        (Failure::Denied(text()), 122, "refused by testing: why"),
-        (Failure::Limit(text()), 100, "why"),
-        (Failure::Url(text()), 3, "why"),
-        (Failure::Resolve(text()), 6, "why"),
-        (Failure::Connect(text()), 7, "why"),
-        (Failure::Timeout(text()), 28, "why"),
-        (Failure::Tls(text()), 35, "why"),
-        (Failure::Certificate(text()), 60, "why"),
-        (Failure::EmptyReply(text()), 52, "why"),
-        (Failure::Send(text()), 55, "why"),
-        (Failure::Receive(text()), 56, "why"),
-        (Failure::Protocol(text()), 1, "why"),
+        (Failure::new(FailureKind::Denied, "why"), 122, "refused by testing: why"),
+        (Failure::new(FailureKind::Limit, "why"), 100, "why"),
+        (Failure::new(FailureKind::Url, "why"), 3, "why"),
+        (Failure::new(FailureKind::Resolve, "why"), 6, "why"),
+        (Failure::new(FailureKind::Connect, "why"), 7, "why"),
+        (Failure::new(FailureKind::Timeout, "why"), 28, "why"),
+        (Failure::new(FailureKind::Tls, "why"), 35, "why"),
+        (Failure::new(FailureKind::Certificate, "why"), 60, "why"),
+        (Failure::new(FailureKind::EmptyReply, "why"), 52, "why"),
+        (Failure::new(FailureKind::Send, "why"), 55, "why"),
+        (Failure::new(FailureKind::Receive, "why"), 56, "why"),
+        (Failure::new(FailureKind::Partial, "why"), 18, "why"),
+        (Failure::new(FailureKind::Unsupported, "why"), 4, "why"),
+        (Failure::new(FailureKind::Protocol, "why"), 1, "why"),
     ] {
         let mut host = FakeHost::default().fails(failure.clone());
         assert_eq!(curl("http://h:81/", &mut host), code, "{failure:?}");
@@ -35,17 +36,18 @@ fn failures_of_the_host_become_curls() {
 
 #[test]
 fn a_body_that_breaks_off_keeps_what_came() {
-    let receive = |text: &str| Failure::Receive(text.to_owned());
+    let partial = |text: &str| Failure::new(FailureKind::Partial, text);
+    let receive = |text: &str| Failure::new(FailureKind::Receive, text);
     let short = "transfer closed with 46 bytes remaining to read";
     let cut = "transfer closed with outstanding read data remaining";
     let reset = "Recv failure: Connection reset by peer";
     for (framing, failure, code, text) in [
-        (("Content-Length", "50"), receive(short), 18, short),
-        (("Transfer-Encoding", "chunked"), receive(cut), 18, cut),
+        (("Content-Length", "50"), partial(short), 18, short),
+        (("Transfer-Encoding", "chunked"), partial(cut), 18, cut),
         (("Content-Length", "50"), receive(reset), 56, reset),
         (("Transfer-Encoding", "chunked"), receive(reset), 56, reset),
         (("Content-Length", ""), receive(reset), 56, reset),
-        (("Content-Length", "50"), Failure::Timeout("late".to_owned()), 28, "late"),
+        (("Content-Length", "50"), Failure::new(FailureKind::Timeout, "late"), 28, "late"),
     ] {
         let said = format!("{framing:?} {failure:?}");
         let answer = ok().header(framing.0, framing.1).piece("half").then_fails(failure);

@@ -1,7 +1,7 @@
 //! `-v`, `-w` and the records.
 
 use blitz_plugin::testing::{CannedAnswer, FakeHost};
-use blitz_plugin::web::{Failure, Phases, Tls, Version};
+use blitz_plugin::web::{Failure, FailureKind, Phases, Tls, Version};
 use serde_json::{Value, json};
 
 use super::{curl, ok, redirect};
@@ -105,7 +105,7 @@ fn streams_and_files_are_for_formats_too() {
 #[test]
 fn a_failure_can_be_written_out() {
     let mut host =
-        FakeHost::default().fails(Failure::Resolve("Could not resolve host: h".to_owned()));
+        FakeHost::default().fails(Failure::new(FailureKind::Resolve, "Could not resolve host: h"));
     let code = curl("-s -w %{exitcode}|%{errormsg}|%{http_code}|%{onerror}! h", &mut host);
     assert_eq!(code, 6);
     assert_eq!(host.stdout_text(), "6|Could not resolve host: h|000|!");

@@ -21,8 +21,8 @@ async fn an_exchange_has_its_phases_in_order() {
         answer.headers,
         [field("X-CamelCase", "1"), field("Content-Length", "5"), field("x-last", "z")]
     );
-    assert_eq!(format!("http://{}", answer.remote), url);
-    assert!(answer.local.ip().is_loopback() && answer.tls.is_none());
+    assert_eq!(format!("http://{}", answer.connection.remote.unwrap()), url);
+    assert!(answer.connection.local.unwrap().ip().is_loopback() && answer.connection.tls.is_none());
     let Phases { dns, connect, tls, sent, first_byte } = answer.phases;
     assert_eq!(drain(&mut answer).await.unwrap(), b"hello");
     assert!(answer.body.read(10).await.unwrap().is_empty(), "the end stays the end");
@@ -125,6 +125,7 @@ async fn every_failure_has_its_class_and_its_words() {
     let cut_chunk = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc";
     let bad_chunk = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc";
     let receive = |text: &str| Failure::Receive(text.to_owned());
+    let partial = |text: &str| Failure::Partial(text.to_owned());
     for (answer, then, wanted) in [
         (&b""[..], Then::Close, Failure::EmptyReply("Empty reply from server".to_owned())),
         (b"", Then::Reset, receive("Recv failure: Connection reset by peer")),
@@ -133,9 +134,9 @@ async fn every_failure_has_its_class_and_its_words() {
             Then::Close,
             receive("Recv failure: the connection was closed inside the answer's head"),
         ),
-        (truncated, Then::Close, receive("transfer closed with 7 bytes remaining to read")),
+        (truncated, Then::Close, partial("transfer closed with 7 bytes remaining to read")),
         (truncated, Then::Reset, receive("Recv failure: Connection reset by peer")),
-        (cut_chunk, Then::Close, receive("transfer closed with outstanding read data remaining")),
+        (cut_chunk, Then::Close, partial("transfer closed with outstanding read data remaining")),
         (
             bad_chunk,
             Then::Close,
@@ -213,7 +214,7 @@ async fn every_address_of_a_name_is_tried() {
     });
     let url = format!("http://localhost:{}/", address.port());
     let answer = client().exchange(get(&url)).await.unwrap();
-    assert_eq!((answer.status, answer.remote), (200, address));
+    assert_eq!((answer.status, answer.connection.remote), (200, Some(address)));
 }
 
 #[tokio::test]
@@ -236,7 +237,7 @@ async fn the_policy_holds_for_names_and_every_spelling() {
         let found = client.exchange(get(&format!("http://{host}:{port}/"))).await;
         let found = found.expect_err("it was reached");
         assert!(
-            matches!(&found, Failure::Denied(text) if text.ends_with(words)),
+            matches!(&found.failure, Failure::Denied(text) if text.ends_with(words)),
             "{host}: {found:?}"
         );
     }

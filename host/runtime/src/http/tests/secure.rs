@@ -10,7 +10,7 @@ use rcgen::date_time_ymd;
 use super::server::{
     Then, client, client_trusting, drain, get, identity, listen, serve, serve_tls,
 };
-use crate::http::{Failure, Phases, Request, VersionChoice};
+use crate::http::{Failed, Failure, Phases, Request, VersionChoice};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -22,7 +22,7 @@ async fn a_trusted_server_shows_its_facts() {
     let mut answer = client.exchange(get(&format!("https://localhost:{port}/"))).await.unwrap();
     assert_eq!(drain(&mut answer).await.unwrap(), b"ok");
     assert_eq!((answer.status, answer.version), (200, http::Version::HTTP_11));
-    let tls = answer.tls.as_ref().unwrap();
+    let tls = answer.connection.tls.as_ref().unwrap();
     assert_eq!(tls.protocol, "TLSv1.3");
     assert_eq!(tls.cipher, "TLS_AES_256_GCM_SHA384");
     assert_eq!(tls.alpn.as_deref(), Some("http/1.1"));
@@ -54,12 +54,15 @@ async fn a_certificate_that_is_not_trusted_says_why() {
         let port = serve_tls(acceptor.clone(), OK).await;
         let url = format!("https://{host}:{port}/");
         let found = client.exchange(get(&url)).await.expect_err("it was trusted");
-        assert_eq!(found, Failure::Certificate(format!("SSL certificate problem: {wanted}")));
+        assert_eq!(
+            found.failure,
+            Failure::Certificate(format!("SSL certificate problem: {wanted}"))
+        );
 
         let port = serve_tls(acceptor, OK).await;
         let lax = Request { verify: false, ..get(&format!("https://{host}:{port}/")) };
         let answer = client.exchange(lax).await.unwrap();
-        assert_eq!(answer.tls.unwrap().verdict, wanted, "the verdict is kept");
+        assert_eq!(answer.connection.tls.unwrap().verdict, wanted, "the verdict is kept");
     }
 }
 
@@ -73,7 +76,7 @@ async fn an_old_certificate_is_named_so() {
     let client = client_trusting(certificate);
     let found = client.exchange(get(&format!("https://localhost:{port}/"))).await;
     let wanted = "SSL certificate problem: certificate has expired".to_owned();
-    assert_eq!(found.expect_err("it was trusted"), Failure::Certificate(wanted));
+    assert_eq!(found.expect_err("it was trusted").failure, Failure::Certificate(wanted));
 }
 
 #[tokio::test]
@@ -91,7 +94,10 @@ async fn a_server_without_tls_fails_in_the_handshake() {
             assert_eq!(then, Then::Close);
         });
         let found = client().exchange(get(&format!("https://{address}/"))).await;
-        assert!(matches!(found, Err(Failure::Tls(_))), "{found:?}");
+        assert!(
+            matches!(&found, Err(failed) if matches!(failed.failure, Failure::Tls(_))),
+            "{found:?}"
+        );
     }
 }
 
@@ -159,7 +165,10 @@ async fn http2_or_nothing() {
     let request =
         Request { version: VersionChoice::Http2, ..get(&format!("https://localhost:{port}/")) };
     let found = client_trusting(certificate).exchange(request).await;
-    assert!(matches!(&found, Err(Failure::Tls(text)) if text.contains("HTTP/2")), "{found:?}");
+    assert!(
+        matches!(&found, Err(Failed { failure: Failure::Tls(text), .. }) if text.contains("HTTP/2")),
+        "{found:?}"
+    );
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::TargetPolicy;
-use crate::http::{Answer, Client, Failure, Request, VersionChoice};
+use crate::http::{Answer, Client, Failure, Family, Request, VersionChoice};
 
 /// Longer than any test should take; a hang then fails with a name.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -40,6 +40,11 @@ pub(super) fn get(url: &str) -> Request {
         body: None,
         version: VersionChoice::Any,
         verify: true,
+        roots: None,
+        family: Family::Any,
+        connect_to: None,
+        addresses: Vec::new(),
+        resolver: None,
         connect_timeout: None,
         timeout: Some(PATIENCE),
     }
@@ -154,7 +159,7 @@ pub(super) async fn drain(answer: &mut Answer) -> Result<Vec<u8>, Failure> {
 /// What an exchange with this server fails with, in its head or in its body.
 pub(super) async fn failure(request: Request) -> Failure {
     match client().exchange(request).await {
-        Err(failure) => failure,
+        Err(failed) => failed.failure,
         Ok(mut answer) => drain(&mut answer).await.expect_err("the exchange succeeded"),
     }
 }
