@@ -47,4 +47,12 @@ mod tests {
             assert!(plugin.component.starts_with(b"\0asm"), "{} is a component", manifest.name);
         }
     }
+
+    #[test]
+    fn curl_has_the_columns_of_a_web_check() {
+        let curl = PLUGINS[0].manifest().unwrap();
+        let titles = curl.table.unwrap().columns.into_iter().map(|column| column.title);
+        let titles = titles.collect::<Vec<_>>().join(" ");
+        assert_eq!(titles, "STATUS DNS CONNECT TLS TTFB TOTAL CERT-DAYS");
+    }
 }

@@ -27,3 +27,8 @@ impl ColorChoice {
 pub(crate) fn faint(text: &str, color: bool) -> String {
     if color { format!("\x1b[2m{text}\x1b[0m") } else { text.to_owned() }
 }
+
+/// `text` in bold letters: the header of a region's section.
+pub(crate) fn bold(text: &str, color: bool) -> String {
+    if color { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+}

@@ -14,6 +14,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::color::ColorChoice;
 use crate::environment::Hidden;
 use crate::exit_code::FailOn;
+use crate::targets::TargetArgs;
 use crate::words::GlobalFlag;
 
 /// Run a command from any region, while staying in your own shell.
@@ -62,6 +63,12 @@ pub(crate) struct Globals {
     /// Events as JSON lines, as they come
     #[arg(long)]
     pub(crate) ndjson: bool,
+    /// A table with a row for each region, instead of the output; times in milliseconds
+    #[arg(long, conflicts_with_all = ["json", "ndjson", "group", "buffer", "detach"])]
+    pub(crate) table: bool,
+    /// Each region's output as one section, when its job has ended
+    #[arg(long, conflicts_with_all = ["json", "ndjson", "detach"])]
+    pub(crate) group: bool,
     /// Time for the whole job: 30, 30s, 5m
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
@@ -207,6 +214,8 @@ pub(crate) struct UpArgs {
     /// Jobs that one engine runs at the same time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) slots: Option<u16>,
+    #[command(flatten)]
+    pub(crate) targets: TargetArgs,
 }
 
 /// `blitz engine`.
@@ -227,9 +236,8 @@ pub(crate) struct EngineArgs {
     /// The SHA-256 of a plugin to trust, beside the built-in ones
     #[arg(long, value_name = "SHA256", value_parser = parse_digest)]
     pub(crate) trust: Vec<String>,
-    /// Connect to every address, private ones too [default: only public ones]
-    #[arg(long)]
-    pub(crate) any_target: bool,
+    #[command(flatten)]
+    pub(crate) targets: TargetArgs,
 }
 
 /// `blitz gateway`.
@@ -261,7 +269,7 @@ impl fmt::Debug for EngineArgs {
             .field("slots", &self.slots)
             .field("id", &self.id)
             .field("trust", &self.trust)
-            .field("any_target", &self.any_target)
+            .field("targets", &self.targets)
             .finish()
     }
 }

@@ -1,6 +1,7 @@
 //! `blitz completions SHELL`: the commands, the global flags, and the built-in plugins with their options.
 
 use blitz_contract::{Argument, ArgumentKind, Manifest};
+use clap::builder::Resettable;
 use clap::{Arg, ArgAction, Command, CommandFactory as _, ValueHint};
 use clap_complete::Shell;
 
@@ -32,11 +33,13 @@ fn of_plugin(manifest: &Manifest, globals: &[Arg]) -> Command {
     let is_free = |global: &&Arg| {
         !manifest.arguments.iter().any(|a| Some(a.name.as_str()) == global.get_long())
     };
+    // What a global excludes may be one that is not free, and clap insists that it is there.
+    let alone = |global: &Arg| global.clone().conflicts_with(Resettable::Reset);
     Command::new(manifest.name.clone())
         .about(manifest.summary.clone())
         .disable_help_flag(true)
         .args(own)
-        .args(globals.iter().filter(is_free).cloned())
+        .args(globals.iter().filter(is_free).map(alone))
 }
 
 fn of_argument(at: usize, argument: &Argument) -> Arg {

@@ -13,6 +13,8 @@
 //! | 125 | the gateway or its store cannot be reached |
 //! | 130, 143 | ended by ^C or SIGTERM; the remote job was cancelled |
 //!
+//! Several jobs make one code by [`combine`]; after ^C it is 130 whatever they gave.
+//!
 //! A closed pipe behind stdout (`blitz ... | head -1`) is a quiet end: the remote job is cancelled and
 //! the code is 0, because the reader had all that it wanted.
 
@@ -85,13 +87,16 @@ pub(crate) fn of_end(end: &End) -> ExitCode {
     }
 }
 
-/// The code of the whole command.
-pub(crate) fn combine(fail_on: FailOn, codes: &[ExitCode]) -> ExitCode {
+/// The code of the whole command, from those of its jobs.
+///
+/// `is_gateway_lost`: some jobs were not followed to their end, so nobody knows what they did.
+/// [`FailOn::Never`] forgives jobs, not that.
+pub(crate) fn combine(fail_on: FailOn, codes: &[ExitCode], is_gateway_lost: bool) -> ExitCode {
     let highest = codes.iter().copied().max().unwrap_or(ExitCode::SUCCESS);
     match fail_on {
-        FailOn::Any => highest,
         FailOn::All if codes.contains(&ExitCode::SUCCESS) => ExitCode::SUCCESS,
-        FailOn::All => highest,
+        FailOn::Any | FailOn::All => highest,
+        FailOn::Never if is_gateway_lost => ExitCode::UNREACHABLE,
         FailOn::Never => ExitCode::SUCCESS,
     }
 }
@@ -127,17 +132,39 @@ mod tests {
 
     #[test]
     fn several_jobs_make_one_code() {
-        for (fail_on, codes, code) in [
-            (FailOn::Any, &[][..], 0),
-            (FailOn::Any, &[0, 0], 0),
-            (FailOn::Any, &[0, 7, 22], 22),
-            (FailOn::All, &[0, 22], 0),
-            (FailOn::All, &[7, 22], 22),
-            (FailOn::All, &[7], 7),
-            (FailOn::Never, &[7, 123], 0),
+        for (codes, any, all, never) in [
+            (&[][..], 0, 0, 0),
+            (&[0, 0], 0, 0, 0),
+            (&[7], 7, 7, 0),
+            (&[0, 7, 22], 22, 0, 0),
+            (&[7, 22], 22, 22, 0),
+            // Codes of ours among those of the plugin: no rank but the number.
+            (&[7, 120], 120, 120, 0),
+            (&[0, 121], 121, 0, 0),
+            (&[22, 122, 123], 123, 123, 0),
+            (&[124, 0], 124, 0, 0),
+            (&[123, 255], 255, 255, 0),
+            // A plugin may say 125 too: then its job has ended.
+            (&[125, 7], 125, 125, 0),
         ] {
-            let codes: Vec<ExitCode> = codes.iter().map(|c| ExitCode(*c)).collect();
-            assert_eq!(combine(fail_on, &codes), ExitCode(code), "{fail_on:?} {codes:?}");
+            check(codes, false, [any, all, never]);
+        }
+        for (codes, any, all, never) in [
+            (&[125][..], 125, 125, 125),
+            (&[125, 7], 125, 125, 125),
+            (&[125, 0], 125, 0, 125),
+            (&[125, 200], 200, 200, 125),
+        ] {
+            check(codes, true, [any, all, never]);
+        }
+    }
+
+    #[track_caller]
+    fn check(codes: &[u8], is_gateway_lost: bool, expected: [u8; 3]) {
+        let all: Vec<ExitCode> = codes.iter().map(|c| ExitCode(*c)).collect();
+        for (fail_on, code) in [FailOn::Any, FailOn::All, FailOn::Never].into_iter().zip(expected) {
+            let given = combine(fail_on, &all, is_gateway_lost);
+            assert_eq!(given, ExitCode(code), "{fail_on:?} {codes:?}");
         }
     }
 }

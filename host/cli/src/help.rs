@@ -1,7 +1,9 @@
 //! Help for a plugin that this program has never seen, from its manifest. Pure.
 
-use blitz_contract::{Argument, ArgumentKind, Capability, Manifest, Retry};
+use blitz_contract::table::COLUMNS_MAX;
+use blitz_contract::{Argument, ArgumentKind, Capability, Manifest, Retry, Unit};
 
+use crate::cells::of_text;
 use crate::words::GlobalFlag;
 
 /// Columns in which the explanations begin.
@@ -15,7 +17,17 @@ pub(crate) fn of_plugin(manifest: &Manifest, globals: &[GlobalFlag]) -> String {
         manifest.arguments.iter().partition(|a| a.positional);
     section(&mut text, "Arguments", &positional, globals);
     section(&mut text, "Options", &options, globals);
-    text.push_str("\nGlobal flags (-r, --json, --timeout, ...) are in 'blitz --help'.\n");
+    if let Some(table) = &manifest.table {
+        let titles = table.columns.iter().take(COLUMNS_MAX).map(|column| of_text(&column.title));
+        let titles: Vec<String> = titles.collect();
+        let has_times = table.columns.iter().any(|column| column.unit == Unit::Us);
+        let note = if has_times { ", times in ms" } else { "" };
+        let titles = titles.join(" ");
+        text.push_str(&format!("\nColumns of --table{note}:\n  REGION ENGINE {titles}\n"));
+    }
+    text.push_str(
+        "\nGlobal flags (-r, --table, --group, --json, --timeout, ...) are in 'blitz --help'.\n",
+    );
     text.push_str(&format!(
         "\n{} {}, contract {}, {}, {}\n",
         manifest.name,
@@ -166,6 +178,15 @@ mod tests {
             positional = true
             required = true
             repeated = true
+            [table]
+            event = "hop"
+            [[table.columns]]
+            title = "TTL"
+            value = "/ttl"
+            [[table.columns]]
+            title = "RTT"
+            value = "/rtt_us"
+            unit = "us"
             "#,
         );
         let plain = GlobalFlag { long: "plain".to_owned(), short: None, takes_value: false };
@@ -184,7 +205,10 @@ mod tests {
                                       On its own line
               --plain NUMBER          (behind --)
 
-        Global flags (-r, --json, --timeout, ...) are in 'blitz --help'.
+        Columns of --table, times in ms:
+          REGION ENGINE TTL RTT
+
+        Global flags (-r, --table, --group, --json, --timeout, ...) are in 'blitz --help'.
 
         demo 0.1.0, contract 0.1.0, capabilities: web, runs again when its engine is lost
         ");

@@ -4,7 +4,8 @@
 //! `settings` give them types, `dispatch` chooses the command. `run` is a plugin's command:
 //! `locate` finds the gateway, `submit` makes the job, `follow` hears of it, `render` decides
 //! what to show (`live`, `report`, `ndjson`), `watch` does it, `exit_code` tells the shell.
-//! `stack` is everything in one process, for `up`, `demo` and commands that find no gateway.
+//! `stack` is everything in one process, for `up`, `demo` and commands that find no gateway; `targets`
+//! says which addresses its engines may reach.
 //!
 //! A library, so that the stories and benches of `tests/` can carry the program in a binary of their own.
 
@@ -25,8 +26,13 @@ mod sse;
 mod watch;
 mod render;
 mod live;
+mod group;
+mod table;
+mod cells;
+mod pipeline;
 mod strip;
 mod lines;
+mod talk;
 mod report;
 mod ndjson;
 mod files;
@@ -43,11 +49,14 @@ mod color;
 mod text;
 mod log;
 mod built_in;
+mod targets;
 mod stack;
 mod up;
 mod serve;
 mod demo;
 mod hello;
+#[cfg(test)]
+mod script;
 
 /// The program: reads the process's arguments and environment, and gives its exit code.
 #[must_use]

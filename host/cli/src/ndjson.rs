@@ -91,9 +91,23 @@ impl Render for Ndjson {
 
 /// A value as one line on stdout.
 pub(crate) fn json_line(value: &impl Serialize) -> Action {
-    let mut line = serde_json::to_vec(value).expect("our own types have text keys only");
-    line.push(b'\n');
-    Action::Stdout(line)
+    let text = serde_json::to_string(value).expect("our own types have text keys only");
+    // What is escaped begins with one of these two bytes; a large output rarely has them.
+    if !text.bytes().any(|byte| matches!(byte, 0x7f | 0xc2)) {
+        let mut line = text.into_bytes();
+        line.push(b'\n');
+        return Action::Stdout(line);
+    }
+    let mut line = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        match character {
+            // JSON lets them stand, in texts only; a terminal obeys them.
+            '\u{7f}'..='\u{9f}' => line.push_str(&format!("\\u{:04x}", u32::from(character))),
+            _ => line.push(character),
+        }
+    }
+    line.push('\n');
+    Action::Stdout(line.into_bytes())
 }
 
 #[cfg(test)]
@@ -103,6 +117,19 @@ mod tests {
     use super::*;
     use crate::render::Watched;
     use crate::wire::{End, JobState, Output};
+
+    #[test]
+    fn no_control_character_is_left_in_a_line() {
+        let Action::Stdout(line) = json_line(&"\u{1b}[31m \u{9b}31m \u{7f} \u{a0}é") else {
+            panic!()
+        };
+        let line = String::from_utf8(line).unwrap();
+        assert_eq!(line, "\"\\u001b[31m \\u009b31m \\u007f \u{a0}é\"\n");
+        assert_eq!(
+            serde_json::from_str::<String>(&line).unwrap(),
+            "\u{1b}[31m \u{9b}31m \u{7f} \u{a0}é"
+        );
+    }
 
     #[test]
     fn events_are_lines() {

@@ -3,17 +3,19 @@
 //! A renderer gets events and gives [`Action`]s; [`crate::watch`] performs them. stdout is the remote
 //! stdout and nothing else (or JSON, when it was asked for); talk goes to stderr.
 
-use blitz_contract::Exit;
+use blitz_contract::{Exit, Table};
 
 use crate::color::ColorChoice;
 use crate::exit_code::ExitCode;
+use crate::group::Group;
 use crate::live::Live;
 use crate::ndjson::Ndjson;
 use crate::report::Report;
 use crate::settings::Format;
+use crate::table::Rows;
 use crate::wire::{End, Event, JobState, Submitted};
 
-/// Bytes that `--json` and `--buffer` hold in memory for all jobs together.
+/// Bytes that `--json`, `--buffer` and `--group` hold in memory for all jobs together.
 pub(crate) const HELD_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// What the edge must do.
@@ -76,11 +78,22 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// The code of this job; [`ExitCode::LOST`] when nothing better is known.
     pub(crate) fn code(&self) -> ExitCode {
-        match (self.code, &self.incomplete) {
-            (Some(code), None) => code,
-            (Some(code), Some(_)) if code == ExitCode::UNREACHABLE => code,
+        match self.code {
+            Some(code) if self.end.is_none() || self.incomplete.is_none() => code,
             _ => ExitCode::LOST,
         }
+    }
+
+    /// Notes that a signal ended the job, unless it had ended by itself.
+    pub(crate) fn interrupted(&mut self, code: ExitCode) {
+        if self.end.is_none() || self.code == Some(ExitCode::ABORTED) {
+            self.code = Some(code);
+        }
+    }
+
+    /// The job went on, perhaps, when its gateway was lost.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.end.is_none() && self.code == Some(ExitCode::UNREACHABLE)
     }
 }
 
@@ -95,8 +108,12 @@ pub(crate) struct Scene {
     /// The id of the run.
     pub(crate) run: String,
     pub(crate) jobs: Vec<Watched>,
+    /// How the plugin's results become rows, where it says so.
+    pub(crate) table: Option<Table>,
     pub(crate) stdout_is_terminal: bool,
     pub(crate) stderr_is_terminal: bool,
+    /// Both go to one place.
+    pub(crate) streams_are_one: bool,
     pub(crate) raw: bool,
     pub(crate) quiet: bool,
     pub(crate) color: ColorChoice,
@@ -107,10 +124,18 @@ pub(crate) struct Scene {
 /// The renderer of a format.
 pub(crate) fn renderer(format: Format, scene: Scene) -> Box<dyn Render> {
     match format {
-        Format::Text { buffer } => Box::new(Live::new(scene, buffer)),
+        Format::Text { buffer } => Box::new(Live::new(&scene, buffer)),
+        Format::Group => Box::new(Group::new(scene)),
+        Format::Table => Box::new(Rows::new(&scene)),
         Format::Json => Box::new(Report::new(scene)),
         Format::Ndjson => Box::new(Ndjson::new(scene)),
     }
+}
+
+/// Actions that do something.
+pub(crate) fn without_nothing(mut actions: Vec<Action>) -> Vec<Action> {
+    actions.retain(|a| !matches!(a, Action::Stdout(b) | Action::Stderr(b) if b.is_empty()));
+    actions
 }
 
 /// Labels for the jobs of a submission: the word that the user typed, the region's name where that

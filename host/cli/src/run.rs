@@ -117,8 +117,10 @@ fn scene(
         args: masked(&order.manifest, &order.args),
         run: submitted.run.clone(),
         jobs,
+        table: order.manifest.table.clone(),
         stdout_is_terminal: screen.stdout_is_terminal,
         stderr_is_terminal: screen.stderr_is_terminal,
+        streams_are_one: screen.streams_are_one,
         raw: settings.raw,
         quiet: settings.quiet,
         color: settings.color,
@@ -135,7 +137,9 @@ fn places(jobs: &[Watched]) -> String {
 /// `--detach`: the ids on stdout, one a line; or the gateway's answer.
 fn detached(submitted: &Submitted, settings: &Settings) -> ExitCode {
     let text = match settings.format {
-        Format::Text { .. } => submitted.jobs.iter().map(|job| format!("{}\n", job.id)).collect(),
+        Format::Text { .. } | Format::Group | Format::Table => {
+            submitted.jobs.iter().map(|job| format!("{}\n", job.id)).collect()
+        }
         Format::Json | Format::Ndjson => {
             let mut text = serde_json::to_string(submitted).unwrap_or_default();
             text.push('\n');

@@ -3,7 +3,10 @@
 //! Writes go through tokio's blocking threads: a pipe that nobody reads must not keep ^C from being
 //! heard. Each write is flushed, so stdout and stderr keep their order on a terminal.
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
 
 use tokio::io::{AsyncWriteExt as _, Stderr, Stdout};
 
@@ -13,6 +16,8 @@ pub(crate) struct Screen {
     stderr: Stderr,
     pub(crate) stdout_is_terminal: bool,
     pub(crate) stderr_is_terminal: bool,
+    /// Both go to one place: a screen, or the same pipe or file after `2>&1`.
+    pub(crate) streams_are_one: bool,
 }
 
 /// Whether somebody still reads stdout.
@@ -31,6 +36,7 @@ impl Screen {
             stderr: tokio::io::stderr(),
             stdout_is_terminal: io::stdout().is_terminal(),
             stderr_is_terminal: io::stderr().is_terminal(),
+            streams_are_one: are_one(&io::stdout(), &io::stderr()).unwrap_or(false),
         }
     }
 
@@ -54,5 +60,27 @@ impl Screen {
             self.stderr.flush().await
         };
         let _unheard: io::Result<()> = written.await;
+    }
+}
+
+/// Whether two descriptors are of one file: the same inode of the same device.
+fn are_one(one: &impl AsFd, other: &impl AsFd) -> io::Result<bool> {
+    let inode = |descriptor: &dyn AsFd| {
+        let metadata = File::from(descriptor.as_fd().try_clone_to_owned()?).metadata()?;
+        io::Result::Ok((metadata.dev(), metadata.ino()))
+    };
+    Ok(inode(one)? == inode(other)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_file_is_known_again() {
+        let (_reader, one) = io::pipe().unwrap();
+        let (_other_reader, other) = io::pipe().unwrap();
+        assert!(are_one(&one, &one.try_clone().unwrap()).unwrap());
+        assert!(!are_one(&one, &other).unwrap());
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use blitz_couchdb::Client;
 use blitz_jobs::timing::Timing;
-use blitz_runtime::{Runtime, RuntimeConfig, TargetPolicy};
+use blitz_runtime::{Runtime, RuntimeConfig};
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::{EngineArgs, GatewayArgs};
@@ -18,6 +18,7 @@ use crate::stack::{
     self, DRAIN, SLOTS, engine_id, listen, publish_built_ins, random_token, trusted,
 };
 use crate::state_file;
+use crate::targets::{self, Targets};
 use crate::text::without_os_code;
 
 /// Why a part did not start, or ended.
@@ -54,13 +55,11 @@ pub(crate) async fn engine(args: EngineArgs, environment: &Environment) -> Resul
         None => engine_id(&args.region)?,
     };
     // The store of `blitz up` is this machine's own: its engines reach what the user reaches.
-    let targets = match args.any_target || is_local {
-        true => TargetPolicy::Any,
-        false => TargetPolicy::PublicOnly,
-    };
+    let policy = args.targets.policy(if is_local { Targets::Any } else { Targets::PublicOnly });
     let runtime = Runtime::new(RuntimeConfig {
         cache_dir: environment.cache_directory.clone(),
-        targets,
+        targets: policy,
+        protected: targets::protected(&store),
         ..RuntimeConfig::default()
     })
     .map_err(stack::Error::from)?;

@@ -28,6 +28,10 @@ pub(crate) struct Settings {
 pub(crate) enum Format {
     /// The remote stdout, as it comes or at the end.
     Text { buffer: bool },
+    /// A section for each job, when it has ended.
+    Group,
+    /// A row for each job, at the end.
+    Table,
     /// One document at the end.
     Json,
     /// A line for each event.
@@ -58,9 +62,12 @@ impl Settings {
         if regions.is_empty() {
             regions.push("any".to_owned());
         }
-        let format = match (globals.json, globals.ndjson) {
-            (true, _) => Format::Json,
-            (_, true) => Format::Ndjson,
+        // Two of them together do not come so far.
+        let format = match &globals {
+            Globals { json: true, .. } => Format::Json,
+            Globals { ndjson: true, .. } => Format::Ndjson,
+            Globals { table: true, .. } => Format::Table,
+            Globals { group: true, .. } => Format::Group,
             _ => Format::Text { buffer: globals.buffer },
         };
         Ok(Self {

@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::{self, Gateway};
 use crate::built_in::{BuiltInPlugin, PLUGINS};
+use crate::targets;
 use crate::text::without_os_code;
 
 /// Jobs that an engine runs at once, when nobody says: as a rule they wait for the network, at 100 KiB each.
@@ -43,6 +44,8 @@ pub(crate) struct Plan {
     /// Digests of plugins to believe, beside the built-in ones.
     pub(crate) trust: Vec<String>,
     pub(crate) slots: usize,
+    /// Which addresses jobs may reach.
+    pub(crate) targets: TargetPolicy,
     /// Where compiled plugins are kept.
     pub(crate) cache: Option<PathBuf>,
     /// How long running jobs may go on when the stack stops.
@@ -59,6 +62,7 @@ impl Plan {
             token: None,
             trust: Vec::new(),
             slots: SLOTS,
+            targets: TargetPolicy::any(),
             cache,
             drain: Duration::ZERO,
         }
@@ -170,7 +174,8 @@ impl Stack {
         );
         let runtime = Runtime::new(RuntimeConfig {
             cache_dir: plan.cache,
-            targets: TargetPolicy::Any,
+            targets: plan.targets,
+            protected: targets::protected(&client),
             ..RuntimeConfig::default()
         })?;
         for region in plan.regions {

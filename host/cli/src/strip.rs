@@ -2,8 +2,9 @@
 //! the bytes are cut into pieces.
 //!
 //! Remote output is foreign: an escape sequence could rewrite the screen, the title or the clipboard.
-//! What stays is text, tab, line feed and carriage return. What goes: the other C0 controls and DEL,
-//! C1 controls (as UTF-8 and as bare bytes), and whole sequences (CSI, OSC, DCS, SOS, PM, APC).
+//! What stays is text, tab and line feed, with the carriage return before it. A carriage return alone
+//! becomes a line feed: it would let later text hide what stood before. What goes: the other C0 controls
+//! and DEL, C1 controls (as UTF-8 and as bare bytes), and whole sequences (CSI, OSC, DCS, SOS, PM, APC).
 //!
 //! Source: ECMA-48, fifth edition, section 5; xterm's "Control Sequences" for BEL as the end of OSC;
 //! RFC 3629, section 4, for what is a character.
@@ -20,6 +21,8 @@ pub(crate) struct Strip {
     next: Option<RangeInclusive<u8>>,
     /// `0xC2` was held back: the byte behind it decides whether it begins a C1 control.
     held: bool,
+    /// A carriage return was held back: the byte behind it decides what it becomes.
+    returned: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +55,9 @@ impl Strip {
     }
 
     fn take(&mut self, byte: u8, safe: &mut Vec<u8>) {
+        if std::mem::take(&mut self.returned) {
+            safe.push(if byte == b'\n' { b'\r' } else { b'\n' });
+        }
         if std::mem::take(&mut self.held) {
             match byte {
                 0x80..=0x9f => return self.control(byte, safe),
@@ -102,7 +108,8 @@ impl Strip {
                 self.state = State::Text;
                 safe.push(byte);
             }
-            b'\r' | b'\t' if self.state == State::Text => safe.push(byte),
+            b'\t' if self.state == State::Text => safe.push(byte),
+            b'\r' if self.state == State::Text => self.returned = true,
             _ => {}
         }
     }
@@ -147,6 +154,7 @@ mod tests {
         for (input, safe) in [
             (&b"plain\ttext\r\n"[..], &b"plain\ttext\r\n"[..]),
             ("é 日本 🦀 ✓\n".as_bytes(), "é 日本 🦀 ✓\n".as_bytes()),
+            (b"rm -rf /\rharmless\r\r\n", b"rm -rf /\nharmless\n\r\n"),
             (b"\x1b[31mred\x1b[0m", b"red"),
             (b"\x1b[38;5;1mred\x1b[?25l", b"red"),
             (b"a\x1b]0;title\x07b", b"ab"),
@@ -186,6 +194,7 @@ mod tests {
                 );
             }
             prop_assert!(!safe.windows(2).any(|w| w[0] == 0xc2 && matches!(w[1], 0x80..=0x9f)));
+            prop_assert!(!safe.windows(2).any(|w| w[0] == b'\r' && w[1] != b'\n'));
             prop_assert!(!safe.utf8_chunks().any(|c| matches!(c.invalid(), [0x80..=0x9f])));
         }
 

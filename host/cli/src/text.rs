@@ -20,24 +20,46 @@ pub(crate) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// Columns with two spaces between, widths as the cells need them, no spaces at the end of a line.
+/// To which side of its column a cell goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Left,
+    /// For numbers: digits of one worth stand under each other.
+    Right,
+}
+
+/// Columns of text with two spaces between, widths as the cells need them, no spaces at the end of a line.
 pub(crate) fn columns<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
-    let head = head.map(str::to_owned);
-    let all = || std::iter::once(&head).chain(rows);
-    let mut widths = [0; N];
-    for row in all() {
-        for (width, cell) in widths.iter_mut().zip(row) {
+    let head = head.map(|title| (title.to_owned(), Side::Left));
+    aligned(&head, rows)
+}
+
+/// The same for any number of columns, each with its side. A row has a cell for each of them.
+///
+/// Widths count characters: those that take two columns of a screen, or none, move what stands behind.
+pub(crate) fn aligned<R: AsRef<[String]>>(head: &[(String, Side)], rows: &[R]) -> String {
+    let titles: Vec<&str> = head.iter().map(|(title, _)| title.as_str()).collect();
+    let mut widths: Vec<usize> = titles.iter().map(|title| title.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row.as_ref()) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let mut text = String::new();
-    for row in all() {
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
         let mut line = String::new();
-        for (cell, &width) in row.iter().zip(&widths) {
-            line.push_str(&format!("{cell:width$}  "));
+        for ((cell, (_, side)), &width) in cells.zip(head).zip(&widths) {
+            line.push_str(&match side {
+                Side::Left => format!("{cell:width$}  "),
+                Side::Right => format!("{cell:>width$}  "),
+            });
         }
-        text.push_str(line.trim_end());
-        text.push('\n');
+        line.truncate(line.trim_end().len());
+        line.push('\n');
+        line
+    };
+    let mut text = line(&mut titles.iter().copied());
+    for row in rows {
+        text.push_str(&line(&mut row.as_ref().iter().map(String::as_str)));
     }
     text
 }
@@ -51,6 +73,15 @@ mod tests {
         let rows = [["virginia".to_owned(), "2".to_owned()], ["jp".to_owned(), String::new()]];
         assert_eq!(columns(["NAME", "ENGINES"], &rows), "NAME      ENGINES\nvirginia  2\njp\n");
         assert_eq!(columns(["NAME"], &[]), "NAME\n");
+    }
+
+    #[test]
+    fn numbers_stand_on_the_right() {
+        let head = [("A", Side::Left), ("MS", Side::Right), ("B", Side::Right), ("C", Side::Left)];
+        let head = head.map(|(title, side)| (title.to_owned(), side));
+        let rows =
+            [["a", "1.5", "-", "é"], ["long", "12.0", "7", ""]].map(|r| r.map(str::to_owned));
+        assert_eq!(aligned(&head, &rows), "A       MS  B  C\na      1.5  -  é\nlong  12.0  7\n");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::run::{print, say};
 use crate::signals::Signals;
 use crate::stack::{self, DRAIN, Plan, SLOTS, Stack};
 use crate::state_file::{self, Held, UpState};
+use crate::targets::Targets;
 use crate::text::without_os_code;
 use crate::token_file;
 
@@ -65,6 +66,8 @@ pub(crate) async fn run(args: UpArgs, environment: &Environment) -> Result<ExitC
         listen: args.listen,
         trust: args.trust,
         slots: args.slots.map_or(SLOTS, usize::from),
+        // One's own machine is what one is on.
+        targets: args.targets.policy(Targets::Any),
         cache: environment.cache_directory.clone(),
         drain: DRAIN,
     })

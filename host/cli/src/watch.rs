@@ -53,7 +53,7 @@ pub(crate) enum Error {
     Stdout(io::Error),
     /// Memory.
     #[error(
-        "--json and --buffer hold at most {} MiB of output; use --ndjson or neither",
+        "--json, --buffer and --group hold at most {} MiB of output; use --ndjson or none of them",
         HELD_BYTES_MAX / 1024 / 1024
     )]
     HeldTooMuch,
@@ -75,6 +75,8 @@ enum Flow {
 struct Interrupt {
     code: Option<ExitCode>,
     leave_at: Option<Instant>,
+    /// The jobs that it cancelled.
+    jobs: BTreeSet<usize>,
 }
 
 impl Watch<'_> {
@@ -173,6 +175,9 @@ impl Watch<'_> {
         match interrupt.code {
             Some(code) => {
                 open.clear();
+                for &job in &interrupt.jobs {
+                    outcomes[job].interrupted(code);
+                }
                 Ok(Flow::Interrupted(code))
             }
             None => Ok(Flow::On),
@@ -218,7 +223,7 @@ impl Watch<'_> {
                     return Ok(Flow::Leave(interrupt.code.unwrap_or(ExitCode::INTERRUPTED)));
                 }
             };
-            if let Some(code) = interrupt.take(code, *owns_jobs) {
+            if let Some(code) = interrupt.take(code, *owns_jobs, open) {
                 return Ok(Flow::Leave(code));
             }
             for id in ids(jobs, open) {
@@ -235,7 +240,7 @@ impl Watch<'_> {
         open: &BTreeSet<usize>,
         cancels: &mut JoinSet<()>,
     ) -> Option<ExitCode> {
-        if let Some(code) = interrupt.take(code, self.owns_jobs) {
+        if let Some(code) = interrupt.take(code, self.owns_jobs, open) {
             return Some(code);
         }
         for id in ids(&self.jobs, open) {
@@ -251,12 +256,9 @@ impl Watch<'_> {
         code: Option<ExitCode>,
     ) -> Result<ExitCode, Error> {
         let codes: Vec<ExitCode> = outcomes.iter().map(Outcome::code).collect();
-        // `--fail-on never` forgives jobs, not a gateway that was lost.
-        let lost_gateway = outcomes.iter().any(|o| o.code == Some(ExitCode::UNREACHABLE));
-        let code = code.unwrap_or_else(|| match lost_gateway {
-            true => ExitCode::UNREACHABLE,
-            false => exit_code::combine(self.fail_on, &codes),
-        });
+        let is_gateway_lost = outcomes.iter().any(Outcome::is_unreachable);
+        let code =
+            code.unwrap_or_else(|| exit_code::combine(self.fail_on, &codes, is_gateway_lost));
         for action in self.render.finish(outcomes, code) {
             let (mut interrupt, mut cancels) = (Interrupt::default(), JoinSet::new());
             let none_open = BTreeSet::new();
@@ -272,12 +274,18 @@ impl Watch<'_> {
 
 impl Interrupt {
     /// Notes a signal. `Some` when the process leaves at once: a second one, or jobs of somebody else.
-    fn take(&mut self, code: ExitCode, owns_jobs: bool) -> Option<ExitCode> {
+    fn take(
+        &mut self,
+        code: ExitCode,
+        owns_jobs: bool,
+        open: &BTreeSet<usize>,
+    ) -> Option<ExitCode> {
         if self.code.is_some() || !owns_jobs {
             return Some(code);
         }
         self.code = Some(code);
         self.leave_at = Some(Instant::now() + CANCEL_WAIT_MAX);
+        self.jobs.clone_from(open);
         None
     }
 }

@@ -58,13 +58,6 @@ pub(crate) enum SplitError {
     NotAName { word: String },
 }
 
-/// Flags of a later version. They are refused by name, wherever a global may stand, because a plugin
-/// that got them would one day lose them.
-const LATER_FLAGS: [(&str, &str); 2] = [
-    ("--table", "--json gives the same figures"),
-    ("--group", "several regions print as prefixed lines"),
-];
-
 /// Commands of 2011 that have no successor yet.
 const LATER_COMMANDS: [(&str, &str); 3] = [
     ("api:init", "set BLITZ_HOST and BLITZ_TOKEN"),
@@ -145,9 +138,6 @@ fn take_global<'a>(
     flags: &[GlobalFlag],
     globals: &mut Vec<String>,
 ) -> Result<bool, SplitError> {
-    if let Some((flag, instead)) = LATER_FLAGS.iter().find(|(flag, _)| *flag == word) {
-        return Err(SplitError::Later { word: (*flag).to_owned(), instead });
-    }
     let (flag, has_value) = if let Some(long) = word.strip_prefix("--") {
         let (name, value) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v)));
         (flags.iter().find(|f| f.long == name), value.is_some())
@@ -258,11 +248,6 @@ mod tests {
                 "no flag -s here; a plugin's own flags go behind its name, 'blitz --help' lists ours",
             ),
             ("run", "run: which plugin? 'blitz plugins' lists them"),
-            ("curl --table x", "--table is not in this version; --json gives the same figures"),
-            (
-                "--group curl x",
-                "--group is not in this version; several regions print as prefixed lines",
-            ),
             ("api:init", "api:init is not in this version; set BLITZ_HOST and BLITZ_TOKEN"),
             ("./curl", "no command or plugin './curl'; 'blitz --help' lists the commands"),
             ("Curl:go", "no command or plugin 'Curl:go'; 'blitz --help' lists the commands"),

@@ -5,13 +5,12 @@
 //! connection serves one exchange and is closed behind its body: what is measured is never a warm
 //! connection of somebody else.
 //!
-//! Read in the order of the exchange: `request`, `resolve`, `connect`, `tls`, `send`, `body`. `clock` has
+//! Read in the order of the exchange: `request`, `tls`, `send`, `body`; the connection comes from
+//! [`crate::egress`]. `clock` has
 //! the instants and the time limits, `tap` sees the bytes pass, `failure` says where it ended.
 
 mod request;
 mod clock;
-mod resolve;
-mod connect;
 mod tls;
 mod tap;
 mod send;
@@ -27,18 +26,17 @@ use std::net::{IpAddr, SocketAddr};
 pub use body::Body;
 pub(crate) use clock::Phases;
 pub(crate) use failure::Failure;
-pub(crate) use request::{Family, Request, VersionChoice};
+pub(crate) use request::{Request, VersionChoice};
 pub(crate) use tls::TlsFacts;
 
-use crate::target::TargetPolicy;
+use crate::egress::{Connected, Egress, TargetPolicy, Wanted};
 use clock::{Clock, Stage};
 use tap::Transport;
 
-/// Makes exchanges under one target policy. A clone shares the trusted roots and the limits.
+/// Makes exchanges, all connections by one [`Egress`]. A clone shares the trusted roots and the limits.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    policy: TargetPolicy,
-    resolver: resolve::Resolver,
+    egress: Egress,
     trust: tls::Trust,
 }
 
@@ -84,12 +82,12 @@ impl Failed {
 }
 
 impl Client {
-    pub(crate) fn new(policy: TargetPolicy) -> Self {
-        Self { policy, resolver: resolve::Resolver::default(), trust: tls::Trust::default() }
+    pub(crate) fn new(egress: Egress) -> Self {
+        Self { egress, trust: tls::Trust::default() }
     }
 
-    pub(crate) fn policy(&self) -> TargetPolicy {
-        self.policy
+    pub(crate) fn policy(&self) -> &TargetPolicy {
+        self.egress.policy()
     }
 
     /// Makes one exchange, up to the end of the answer's head.
@@ -122,14 +120,31 @@ impl Client {
         let destination = request.destination()?;
         let message = request.message(&destination)?;
 
-        let lookup = self.resolver.resolve(&destination);
-        let addresses = clock.within(Stage::Resolve, lookup).await?;
+        let (host, port) = request.connect_to(&destination)?;
+        let lookup = async {
+            let wanted = Wanted {
+                host: &host,
+                port,
+                family: request.family,
+                addresses: &request.addresses,
+                resolver: request.resolver.as_deref(),
+            };
+            self.egress
+                .resolve(&wanted)
+                .await
+                .map_err(|e| Failure::of_egress(e, &host, port, clock))
+        };
+        let resolved = clock.within(Stage::Resolve, lookup).await?;
         clock.phases.dns = clock.elapsed();
-        connection.addresses = addresses.iter().map(SocketAddr::ip).collect();
-        connection.resolver = destination.literal().is_none().then(|| "system".to_owned());
+        connection.addresses = resolved.addresses.iter().map(SocketAddr::ip).collect();
+        connection.resolver.clone_from(&resolved.resolver);
 
-        let connecting = connect::connect(&destination, &addresses, self.policy, clock);
-        let (tcp, remote, local) = clock.within(Stage::Connect, connecting).await?;
+        let connecting = async {
+            let connected = self.egress.connect_tcp(&resolved).await;
+            connected.map_err(|error| Failure::of_egress(error, &host, port, clock))
+        };
+        let Connected { stream: tcp, remote, local } =
+            clock.within(Stage::Connect, connecting).await?;
         clock.phases.connect = clock.elapsed();
         connection.remote = Some(remote);
         connection.local = Some(local);

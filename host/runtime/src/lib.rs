@@ -5,8 +5,8 @@
 //! it, [`Invocation`] is what one run is given. `guest` is one instance under its limits, which are in
 //! `limits`, `memory`, `meter` and `ticker`, on `threads` of its own; `output` carries what it prints. Then the imports, a file
 //! each: `events`, `files`, `web`. Behind `web` stands `http`, one exchange from the URL to the last
-//! byte with an instant for every phase; all of its connections are made by one function that asks
-//! [`TargetPolicy`].
+//! byte with an instant for every phase. All connections, of every import, are made by `egress`, which
+//! resolves, asks [`TargetPolicy`] and connects.
 //!
 //! *Invariant:* knows no database, no job and no tenant, and decides nobody's trust: whoever calls
 //! [`Runtime::load`] has decided that these bytes may run. wasmtime ends in this crate.
@@ -29,11 +29,12 @@ mod events;
 mod files;
 mod web;
 mod http;
-mod target;
+mod egress;
 mod error;
 #[cfg(test)]
 mod tests;
 
+pub use egress::{Endpoint, Rule, RuleError, TargetPolicy};
 pub use error::Error;
 pub use invocation::Invocation;
 pub use limits::{
@@ -42,4 +43,3 @@ pub use limits::{
 };
 pub use plugin::Plugin;
 pub use runtime::{Runtime, RuntimeConfig};
-pub use target::{Denied, TargetPolicy};

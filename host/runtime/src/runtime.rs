@@ -13,6 +13,7 @@ use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::bindings;
 use crate::cache::Cache;
+use crate::egress::{Egress, Endpoint, TargetPolicy};
 use crate::error::Error;
 use crate::http;
 use crate::job::Job;
@@ -22,7 +23,6 @@ use crate::limits::{
 };
 use crate::meter::Turns;
 use crate::plugin::{Loaded, Plugin};
-use crate::target::TargetPolicy;
 use crate::threads::Threads;
 use crate::ticker::Ticker;
 
@@ -34,6 +34,8 @@ pub struct RuntimeConfig {
     pub cache_dir: Option<PathBuf>,
     /// Which destinations plugins may reach.
     pub targets: TargetPolicy,
+    /// Services of the operator that plugins never reach, whatever `targets` says: the engine's store.
+    pub protected: Vec<Endpoint>,
     /// Runs at once; `None` is [`crate::INSTANCES_MAX`].
     pub instances_max: Option<usize>,
 }
@@ -94,7 +96,7 @@ impl Runtime {
                 ticker,
                 turns: Turns::new(),
                 threads,
-                http: http::Client::new(config.targets),
+                http: http::Client::new(Egress::new(config.targets, config.protected)),
             }),
         })
     }

@@ -7,8 +7,9 @@ use wasmtime::component::Resource;
 
 use crate::bindings::blitz::plugin::web;
 use crate::doing::Activity;
+use crate::egress::Family;
 use crate::http::{
-    Answer, Body, Connection, Failed, Failure, Family, Phases, Request, TlsFacts, VersionChoice,
+    Answer, Body, Connection, Failed, Failure, Phases, Request, TlsFacts, VersionChoice,
 };
 use crate::job::Job;
 use crate::limits::{BODIES_MAX, READ_MAX_BYTES};

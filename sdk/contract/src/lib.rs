@@ -1,13 +1,14 @@
 //! The words of the plugin contract in Rust, shared by everyone who touches a plugin: the host that
 //! runs it, the command line that reads its arguments, the author who writes it.
 //!
-//! Read in this order: [`manifest`] says what a plugin is and which arguments it takes,
-//! [`arguments`] parses a command line against it, [`frame`] is one piece of output, [`exit`] is how a
-//! run ends. The WIT text of the same contract is in `sdk/wit`.
+//! Read in this order: [`manifest`] says what a plugin is and which arguments it takes, [`table`] how
+//! its results become rows, [`arguments`] parses a command line against it, [`frame`] is one piece of
+//! output, [`exit`] is how a run ends. The WIT text of the same contract is in `sdk/wit`.
 //!
 //! *Invariant:* no I/O, no async, nothing of the host: a guest compiles this crate to WASM.
 
 pub mod manifest;
+pub mod table;
 #[cfg(not(target_family = "wasm"))]
 mod strict;
 pub mod arguments;
@@ -18,6 +19,7 @@ pub use arguments::{Arguments, UsageError};
 pub use exit::{Exit, Stopped};
 pub use frame::{Frame, Stream};
 pub use manifest::{Argument, ArgumentKind, Capability, Limits, Manifest, ManifestError, Retry};
+pub use table::{Column, Table, Unit};
 
 /// The version of the contract that this crate speaks: the version of the WIT package.
 pub const CONTRACT_VERSION: &str = "0.1.0";

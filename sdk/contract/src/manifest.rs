@@ -8,6 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::table::Table;
+
 /// What a plugin says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -34,6 +36,9 @@ pub struct Manifest {
     /// What one run may use, where it differs from the host's own defaults.
     #[serde(default)]
     pub limits: Limits,
+    /// How `--table` shows its results; absent where its records are not made for a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Table>,
 }
 
 /// One declared option or positional argument.
@@ -163,6 +168,7 @@ impl Manifest {
         let manifest: Self =
             toml::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
         manifest.check()?;
+        manifest.table.as_ref().map_or(Ok(()), Table::check)?;
         Ok(manifest)
     }
 

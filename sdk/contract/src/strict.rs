@@ -5,18 +5,28 @@ use std::cell::Cell;
 
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor, value::Error};
 use serde::forward_to_deserialize_any;
-use toml::{Table, Value};
+use toml::Value;
 
 use crate::manifest::{Argument, ArgumentKind, Limits, Manifest};
+use crate::table::{Column, Table, Unit};
 
-/// Refuses the first key, or kind of an argument, that this version does not know.
-pub(crate) fn check(manifest: &Table) -> Result<(), String> {
+/// Refuses the first key, kind of an argument or unit of a column that this version does not know.
+pub(crate) fn check(manifest: &toml::Table) -> Result<(), String> {
     keys(manifest, words::<Manifest>(), "")?;
     if let Some(Value::Table(limits)) = manifest.get("limits") {
         keys(limits, words::<Limits>(), "limits.")?;
     }
-    let Some(Value::Array(arguments)) = manifest.get("arguments") else { return Ok(()) };
-    for argument in arguments.iter().filter_map(Value::as_table) {
+    if let Some(Value::Table(table)) = manifest.get("table") {
+        keys(table, words::<Table>(), "table.")?;
+        for column in tables(table, "columns") {
+            let title = column.get("title").and_then(Value::as_str).unwrap_or("?");
+            keys(column, words::<Column>(), &format!("table.columns.{title}."))?;
+            if let Some(unit) = column.get("unit").and_then(Value::as_str) {
+                known(unit, words::<Unit>(), || format!("unit of table.columns.{title}"))?;
+            }
+        }
+    }
+    for argument in tables(manifest, "arguments") {
         let name = argument.get("name").and_then(Value::as_str).unwrap_or("?");
         keys(argument, words::<Argument>(), &format!("arguments.{name}."))?;
         if let Some(kind) = argument.get("kind").and_then(Value::as_str) {
@@ -26,7 +36,12 @@ pub(crate) fn check(manifest: &Table) -> Result<(), String> {
     Ok(())
 }
 
-fn keys(table: &Table, words: &[&str], place: &str) -> Result<(), String> {
+/// The elements of an array of tables.
+fn tables<'a>(table: &'a toml::Table, key: &str) -> impl Iterator<Item = &'a toml::Table> {
+    table.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_table)
+}
+
+fn keys(table: &toml::Table, words: &[&str], place: &str) -> Result<(), String> {
     table.keys().try_for_each(|key| known(key, words, || format!("field {place}{key}")))
 }
 

@@ -20,7 +20,11 @@ const MANIFEST: &str = r#"{"name":"probe","version":"0.1.0","sha256":"00","manif
     {"name":"output","short":"o","kind":"output-file"},
     {"name":"user","short":"u","kind":"secret"},
     {"name":"json","kind":"text"},
-    {"name":"URL","positional":true}]}}"#;
+    {"name":"URL","positional":true}],
+    "table":{"event":"probe","columns":[
+    {"title":"STATUS","value":"/status","unit":"count"},
+    {"title":"TOTAL","value":"/phases/total_us","unit":"us"},
+    {"title":"SERVER","value":"/server","unit":"of-a-later-version"}]}}}"#;
 
 /// One answer to `GET /v1/jobs/{id}/events`.
 #[derive(Clone)]

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::blitz::{Blitz, Ran};
-use crate::gateway::{Gateway, Stream, end, frame, stdout};
+use crate::gateway::{Gateway, Stream, claimed, done, end, frame, stdout};
 
 fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
@@ -34,6 +34,47 @@ fn the_first_one_cancels_and_waits_for_the_end() {
         assert_eq!(ran.stderr, "blitz probe: cancelled\n");
         assert!(gateway.requests().contains(&"DELETE /v1/jobs/japan-1-01".to_owned()));
     }
+}
+
+#[test]
+fn jobs_that_it_ended_have_its_code() {
+    for (flag, code) in [("any", 130), ("all", 130), ("never", 130)] {
+        let gateway = Gateway::new(&["virginia", "japan", "ireland"])
+            .events("virginia", [Stream::Open([stdout(0, "a\n"), done(7)].concat())])
+            .events("japan", [Stream::UntilCancelled(stdout(0, "b\n"), cancelled())])
+            .events("ireland", [Stream::UntilCancelled(String::from(": \n\n"), done(0))]);
+        let line = format!("probe --json --fail-on {flag} x");
+        let child = Blitz::new().command(Some(&gateway), &line).spawn().unwrap();
+        for region in ["virginia", "japan", "ireland"] {
+            gateway.wait_for(&format!("GET /v1/jobs/{region}-1-01/events"));
+        }
+        signal(&child, "-INT");
+        let ran = Ran::from(child.wait_with_output().unwrap());
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(document["exit_code"], code);
+        let codes: Vec<_> = (0..3).map(|at| document["results"][at]["exit_code"].clone()).collect();
+        // Ireland ended by itself before it heard of the cancel.
+        assert_eq!(codes, [7, 130, 0], "{document}");
+    }
+}
+
+#[test]
+fn a_table_is_shown_of_what_there_is() {
+    let gateway = Gateway::new(&["virginia", "japan"])
+        .events("virginia", [Stream::Open([claimed(), done(0)].concat())])
+        .events("japan", [Stream::UntilCancelled(claimed(), cancelled())]);
+    let child = Blitz::new().command(Some(&gateway), "probe --table x").spawn().unwrap();
+    gateway.wait_for("GET /v1/jobs/virginia-1-01/events");
+    gateway.wait_for("GET /v1/jobs/japan-1-01/events");
+    signal(&child, "-INT");
+    Ran::from(child.wait_with_output().unwrap()).check(
+        130,
+        "REGION    ENGINE  STATUS  TOTAL  SERVER  EXIT\n\
+         virginia  e1           -      -  -          0\n\
+         japan     e1           -      -  -        130\n",
+        "blitz probe: japan: cancelled\n",
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod gateway;
 mod blitz;
 mod job;
 mod regions;
+mod formats;
 mod output;
 mod interrupt;
 mod resume;

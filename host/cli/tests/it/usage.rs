@@ -19,10 +19,6 @@ fn wrong_words_are_named() {
             "blitz: --region 'japan,' has an empty name; use -r virginia,japan\n",
         ),
         (
-            "probe --table x",
-            "blitz: --table is not in this version; --json gives the same figures\n",
-        ),
-        (
             "-x probe",
             "blitz: no flag -x here; a plugin's own flags go behind its name, 'blitz --help' lists ours\n",
         ),
@@ -33,6 +29,29 @@ fn wrong_words_are_named() {
         assert_eq!(ran.code, Some(2), "blitz {line}: {ran:?}");
         assert!(stderr.is_empty() || ran.stderr == stderr, "blitz {line}: {}", ran.stderr);
         assert_eq!(ran.stdout, "", "blitz {line}");
+    }
+    assert!(gateway.submissions().is_empty(), "no job was made");
+}
+
+#[test]
+fn formats_exclude_each_other() {
+    let gateway = Gateway::new(&["japan"]);
+    for (line, one, other) in [
+        ("probe --table --json x", "--table", "--json"),
+        ("--json probe x --table", "--json", "--table"),
+        ("probe --ndjson --table x", "--ndjson", "--table"),
+        ("probe --table --group x", "--table", "--group"),
+        ("probe --table --buffer x", "--table", "--buffer"),
+        ("probe --table --detach x", "--table", "--detach"),
+        ("probe --group --json x", "--group", "--json"),
+        ("probe --group --ndjson x", "--group", "--ndjson"),
+        ("probe --group --detach x", "--group", "--detach"),
+        ("probe --json --ndjson x", "--json", "--ndjson"),
+    ] {
+        let ran = Blitz::new().run(&gateway, line);
+        let says = format!("error: the argument '{one}' cannot be used with '{other}'\n");
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "blitz {line}: {ran:?}");
+        assert!(ran.stderr.starts_with(&says), "blitz {line}: {}", ran.stderr);
     }
     assert!(gateway.submissions().is_empty(), "no job was made");
 }

@@ -4,7 +4,11 @@
 use std::error::Error as _;
 use std::io;
 
+use url::Host;
+
+use super::clock::Clock;
 use super::limits::{HEAD_MAX_BYTES, HEADERS_MAX};
+use crate::egress::EgressError;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
@@ -39,6 +43,27 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// There is no connection to this host and port.
+    pub(super) fn of_egress(
+        error: EgressError,
+        host: &Host<String>,
+        port: u16,
+        clock: &Clock,
+    ) -> Self {
+        match error {
+            EgressError::Denied(denied) => Self::Denied(denied.to_string()),
+            EgressError::Resolve(text) => Self::Resolve(text),
+            EgressError::Malformed(text) => Self::Url(text),
+            EgressError::Connect(reasons) => {
+                let ms = clock.elapsed().as_millis();
+                let host = bare(host);
+                Self::Connect(format!(
+                    "Failed to connect to {host} port {port} after {ms} ms: {reasons}"
+                ))
+            }
+        }
+    }
+
     /// An error before the head was complete; `received` bytes of it had come.
     pub(super) fn of_head(error: &hyper::Error, received: u64) -> Self {
         if error.is_parse() && error.to_string().contains("too large") {
@@ -81,6 +106,14 @@ impl Failure {
             }
             (false, _) => Self::Receive(format!("Recv failure: {}", root_text(error))),
         }
+    }
+}
+
+/// A host without the brackets of a URL.
+fn bare(host: &Host<String>) -> String {
+    match host {
+        Host::Ipv6(v6) => v6.to_string(),
+        other => other.to_string(),
     }
 }
 

@@ -1,7 +1,5 @@
 //! The limits of one exchange.
 
-use std::time::Duration;
-
 /// Fields of a request's or an answer's head. The most that hyper parses without a heap for them.
 pub(super) const HEADERS_MAX: usize = 100;
 /// Bytes of a head; nginx and Apache refuse more than 32 KiB of their own accord.
@@ -10,9 +8,3 @@ pub(super) const HEAD_MAX_BYTES: usize = 64 * 1024;
 pub(super) const REQUEST_BODY_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// What an HTTP/2 peer may send before the guest reads: 5 MB/s at 200 ms of round trip.
 pub(super) const HTTP2_WINDOW_BYTES: u32 = 1024 * 1024;
-/// Addresses of a name that are tried.
-pub(super) const ADDRESSES_MAX: usize = 16;
-/// The next address is tried when the one before is silent for so long. Source: RFC 8305, section 5.
-pub(super) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// Lookups at once in one runtime: each occupies a thread for as long as the system's resolver waits.
-pub(super) const LOOKUPS_MAX: usize = 64;

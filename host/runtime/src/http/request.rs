@@ -12,6 +12,7 @@ use url::{Host, Url};
 
 use super::failure::Failure;
 use super::limits::{HEAD_MAX_BYTES, HEADERS_MAX, REQUEST_BODY_MAX_BYTES};
+use crate::egress::Family;
 
 /// One request as a plugin states it.
 #[derive(Debug, Clone)]
@@ -53,15 +54,6 @@ pub(crate) enum VersionChoice {
     Http3,
 }
 
-/// Which addresses of a name are tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Family {
-    #[default]
-    Any,
-    Ipv4,
-    Ipv6,
-}
-
 /// Where a request goes.
 #[derive(Debug, Clone)]
 pub(super) struct Destination {
@@ -93,6 +85,26 @@ impl Request {
             return Err(Failure::Url(format!("URL {:?} has no host", self.url)));
         };
         Ok(Destination { secure, host: host.to_owned(), port, url })
+    }
+
+    /// Where the connection goes: to the URL's host and port, unless others are named.
+    pub(super) fn connect_to(
+        &self,
+        destination: &Destination,
+    ) -> Result<(Host<String>, u16), Failure> {
+        match &self.connect_to {
+            None => Ok((destination.host.clone(), destination.port)),
+            Some((host, port)) => {
+                // With the brackets of a URL, or without.
+                let host = match host.parse() {
+                    Ok(address) => Host::Ipv6(address),
+                    Err(_) => Host::parse(host).map_err(|e| {
+                        Failure::Url(format!("{host:?} is not a host to connect to: {e}"))
+                    })?,
+                };
+                Ok((host, *port))
+            }
+        }
     }
 
     pub(super) fn message(&self, destination: &Destination) -> Result<Message, Failure> {

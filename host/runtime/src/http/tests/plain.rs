@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use super::server::{
-    Then, client, closed_port, converse, drain, failure, get, hang, listen, serve, silent,
+    Then, client, client_under, closed_port, converse, drain, failure, get, hang, listen, serve,
 };
 use crate::TargetPolicy;
-use crate::http::{Client, Failure, Phases, Request, VersionChoice};
+use crate::http::{Failure, Phases, Request, VersionChoice};
 
 #[tokio::test]
 async fn an_exchange_has_its_phases_in_order() {
@@ -227,13 +227,19 @@ async fn the_policy_holds_for_names_and_every_spelling() {
         ("0x7f.1", "127.0.0.1 is loopback (policy public-only)"),
         ("0177.0.0.1", "127.0.0.1 is loopback (policy public-only)"),
         ("[::1]", "::1 is loopback (policy public-only)"),
-        ("[::ffff:127.0.0.1]", "::ffff:127.0.0.1 is loopback (policy public-only)"),
-        ("[64:ff9b::7f00:1]", "64:ff9b::7f00:1 is loopback (policy public-only)"),
+        (
+            "[::ffff:127.0.0.1]",
+            "::ffff:127.0.0.1 is IPv4-mapped of 127.0.0.1, which is loopback (policy public-only)",
+        ),
+        (
+            "[64:ff9b::7f00:1]",
+            "64:ff9b::7f00:1 is NAT64 of 127.0.0.1, which is loopback (policy public-only)",
+        ),
         ("169.254.169.254", "169.254.169.254 is link-local (policy public-only)"),
         ("0", "0.0.0.0 is this host (policy public-only)"),
         ("localhost", "is loopback (policy public-only)"),
     ] {
-        let client = Client::new(TargetPolicy::PublicOnly);
+        let client = client_under(TargetPolicy::public_only());
         let found = client.exchange(get(&format!("http://{host}:{port}/"))).await;
         let found = found.expect_err("it was reached");
         assert!(
@@ -249,27 +255,4 @@ async fn http2_without_tls_is_prior_knowledge() {
     let request = Request { version: VersionChoice::Http2, ..get(&url) };
     let _failed = client().exchange(request).await.expect_err("the server does not speak HTTP/2");
     assert!(served.await.unwrap().starts_with("PRI * HTTP/2.0\r\n\r\n"));
-}
-
-#[tokio::test]
-async fn a_silent_address_does_not_hold_up_the_next() {
-    let (quiet, _held) = silent().await;
-    let (_listener, good) = listen().await;
-    let started = std::time::Instant::now();
-    let (_, remote, _) = crate::http::connect::race(&[quiet, good]).await.unwrap();
-    let took = started.elapsed();
-    assert_eq!(remote, good);
-    assert!(took >= crate::http::limits::ATTEMPT_DELAY, "did not wait: {took:?}");
-    assert!(took.as_secs() < 10, "waited for the silent one: {took:?}");
-}
-
-#[tokio::test]
-async fn a_refusing_address_does_not_hold_up_the_next() {
-    let refusing = ("127.0.0.1", closed_port("127.0.0.1").await);
-    let refusing = tokio::net::lookup_host(refusing).await.unwrap().next().unwrap();
-    let (_listener, good) = listen().await;
-    let started = std::time::Instant::now();
-    let (_, remote, _) = crate::http::connect::race(&[refusing, good]).await.unwrap();
-    assert_eq!(remote, good);
-    assert!(started.elapsed() < crate::http::limits::ATTEMPT_DELAY, "{:?}", started.elapsed());
 }

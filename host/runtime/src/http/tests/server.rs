@@ -13,7 +13,8 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::TargetPolicy;
-use crate::http::{Answer, Client, Failure, Family, Request, VersionChoice};
+use crate::egress::{Egress, Family};
+use crate::http::{Answer, Client, Failure, Request, VersionChoice};
 
 /// Longer than any test should take; a hang then fails with a name.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,7 +30,11 @@ pub(super) enum Then {
 }
 
 pub(super) fn client() -> Client {
-    Client::new(TargetPolicy::Any)
+    client_under(TargetPolicy::any())
+}
+
+pub(super) fn client_under(policy: TargetPolicy) -> Client {
+    Client::new(Egress::new(policy, Vec::new()))
 }
 
 pub(super) fn get(url: &str) -> Request {
