@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use blitz_plugin::Arguments;
-use blitz_plugin::web::VersionChoice;
+use blitz_plugin::web::{Family, VersionChoice};
 
+use crate::download::Limits;
 use crate::exit::Problem;
 use crate::multipart::Field;
 use crate::output::Sink;
+use crate::protocols::Protocols;
+use crate::refused;
+use crate::request::Verb;
+use crate::retry::Retries;
 
 /// As curl's own.
 const REDIRECTS_MAX_DEFAULT: u64 = 50;
@@ -37,10 +42,24 @@ pub(crate) struct Settings {
     /// `-L`.
     pub(crate) redirects: Option<Redirects>,
     pub(crate) fail: Fail,
+    /// `--status`: the only status that is no failure.
+    pub(crate) status: Option<u16>,
+    pub(crate) retries: Retries,
     /// False with `-k`.
     pub(crate) verify: bool,
+    /// `--cacert`: a file with the certificates to trust.
+    pub(crate) roots: Option<String>,
+    pub(crate) protocols: Protocols,
     pub(crate) version: VersionChoice,
+    pub(crate) family: Family,
+    /// `--resolve`, `--connect-to` and `--resolver` as typed.
+    pub(crate) resolve: Vec<String>,
+    pub(crate) connect_to: Vec<String>,
+    pub(crate) resolver: Option<String>,
     pub(crate) connect_timeout: Option<Duration>,
+    /// `--compressed`.
+    pub(crate) decodes: bool,
+    pub(crate) limits: Limits,
     pub(crate) max_time: Option<Duration>,
     /// `-o`, else standard output.
     pub(crate) body_to: Sink,
@@ -52,6 +71,10 @@ pub(crate) struct Settings {
     pub(crate) is_silent: bool,
     pub(crate) shows_errors: bool,
     pub(crate) is_verbose: bool,
+    /// `--tls-info`.
+    pub(crate) shows_tls: bool,
+    /// `--timing`.
+    pub(crate) shows_timing: bool,
 }
 
 /// What is sent, and with which method when `-X` does not say.
@@ -121,8 +144,24 @@ pub(crate) enum Fail {
 }
 
 impl Settings {
+    /// The method that follows from the options.
+    pub(crate) fn verb(&self) -> Verb {
+        match self.payload {
+            _ if self.is_head => Verb::Head,
+            Payload::Nothing | Payload::Query(_) => Verb::Get,
+            Payload::Data(_) | Payload::Form(_) => Verb::Post,
+            Payload::Upload(_) => Verb::Put,
+        }
+    }
+
+    /// Whether problems are told: `-s` says no, `-S` says yes all the same.
+    pub(crate) fn tells(&self) -> bool {
+        !self.is_silent || self.shows_errors
+    }
+
     /// Reads a parsed command line.
     pub(crate) fn read(args: &Arguments) -> Result<Self, Problem> {
+        refused::check(args)?;
         let (referer, referer_follows) = referer(args.value("referer"));
         Ok(Self {
             url: url(args)?,
@@ -137,7 +176,7 @@ impl Settings {
             cookies: args.values("cookie").map(cookie).collect::<Result<_, _>>()?,
             user: args.value("user").map(user).transpose()?,
             bearer: args.value("oauth2-bearer").map(str::to_owned),
-            range: args.value("range").map(str::to_owned),
+            range: args.value("range").map(range),
             redirects: redirects(args)?,
             fail: match (args.has("fail"), args.has("fail-with-body")) {
                 (true, true) => {
@@ -149,10 +188,20 @@ impl Settings {
                 (false, true) => Fail::WithBody,
                 (false, false) => Fail::Never,
             },
+            status: args.value("status").map(status).transpose()?,
+            retries: Retries::read(args)?,
             verify: !args.has("insecure"),
+            roots: args.value("cacert").map(str::to_owned),
+            protocols: Protocols::read(args),
             version: version(args),
+            family: family(args),
+            resolve: args.values("resolve").map(str::to_owned).collect(),
+            connect_to: args.values("connect-to").map(str::to_owned).collect(),
+            resolver: args.value("resolver").map(str::to_owned),
             connect_timeout: time_limit(args, "connect-timeout"),
             max_time: time_limit(args, "max-time"),
+            decodes: args.has("compressed"),
+            limits: Limits::read(args)?,
             body_to: args.value("output").map_or(Sink::Stdout, Sink::parse),
             heads_to: args.value("dump-header").map(Sink::parse),
             includes_heads: args.has("include") || args.has("head"),
@@ -160,6 +209,8 @@ impl Settings {
             is_silent: args.has("silent"),
             shows_errors: args.has("show-error"),
             is_verbose: args.has("verbose"),
+            shows_tls: args.has("tls-info"),
+            shows_timing: args.has("timing"),
         })
     }
 }
@@ -193,11 +244,31 @@ fn url(args: &Arguments) -> Result<String, Problem> {
 
 /// The last one given counts. `--http2` takes it where the server offers it, as curl does.
 fn version(args: &Arguments) -> VersionChoice {
-    let is_choice = |(name, _): &(&str, &str)| matches!(*name, "http1.1" | "http2");
-    match args.in_order().filter(is_choice).last() {
-        Some(("http1.1", _)) => VersionChoice::Http1,
-        _ => VersionChoice::Any,
-    }
+    let choice = |(name, _): (&str, &str)| match name {
+        "http1.1" => Some(VersionChoice::Http1),
+        "http2" => Some(VersionChoice::Any),
+        "http2-prior-knowledge" => Some(VersionChoice::Http2),
+        "http3" | "http3-only" => Some(VersionChoice::Http3),
+        _ => None,
+    };
+    args.in_order().filter_map(choice).last().unwrap_or_default()
+}
+
+/// The last one given counts.
+fn family(args: &Arguments) -> Family {
+    let choice = |(name, _): (&str, &str)| match name {
+        "ipv4" => Some(Family::Ipv4),
+        "ipv6" => Some(Family::Ipv6),
+        _ => None,
+    };
+    args.in_order().filter_map(choice).last().unwrap_or_default()
+}
+
+fn status(text: &str) -> Result<u16, Problem> {
+    let status = text.parse().ok().filter(|status| (100..1000).contains(status));
+    status.ok_or_else(|| {
+        Problem::usage(format!("option --status: {text:?} is not a status, 100 to 999"))
+    })
 }
 
 fn method(args: &Arguments) -> Result<Option<String>, Problem> {
@@ -291,6 +362,12 @@ fn user(value: &str) -> Result<(String, String), Problem> {
         Problem::usage("option -u: give NAME:PASSWORD; nobody can be asked for a password here")
     })?;
     Ok((name.to_owned(), password.to_owned()))
+}
+
+/// A first byte alone means all from there on.
+fn range(value: &str) -> String {
+    let is_number = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+    if is_number { format!("{value}-") } else { value.to_owned() }
 }
 
 fn redirects(args: &Arguments) -> Result<Option<Redirects>, Problem> {

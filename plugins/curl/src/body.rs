@@ -27,7 +27,7 @@ pub(crate) fn prepare(
         Payload::Nothing => Ok(None),
         Payload::Query(parts) => {
             let data = join(parts, host)?;
-            url.add_query(&String::from_utf8_lossy(&data));
+            url.add_query(&String::from_utf8_lossy(&data))?;
             Ok(None)
         }
         Payload::Data(parts) => {

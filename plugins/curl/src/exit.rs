@@ -1,7 +1,5 @@
 //! What went wrong, in curl's numbers and words.
 
-use std::time::Duration;
-
 use blitz_plugin::HostError;
 use blitz_plugin::web::{Failure, FailureKind};
 
@@ -35,6 +33,8 @@ pub(crate) enum Code {
     TlsConnect = 35,
     /// More redirects than allowed.
     TooManyRedirects = 47,
+    /// A value of an option has no meaning.
+    BadOption = 49,
     /// The server closed without an answer.
     GotNothing = 52,
     /// Sending failed.
@@ -43,6 +43,12 @@ pub(crate) enum Code {
     ReceiveError = 56,
     /// The certificate was not trusted.
     Certificate = 60,
+    /// The body is not what its `Content-Encoding` says.
+    BadEncoding = 61,
+    /// The body is larger than `--max-filesize`.
+    FileTooLarge = 63,
+    /// The file of `--cacert` has no certificates.
+    BadRoots = 77,
     /// A limit of the host was reached.
     TooLarge = 100,
     /// Blitz's own: the target policy or a missing grant stood against it.
@@ -106,11 +112,4 @@ pub(crate) fn from_failure(failure: Failure, region: &str) -> Problem {
         FailureKind::Protocol => Code::UnsupportedProtocol,
     };
     Problem::new(code, failure.text)
-}
-
-/// `--max-time` is over before an exchange began.
-pub(crate) fn no_time_left(elapsed: Duration) -> Problem {
-    let ms = elapsed.as_millis();
-    let text = format!("Operation timed out after {ms} milliseconds with 0 bytes received");
-    Problem::new(Code::TimedOut, text)
 }

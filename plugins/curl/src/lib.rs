@@ -1,24 +1,43 @@
 //! `curl` for blitz: the flags, messages and exit codes of curl, made of the host's HTTP exchanges.
 //!
-//! The host does each exchange and measures it; this plugin decides and prints. In the order of a
-//! run: `args` reads the command line into settings, `url` its URL, `body` and `multipart`
-//! make what is sent, `transfer` goes from hop to hop (`request` writes each one, `redirect`
-//! chooses the next), `render` shows heads and conversation, `output` is where bytes go,
-//! `stats` collects for `write_out` and `record`, `exit` names what went wrong.
+//! The host does each exchange and measures it; this plugin decides and prints. In the order of a run:
+//!
+//! - `args` reads the command line into settings; `refused` names what is not to be had.
+//! - `url` is its URL, `protocols` says which ones may be used, `body` and `multipart` make what is sent.
+//! - `attempts` repeats what `retry` finds worth it; `transfer` is one attempt and goes from hop to hop.
+//! - `request` writes each one, `connect` says where it goes to, `redirect` chooses the next.
+//! - `download` brings the body, through `decode` where it is compressed; `output` is where bytes go.
+//! - `stats` collects, with `spans` for where the time went.
+//! - `render` shows heads and conversation, `timing` a waterfall, and `tls` what a handshake showed:
+//!   `certificate` reads it, `instant` its dates.
+//! - `write_out` with its `variables`, and `record`, are for scripts. `exit` names what went wrong.
 //!
 //! Where a behaviour of curl is followed, the reference is curl 8 and its manual page.
 
 mod args;
+mod refused;
 mod url;
+mod protocols;
 mod body;
 mod multipart;
+mod attempts;
+mod retry;
 mod transfer;
 mod request;
+mod connect;
 mod redirect;
-mod render;
+mod download;
+mod decode;
 mod output;
 mod stats;
+mod spans;
+mod render;
+mod tls;
+mod certificate;
+mod instant;
+mod timing;
 mod write_out;
+mod variables;
 mod record;
 mod exit;
 #[cfg(test)]
@@ -43,22 +62,27 @@ impl Plugin for Curl {
             Err(problem) => return refuse(&problem, host),
         };
         let mut stats = Stats::default();
-        let outcome = transfer::run(call, &settings, &mut stats, host);
-        let problem = match outcome {
-            Ok(()) => write_out::run(&settings, &stats, host).err(),
-            Err(problem) if problem.code == Code::Usage => return refuse(&problem, host),
-            Err(problem) => {
-                stats.problem = Some(problem.clone());
-                tell(&problem, &settings, host);
-                // The first problem is the one to report.
-                write_out::run(&settings, &stats, host).ok();
-                return problem.code.status();
-            }
-        };
-        problem.map_or(0, |problem| {
-            tell(&problem, &settings, host);
-            problem.code.status()
-        })
+        let mut problem = attempts::run(call, &settings, &mut stats, host).err();
+        if let Some(usage) = problem.as_ref().filter(|problem| problem.code == Code::Usage) {
+            return refuse(usage, host);
+        }
+        if let Some(problem) = &problem {
+            tell(problem, &settings, host);
+        }
+        stats.problem.clone_from(&problem);
+        if let Err(late) = write_out::run(&settings, &stats, host) {
+            // The first problem is the one to report.
+            problem.get_or_insert_with(|| {
+                tell(&late, &settings, host);
+                late
+            });
+        }
+        if settings.shows_timing {
+            host.stderr().write_all(timing::waterfall(&stats).as_bytes()).ok();
+        }
+        let status = problem.map_or(0, |problem| problem.code.status());
+        record::emit_transfer(&stats, status, host);
+        status
     }
 }
 
@@ -70,7 +94,14 @@ fn refuse(problem: &Problem, host: &mut dyn Host) -> u8 {
 }
 
 fn tell(problem: &Problem, settings: &Settings, host: &mut dyn Host) {
-    if !settings.is_silent || settings.shows_errors {
+    if settings.tells() {
         writeln!(host.stderr(), "curl: ({}) {}", problem.code.status(), problem.text).ok();
+    }
+}
+
+/// What is no problem yet. Not with `-s`, whatever `-S` says, as in curl.
+fn warn(text: &str, settings: &Settings, host: &mut dyn Host) {
+    if !settings.is_silent {
+        writeln!(host.stderr(), "Warning: {text}").ok();
     }
 }

@@ -80,7 +80,9 @@ impl Field {
     }
 
     fn sent_media_type(&self) -> Option<&str> {
-        let guess = || match self.content {
+        let guess = || match &self.content {
+            // Standard input has no name to guess from.
+            FieldContent::File(path) if path == "-" => None,
             FieldContent::File(_) => Some(guess_media_type(self.sent_file_name()?)),
             FieldContent::Text(_) | FieldContent::TextFile(_) => None,
         };
@@ -93,8 +95,10 @@ pub(crate) fn encode(fields: &[(Field, Vec<u8>)]) -> (String, Vec<u8>) {
     let boundary = boundary(fields);
     let mut body = Vec::new();
     for (field, content) in fields {
-        let name = escaped(&field.name);
-        let mut head = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"");
+        let mut head = format!("--{boundary}\r\nContent-Disposition: form-data");
+        if !field.name.is_empty() {
+            head.push_str(&format!("; name=\"{}\"", escaped(&field.name)));
+        }
         if let Some(file_name) = field.sent_file_name() {
             head.push_str(&format!("; filename=\"{}\"", escaped(file_name)));
         }

@@ -1,4 +1,5 @@
-//! One structured record for each exchange, beside what is printed: the `exchange` of `--json` and tables.
+//! The structured records beside what is printed, for `--json` and tables: an `exchange` for each hop, and a
+//! `transfer` at the end of all.
 //!
 //! Stable, so that scripts can rely on it: fields are added, never changed. Phases are durations from
 //! one instant to the next and add up to `total_us`.
@@ -7,58 +8,114 @@ use blitz_plugin::Host;
 use serde_json::{Value, json};
 
 use crate::exit::Problem;
-use crate::stats::{Answered, Stats};
+use crate::spans::Spans;
+use crate::stats::Stats;
+use crate::tls;
+use crate::url::Url;
 
 /// A longer URL is cut: a record has a limit of 64 KiB, and an exchange without one would be lost to tables.
-const URL_CHARS_MAX: usize = 8 * 1024;
+const URL_CHARS_MAX: usize = 6 * 1024;
+
+/// Addresses of a name. More are not tried anyway.
+const ADDRESSES_MAX: usize = 64;
+
+/// Characters of what went wrong, which may quote a server.
+const PROBLEM_CHARS_MAX: usize = 1024;
 
 /// Gives the record of the exchange that has just ended.
-pub(crate) fn emit(stats: &Stats, problem: Option<&Problem>, host: &mut dyn Host) {
+pub(crate) fn emit_exchange(stats: &Stats, problem: Option<&Problem>, host: &mut dyn Host) {
     let Some(asked) = &stats.asked else { return };
-    let url: String = asked.url.to_string().chars().take(URL_CHARS_MAX).collect();
+    let connection = &stats.connection;
+    let mut phases = phases(stats.hop_spans);
+    // A number here since the first version; `tls` tells whether there was any.
+    phases["tls_us"] = json!(stats.hop_spans.tls_us.unwrap_or(0));
+    let addresses = &connection.addresses[..connection.addresses.len().min(ADDRESSES_MAX)];
     let mut record = json!({
-        "url": url,
+        "url": shown(&asked.url),
         "method": asked.method,
         "request_header_bytes": asked.head_bytes,
         "request_body_bytes": asked.body_bytes,
         "body_bytes": stats.body_bytes,
+        "body_truncated": stats.body_truncated,
+        "phases": phases,
+        "remote": connection.remote,
+        "local": connection.local,
+        "connection": {
+            "resolver": connection.resolver,
+            "addresses": addresses,
+            "remote": connection.remote,
+            "local": connection.local,
+        },
+        "tls": connection.tls.as_ref().map_or(Value::Null, |tls| tls::record(tls, tls::now())),
     });
     if let Some(answered) = &stats.answered {
-        add_answer(&mut record, answered, stats);
+        record["status"] = json!(answered.status);
+        record["http_version"] = json!(answered.version.to_string());
+        if let Some(url) = &stats.redirect_url {
+            record["redirect_url"] = json!(cut(url, URL_CHARS_MAX));
+        }
     }
     if let Some(problem) = problem {
-        record["error"] = json!({"exit": problem.code.status(), "text": problem.text});
+        record["error"] = json!({
+            "exit": problem.code.status(),
+            "text": cut(&problem.text, PROBLEM_CHARS_MAX),
+        });
     }
     // A record is beside the work: the transfer goes on without it.
     host.emit("exchange", &record.to_string()).ok();
 }
 
-fn add_answer(record: &mut Value, answered: &Answered, stats: &Stats) {
-    let phases = answered.phases;
-    let total_us = stats.hop_total_us.max(phases.first_byte_us);
-    record["status"] = json!(answered.status);
-    record["http_version"] = json!(answered.version.to_string());
-    record["remote"] = json!(answered.connection.remote);
-    record["local"] = json!(answered.connection.local);
-    record["phases"] = json!({
-        "dns_us": phases.dns_us,
-        "connect_us": phases.connect_us.saturating_sub(phases.dns_us),
-        "tls_us": phases.tls_us.saturating_sub(phases.connect_us),
-        "send_us": phases.sent_us.saturating_sub(phases.tls_us),
-        "wait_us": phases.first_byte_us.saturating_sub(phases.sent_us),
-        "download_us": total_us.saturating_sub(phases.first_byte_us),
-        "total_us": total_us,
+/// Gives the record of the whole transfer, when anything was asked.
+pub(crate) fn emit_transfer(stats: &Stats, exit: u8, host: &mut dyn Host) {
+    let Some(asked) = &stats.asked else { return };
+    let times = stats.times;
+    let mut phases = phases(stats.spans);
+    // To the first byte of the last answer, from the start of the first hop.
+    phases["ttfb_us"] = match stats.answered {
+        Some(_) => json!(times.redirect_us + stats.phases.first_byte_us),
+        None => Value::Null,
+    };
+    let record = json!({
+        "url": shown(&asked.url),
+        "status": stats.answered.as_ref().map(|answered| answered.status),
+        "exit": exit,
+        "redirects_count": stats.redirects_count,
+        "hops_count": stats.hops_count,
+        "retries_count": stats.retries_count,
+        "phases": phases,
+        "body_bytes": stats.body_bytes,
+        "body_truncated": stats.body_truncated,
+        "remote": stats.connection.remote,
+        "cert_days": tls::days_left(&stats.connection),
+        "cumulative": {
+            "namelookup_us": times.name_lookup_us,
+            "connect_us": times.connect_us,
+            "appconnect_us": times.app_connect_us,
+            "pretransfer_us": times.pre_transfer_us,
+            "starttransfer_us": times.start_transfer_us,
+            "redirect_us": times.redirect_us,
+            "total_us": times.total_us,
+        },
     });
-    record["tls"] = answered.connection.tls.as_ref().map_or(Value::Null, |tls| {
-        json!({
-            "protocol": tls.protocol,
-            "cipher": tls.cipher,
-            "alpn": tls.alpn,
-            "verdict": tls.verdict,
-            "certificates_count": tls.certificates.len(),
-        })
-    });
-    if let Some(url) = &stats.redirect_url {
-        record["redirect_url"] = json!(url.to_string());
-    }
+    host.emit("transfer", &record.to_string()).ok();
+}
+
+fn phases(spans: Spans) -> Value {
+    json!({
+        "dns_us": spans.dns_us,
+        "connect_us": spans.connect_us,
+        "tls_us": spans.tls_us,
+        "send_us": spans.send_us,
+        "wait_us": spans.wait_us,
+        "download_us": spans.download_us,
+        "total_us": spans.total_us(),
+    })
+}
+
+fn shown(url: &Url) -> String {
+    cut(&url.to_string(), URL_CHARS_MAX)
+}
+
+fn cut(text: &str, chars_max: usize) -> String {
+    text.chars().take(chars_max).collect()
 }

@@ -7,13 +7,24 @@ use crate::exit::{Code, Problem};
 use crate::request::{Hop, Verb};
 use crate::url::Url;
 
-/// The URL that an answer points to, followed or not.
-pub(crate) fn target(hop: &Hop, status: u16, headers: &Headers) -> Option<Result<Url, Problem>> {
+/// Where an answer points to, followed or not.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// As the server wrote it.
+    pub(crate) location: String,
+    /// What it means, if anything.
+    pub(crate) url: Result<Url, Problem>,
+}
+
+/// Reads `Location`. An empty one is none, as in curl.
+pub(crate) fn target(hop: &Hop, status: u16, headers: &Headers) -> Option<Target> {
     if !(300..400).contains(&status) {
         return None;
     }
     let (_, location) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("location"))?;
-    Some(hop.url.join(&String::from_utf8_lossy(location)))
+    let location = String::from_utf8_lossy(location).trim().to_owned();
+    let url = hop.url.join(&location);
+    Some(Target { location, url }).filter(|target| !target.location.is_empty())
 }
 
 /// The next hop, or `None` when redirects are not followed.

@@ -1,9 +1,8 @@
 //! How an exchange looks: the head of an answer for `-i` and `-D`, and the conversation for `-v`.
 
-use std::fmt::Write as _;
+use blitz_plugin::web::{Answer, Connection, Request, Version};
 
-use blitz_plugin::web::{Answer, Request, Version};
-
+use crate::tls;
 use crate::url::Url;
 
 /// The head of an answer as HTTP/1 writes it, with the empty line at its end.
@@ -22,12 +21,16 @@ pub(crate) fn head(answer: &Answer) -> Vec<u8> {
 
 /// Everything that was said up to the end of the answer's head.
 pub(crate) fn conversation(url: &Url, request: &Request, answer: &Answer) -> String {
-    let mut said = connection(url, answer);
+    let mut said = connection(url, &answer.connection, true);
     let mut line = |text: &str| {
         said.push_str(text);
         said.push('\n');
     };
-    let protocol = if answer.version == Version::Http2 { "2" } else { "1.1" };
+    let protocol = match answer.version {
+        Version::Http2 => "2",
+        Version::Http3 => "3",
+        Version::Http10 | Version::Http11 => "1.1",
+    };
     line(&format!("> {} {} HTTP/{protocol}", request.method, url.target()));
     for (name, value) in &request.headers {
         line(&format!("> {name}: {}", shown(name, value)));
@@ -49,25 +52,16 @@ fn status_line(answer: &Answer) -> String {
     format!("HTTP/{} {} {}", answer.version, answer.status, answer.reason)
 }
 
-fn connection(url: &Url, answer: &Answer) -> String {
-    let (address, port) = address_and_port(answer.connection.remote.as_deref().unwrap_or_default());
+/// The way to a server, as far as it was gone; empty when no connection was made.
+///
+/// `goes_on` where a request followed.
+pub(crate) fn connection(url: &Url, connection: &Connection, goes_on: bool) -> String {
+    let Some(remote) = &connection.remote else { return String::new() };
+    let (address, port) = address_and_port(remote);
     let mut said = format!("* Connected to {} ({address}) port {port}\n", url.host);
-    let Some(tls) = &answer.connection.tls else { return said };
-    let agreed = match &tls.alpn {
-        Some(protocol) => format!("server accepted {protocol}"),
-        None => "server did not agree on a protocol. Uses default.".to_owned(),
-    };
-    let verdict = match tls.verdict.as_str() {
-        "ok" => "SSL certificate verify ok.".to_owned(),
-        why => format!("SSL certificate verify result: {why}, continuing anyway."),
-    };
-    // Writing to a `String` does not fail.
-    write!(
-        said,
-        "* SSL connection using {} / {}\n* ALPN: {agreed}\n*  {verdict}\n",
-        tls.protocol, tls.cipher
-    )
-    .unwrap_or_default();
+    if let Some(tls) = &connection.tls {
+        said.push_str(&tls::verbose(tls, goes_on));
+    }
     said
 }
 

@@ -5,14 +5,16 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use blitz_plugin::Host;
-use blitz_plugin::web::{Family, Headers, Request};
+use blitz_plugin::web::{Headers, Request};
 
 use crate::args::{Settings, TextOrFile};
 use crate::body::{self, Body};
+use crate::connect::Routes;
+use crate::decode;
 use crate::exit::Problem;
 use crate::url::Url;
 
-const AGENT: &str = concat!("blitz-curl/", env!("CARGO_PKG_VERSION"));
+pub(crate) const AGENT: &str = concat!("blitz-curl/", env!("CARGO_PKG_VERSION"));
 
 /// The method that follows from the options; `-X` only changes the word that is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +32,7 @@ impl Verb {
         matches!(self, Self::Post | Self::Put)
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Get => "GET",
             Self::Head => "HEAD",
@@ -60,15 +62,20 @@ pub(crate) struct Custom {
 #[derive(Debug)]
 pub(crate) struct Template<'a> {
     pub(crate) settings: &'a Settings,
+    /// As typed, with what `-G` and `-T` add to it.
+    pub(crate) url: String,
     /// The first URL: whoever shares its origin may see the credentials.
     pub(crate) origin: Url,
     pub(crate) custom: Vec<Custom>,
     pub(crate) body: Option<Body>,
+    pub(crate) routes: Routes,
+    /// `--cacert`, read.
+    pub(crate) roots: Option<Vec<u8>>,
 }
 
 impl Template<'_> {
     /// The word for the method.
-    pub(crate) fn method(&self, hop: &Hop) -> String {
+    fn method(&self, hop: &Hop) -> String {
         self.settings.method.clone().unwrap_or_else(|| hop.verb.name().to_owned())
     }
 
@@ -78,22 +85,24 @@ impl Template<'_> {
     }
 
     /// The whole request. `timeout` is what is left of `--max-time`.
-    pub(crate) fn request(&self, hop: &Hop, timeout: Option<Duration>) -> Request {
-        Request {
+    pub(crate) fn request(&self, hop: &Hop, timeout: Option<Duration>) -> Result<Request, Problem> {
+        let settings = self.settings;
+        let route = self.routes.of(&hop.url, settings.family)?;
+        Ok(Request {
             method: self.method(hop),
             url: hop.url.without_fragment(),
             headers: self.headers(hop),
             body: self.body(hop).map(|body| body.bytes.clone()),
-            version: self.settings.version,
-            verify: self.settings.verify,
-            roots: None,
-            family: Family::Any,
-            connect_to: None,
-            addresses: Vec::new(),
-            resolver: None,
-            connect_timeout: self.settings.connect_timeout,
+            version: settings.version,
+            verify: settings.verify,
+            roots: self.roots.clone(),
+            family: settings.family,
+            connect_to: route.connect_to,
+            addresses: route.addresses,
+            resolver: settings.resolver.clone(),
+            connect_timeout: settings.connect_timeout,
             timeout,
-        }
+        })
     }
 
     fn headers(&self, hop: &Hop) -> Headers {
@@ -109,22 +118,36 @@ impl Template<'_> {
         list.add("Range", settings.range.as_ref().map(|range| format!("bytes={range}")));
         let agent = settings.agent.as_deref().unwrap_or(AGENT);
         list.add("User-Agent", Some(agent.to_owned()).filter(|agent| !agent.is_empty()));
-        let accept = if settings.is_json { "application/json" } else { "*/*" };
-        list.add("Accept", Some(accept.to_owned()));
+        list.add("Accept", Some("*/*".to_owned()));
+        list.add("Accept-Encoding", settings.decodes.then(|| decode::ACCEPTED.to_owned()));
         list.add("Referer", hop.referer.clone().filter(|referer| !referer.is_empty()));
         let cookies = Some(settings.cookies.join(";")).filter(|all| is_trusted && !all.is_empty());
         list.add("Cookie", cookies);
         for custom in &custom {
             if let Some(value) = custom.value.as_ref().filter(|_| !custom.is("Host")) {
-                list.headers.push((custom.name.clone(), value.clone().into_bytes()));
+                let value = self.with_boundary(custom, value, hop);
+                list.headers.push((custom.name.clone(), value.into_bytes()));
             }
         }
         if let Some(body) = self.body(hop) {
             list.add("Content-Length", Some(body.bytes.len().to_string()));
-            let json = settings.is_json.then(|| "application/json".to_owned());
-            list.add("Content-Type", json.or_else(|| body.media_type.clone()));
+            list.add("Content-Type", body.media_type.clone());
         }
         list.headers
+    }
+
+    /// The boundary of a form belongs to a multipart type that somebody else chose, too.
+    fn with_boundary(&self, custom: &Custom, value: &str, hop: &Hop) -> String {
+        let media_type = self.body(hop).and_then(|body| body.media_type.as_deref());
+        let boundary = media_type.and_then(|media_type| media_type.split_once("; boundary="));
+        let is_multipart =
+            value.get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));
+        match boundary {
+            Some((_, boundary)) if is_multipart && custom.is("Content-Type") => {
+                format!("{value}; boundary={boundary}")
+            }
+            _ => value.to_owned(),
+        }
     }
 
     /// Headers that name the user stay with the origin, and a `Host` with its host.
@@ -142,10 +165,9 @@ impl Template<'_> {
         };
         let bearer = self.settings.bearer.as_ref().map(|token| format!("Bearer {token}"));
         let from_options = bearer.or_else(|| self.settings.user.as_ref().map(basic));
-        // Credentials in a redirect's URL are for the host that it names.
-        let from_url = hop.url.user.as_ref();
-        let from_origin = self.origin.user.as_ref().filter(|_| is_trusted);
-        from_options.filter(|_| is_trusted).or_else(|| from_url.or(from_origin).map(basic))
+        // A server that sends elsewhere may not choose what is said there.
+        let from_urls = hop.url.user.as_ref().or(self.origin.user.as_ref());
+        from_options.or_else(|| from_urls.map(basic)).filter(|_| is_trusted)
     }
 }
 
@@ -166,7 +188,7 @@ impl Custom {
         }
         let (name, value) = match (line.split_once(':'), line.strip_suffix(';')) {
             (Some((name, value)), _) => {
-                (name, Some(value.trim().to_owned()).filter(|value| !value.is_empty()))
+                (name, Some(value.trim_start().to_owned()).filter(|value| !value.is_empty()))
             }
             (None, Some(name)) => (name, Some(String::new())),
             (None, None) => return Err(refused()),
@@ -193,6 +215,14 @@ pub(crate) fn custom_headers(
                 for line in text.lines().filter(|line| !line.trim().is_empty()) {
                     custom.push(Custom::parse(line)?);
                 }
+            }
+        }
+    }
+    if settings.is_json {
+        for name in ["Content-Type", "Accept"] {
+            if !custom.iter().any(|custom| custom.is(name)) {
+                let value = Some("application/json".to_owned());
+                custom.push(Custom { name: name.to_owned(), value });
             }
         }
     }

@@ -1,101 +1,129 @@
-//! The transfer from hop to hop: ask, show the head, go on or bring the body.
+//! One attempt of the transfer, from hop to hop: ask, show the head, go on or bring the body.
 
 use std::time::Instant;
 
-use blitz_plugin::web::{Answer, Request};
-use blitz_plugin::{Call, Host};
+use blitz_plugin::web::{Answer, Failure, FailureKind, Request};
+use blitz_plugin::{Call, Host, read_whole_input};
 
-use crate::args::{Fail, Payload, Settings};
-use crate::exit::{Code, Problem, from_failure, no_time_left};
-use crate::request::{self, Hop, Template, Verb};
-use crate::stats::Stats;
+use crate::args::{Fail, Settings};
+use crate::attempts::Plan;
+use crate::connect::Routes;
+use crate::download::{self, Download};
+use crate::exit::{Code, Problem, from_failure};
+use crate::redirect::Target;
+use crate::request::{self, Hop, Template};
+use crate::stats::{RefusedRedirect, Stats};
 use crate::url::Url;
-use crate::{body, record, redirect, render};
-
-/// One read of a body. The host gives what has arrived, so this only bounds memory.
-const PIECE_BYTES: u32 = 64 * 1024;
+use crate::{body, record, redirect, render, tls};
 
 /// From this status on an answer is a failure, for those who ask.
 const STATUS_FAILED_MIN: u16 = 400;
 
-/// Carries the settings out. `stats` tells how far it came, also when it fails.
-pub(crate) fn run(
-    call: &Call,
-    settings: &Settings,
-    stats: &mut Stats,
+/// Reads the files that the command line names, and gives what all attempts share and the first hop.
+pub(crate) fn prepare<'a>(
+    settings: &'a Settings,
     host: &mut dyn Host,
-) -> Result<(), Problem> {
-    let started = Instant::now();
-    let mut origin = Url::parse(&settings.url)?;
+) -> Result<(Template<'a>, Hop), Problem> {
+    let typed = Url::parse(&settings.url)?;
+    settings.protocols.check(typed.scheme, false)?;
+    let mut origin = typed.clone();
     let body = body::prepare(&settings.payload, &mut origin, host)?;
+    let url = if origin == typed { settings.url.clone() } else { origin.to_string() };
     let custom = request::custom_headers(settings, host)?;
-    let mut hop = Hop {
-        url: origin.clone(),
-        verb: match settings.payload {
-            _ if settings.is_head => Verb::Head,
-            Payload::Nothing | Payload::Query(_) => Verb::Get,
-            Payload::Data(_) | Payload::Form(_) => Verb::Post,
-            Payload::Upload(_) => Verb::Put,
-        },
-        referer: settings.referer.clone(),
-    };
-    let template = Template { settings, origin, custom, body };
-    let mut transfer = Transfer { call, template, started, written_bytes: 0, stats };
-    while let Some(next) = transfer.hop(&hop, host)? {
-        hop = next;
-    }
-    settings.body_to.finish(transfer.written_bytes, host)
+    let routes = Routes::parse(&settings.connect_to, &settings.resolve)?;
+    let roots = settings.roots.as_deref().map(|name| roots(name, host)).transpose()?;
+    let hop = Hop { url: origin.clone(), verb: settings.verb(), referer: settings.referer.clone() };
+    Ok((Template { settings, url, origin, custom, body, routes, roots }, hop))
 }
 
-struct Transfer<'a> {
-    call: &'a Call,
-    template: Template<'a>,
-    started: Instant,
+/// The certificates of `--cacert`. What they are is the host's to read.
+fn roots(name: &str, host: &mut dyn Host) -> Result<Vec<u8>, Problem> {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    let bytes = read_whole_input(host, name)
+        .ok()
+        .filter(|bytes| bytes.windows(BEGIN.len()).any(|window| window == BEGIN));
+    bytes.ok_or_else(|| {
+        Problem::new(Code::BadRoots, format!("error setting certificate file: {name}"))
+    })
+}
+
+/// One attempt.
+pub(crate) struct Transfer<'a> {
+    pub(crate) call: &'a Call,
+    pub(crate) template: &'a Template<'a>,
+    pub(crate) started: Instant,
     /// To where the body goes.
-    written_bytes: u64,
-    stats: &'a mut Stats,
+    pub(crate) written_bytes: u64,
+    pub(crate) stats: &'a mut Stats,
+    /// Whether another attempt follows.
+    pub(crate) plan: &'a mut Plan,
 }
 
 impl Transfer<'_> {
+    /// Carries it out from its first hop. `stats` tells how far it came, also when it fails.
+    pub(crate) fn run(&mut self, first: &Hop, host: &mut dyn Host) -> Result<(), Problem> {
+        let mut hop = first.clone();
+        while let Some(next) = self.hop(&hop, host)? {
+            hop = next;
+        }
+        Ok(())
+    }
+
     /// Makes one exchange; gives the next hop when the answer leads on.
     fn hop(&mut self, hop: &Hop, host: &mut dyn Host) -> Result<Option<Hop>, Problem> {
         let settings = self.template.settings;
         let left = settings.max_time.map(|limit| limit.saturating_sub(self.started.elapsed()));
-        let request = self.template.request(hop, left);
+        let request = self.template.request(hop, left)?;
         self.stats.ask(hop, &request);
-        let exchange = Exchange { hop, request: &request, started: Instant::now() };
-        let outcome = self.exchange(&exchange, host);
+        let outcome = self.exchange(hop, &request, host);
         if let Err(problem) = &outcome {
-            say(settings, &format!("* {}\n", problem.text), host);
+            say(settings, || format!("* {}\n", problem.text), host);
         }
-        say(settings, "* Closing connection\n", host);
-        record::emit(self.stats, outcome.as_ref().err(), host);
+        say(settings, || "* Closing connection\n".to_owned(), host);
+        record::emit_exchange(self.stats, outcome.as_ref().err(), host);
+        if self.stats.refused_redirect.is_some() {
+            // Counted as followed, as in curl.
+            self.stats.redirect();
+            self.stats.redirect_url = None;
+        }
         if let Ok(Some(next)) = &outcome {
             self.stats.redirect();
-            say(settings, &format!("* Issue another request to this URL: '{}'\n", next.url), host);
+            let text = || format!("* Issue another request to this URL: '{}'\n", next.url);
+            say(settings, text, host);
         }
         outcome
     }
 
     fn exchange(
         &mut self,
-        exchange: &Exchange<'_>,
+        hop: &Hop,
+        request: &Request,
         host: &mut dyn Host,
     ) -> Result<Option<Hop>, Problem> {
         let settings = self.template.settings;
-        if exchange.request.timeout.is_some_and(|left| left.is_zero()) {
-            return Err(no_time_left(self.started.elapsed()));
-        }
-        let mut answer = host.exchange(exchange.request).map_err(|failure| {
-            self.stats.end_early(exchange.started.elapsed());
-            from_failure(failure, &self.call.region)
-        })?;
+        let began = Instant::now();
+        let answer = match request.timeout {
+            Some(left) if left.is_zero() => Err(self.no_time_left()),
+            _ => host.exchange(request),
+        };
+        let mut answer = match answer {
+            Ok(answer) => answer,
+            Err(failure) => {
+                self.stats.end_early(&failure, began.elapsed());
+                self.show_connection(hop, host);
+                say(settings, || render::connection(&hop.url, &failure.connection, false), host);
+                return Err(from_failure(failure, &self.call.region));
+            }
+        };
         let head = render::head(&answer);
         self.stats.hear(&answer, head.len());
-        let next = self.take(exchange, &mut answer, &head, host);
+        self.show_connection(hop, host);
+        say(settings, || render::conversation(&hop.url, request, &answer), host);
+        let next = self.take(hop, &mut answer, &head, host);
         self.stats.end(answer.body.total_us());
-        if settings.is_verbose && next.is_ok() && self.stats.body_bytes > 0 {
-            say(settings, &format!("* {} bytes received\n", self.stats.body_bytes), host);
+        let received = self.stats.body_bytes;
+        if next.is_ok() && received > 0 {
+            say(settings, || format!("* {received} bytes received\n"), host);
         }
         next
     }
@@ -103,76 +131,99 @@ impl Transfer<'_> {
     /// Shows an answer, and follows it or brings its body.
     fn take(
         &mut self,
-        exchange: &Exchange<'_>,
+        hop: &Hop,
         answer: &mut Answer,
         head: &[u8],
         host: &mut dyn Host,
     ) -> Result<Option<Hop>, Problem> {
         let settings = self.template.settings;
-        let url = &exchange.hop.url;
-        if settings.is_verbose {
-            say(settings, &render::conversation(url, exchange.request, answer), host);
-        }
+        let target = redirect::target(hop, answer.status, &answer.headers);
+        let is_last = target.is_none() || settings.redirects.is_none();
+        let judged = judge(answer.status, settings).filter(|_| is_last);
+        let is_repeated = is_last
+            && self.written_bytes == 0
+            && self.plan.repeats_over(self.stats, judged.as_ref(), settings);
         if let Some(sink) = &settings.heads_to {
             sink.write(head, host)?;
         }
-        if settings.includes_heads {
+        if settings.includes_heads && !is_repeated {
             settings.body_to.write(head, host)?;
             self.written_bytes += u64::try_from(head.len()).unwrap_or(u64::MAX);
         }
-        if let Some(target) = redirect::target(exchange.hop, answer.status, &answer.headers) {
-            let follows = settings.redirects.is_some();
+        if let Some(target) = target {
             // A target that makes no sense is nobody's problem while it is not followed.
-            self.stats.redirect_url = target.as_ref().ok().cloned();
-            if follows {
+            let shown = target.url.as_ref().ok().map(ToString::to_string);
+            let shown = shown.unwrap_or_else(|| target.location.clone());
+            self.stats.redirect_url = Some(shown);
+            if !is_last {
                 let followed = self.stats.redirects_count;
-                let next =
-                    redirect::next(exchange.hop, answer.status, target?, followed, settings)?;
-                return Ok(next);
+                let url = self.permitted(target)?;
+                return redirect::next(hop, answer.status, url, followed, settings);
             }
         }
-        let failed = (answer.status >= STATUS_FAILED_MIN).then(|| {
-            let text = format!("The requested URL returned error: {}", answer.status);
-            Problem::new(Code::HttpReturnedError, text)
-        });
-        match failed {
-            Some(problem) if settings.fail == Fail::WithoutBody => return Err(problem),
-            _ if settings.is_head => {}
-            _ => self.bring_body(answer, host)?,
+        if !is_repeated {
+            download::check_announced(answer, settings)?;
         }
-        match failed {
-            Some(problem) if settings.fail == Fail::WithBody => Err(problem),
-            _ => Ok(None),
+        let has_body = !settings.is_head && !is_repeated;
+        if has_body && (judged.is_none() || settings.fail != Fail::WithoutBody) {
+            let mut download = Download {
+                settings,
+                region: &self.call.region,
+                stats: self.stats,
+                written_bytes: &mut self.written_bytes,
+            };
+            download.run(answer, host)?;
+        }
+        judged.map_or(Ok(None), Err)
+    }
+
+    /// The URL to go on to, when it is one that may be used.
+    fn permitted(&mut self, target: Target) -> Result<Url, Problem> {
+        let protocols = self.template.settings.protocols;
+        let permitted = target.url.and_then(|url| {
+            protocols.check(url.scheme, true)?;
+            Ok(url)
+        });
+        if let Err(problem) = &permitted {
+            // `mailto:` and its like are no URL here, nor is what breaks the rules of one.
+            let is_url =
+                problem.code == Code::UnsupportedProtocol && target.location.contains("://");
+            let url = Some(target.location).filter(|_| is_url);
+            self.stats.refused_redirect = Some(RefusedRedirect { url });
+        }
+        permitted
+    }
+
+    fn show_connection(&self, hop: &Hop, host: &mut dyn Host) {
+        if self.template.settings.shows_tls {
+            let text = tls::info(&hop.url, &self.stats.connection, tls::now());
+            host.stderr().write_all(text.as_bytes()).ok();
         }
     }
 
-    fn bring_body(&mut self, answer: &mut Answer, host: &mut dyn Host) -> Result<(), Problem> {
-        loop {
-            let piece = answer
-                .body
-                .read(PIECE_BYTES)
-                .map_err(|failure| from_failure(failure, &self.call.region))?;
-            if piece.is_empty() {
-                return Ok(());
-            }
-            let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
-            self.template.settings.body_to.write(&piece, host)?;
-            self.stats.body_bytes += length;
-            self.written_bytes += length;
-        }
+    /// `--max-time` is over before an exchange began.
+    fn no_time_left(&self) -> Failure {
+        let ms = self.started.elapsed().as_millis();
+        let text = format!("Operation timed out after {ms} milliseconds with 0 bytes received");
+        Failure::new(FailureKind::Timeout, text)
     }
 }
 
-/// One exchange under way.
-struct Exchange<'a> {
-    hop: &'a Hop,
-    request: &'a Request,
-    started: Instant,
+/// Whether a last answer is a failure by its status, to those who ask.
+fn judge(status: u16, settings: &Settings) -> Option<Problem> {
+    let text = match settings.status {
+        Some(expected) if status != expected => format!("expected {expected}, got {status}"),
+        None if status >= STATUS_FAILED_MIN && settings.fail != Fail::Never => {
+            format!("The requested URL returned error: {status}")
+        }
+        _ => return None,
+    };
+    Some(Problem::new(Code::HttpReturnedError, text))
 }
 
 /// Says something with `-v`. A closed stderr stops no transfer.
-fn say(settings: &Settings, text: &str, host: &mut dyn Host) {
+fn say(settings: &Settings, text: impl FnOnce() -> String, host: &mut dyn Host) {
     if settings.is_verbose {
-        host.stderr().write_all(text.as_bytes()).ok();
+        host.stderr().write_all(text().as_bytes()).ok();
     }
 }

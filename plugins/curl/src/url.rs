@@ -3,6 +3,9 @@
 //! Its own parser and not the `url` crate: that one brings Unicode tables of several times this
 //! plugin's size. International names are the host's business, which gets them unchanged.
 
+mod host;
+mod ipv4;
+
 use std::fmt::{self, Write as _};
 
 use crate::exit::{Code, Problem};
@@ -61,17 +64,17 @@ impl Url {
         let (scheme, rest) = split_scheme(text)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
-        let (user, address) = match authority.rsplit_once('@') {
+        let (user, address) = match authority.split_once('@') {
             Some((user, address)) => (Some(credentials(user)), address),
             None => (None, authority),
         };
-        let (host, explicit_port) = host_and_port(address)?;
+        let (host, explicit_port) = host::and_port(address)?;
         let (rest, fragment) = split_at_mark(rest, '#');
         let (path, query) = split_at_mark(rest, '?');
         Ok(Self {
             scheme,
             user,
-            host: host.to_owned(),
+            host,
             explicit_port,
             path: without_dots(&encoded(path, "%20")),
             query: query.map(|query| encoded(query, "%20")),
@@ -81,9 +84,18 @@ impl Url {
 
     /// The URL that a `Location` header means on this one (RFC 3986, section 5).
     pub(crate) fn join(&self, location: &str) -> Result<Self, Problem> {
-        let location = printable(location.trim());
+        let location = location.trim();
+        if location.contains(|c: char| c.is_ascii_control()) {
+            return Err(malformed("Malformed input to a URL function"));
+        }
+        let location = printable(location);
         if has_scheme(&location) {
-            return Self::parse(&location);
+            let (word, _) = location.split_once(':').unwrap_or_default();
+            // In a `Location` a word before a colon is never a host.
+            return match word.to_ascii_lowercase().as_str() {
+                "http" | "https" => Self::parse(&location),
+                _ => Err(unsupported(word)),
+            };
         }
         if location.starts_with("//") {
             return Self::parse(&format!("{}:{location}", self.scheme.name()));
@@ -130,13 +142,20 @@ impl Url {
         }
     }
 
-    /// Adds data to the query, as `-G` does.
-    pub(crate) fn add_query(&mut self, data: &str) {
+    /// Adds data to the query, as `-G` does: what is no part of a URL is refused, as in curl.
+    pub(crate) fn add_query(&mut self, data: &str) -> Result<(), Problem> {
+        if data.bytes().any(|b| b <= b' ' || b == 0x7f) {
+            return Err(malformed("Malformed input to a URL function"));
+        }
+        if data.is_empty() {
+            return Ok(());
+        }
         let data = encoded(data, "%20").replace('#', "%23");
         self.query = Some(match self.query.take().filter(|query| !query.is_empty()) {
             Some(query) => format!("{query}&{data}"),
             None => data,
         });
+        Ok(())
     }
 
     /// Whether credentials for one may be sent to the other.
@@ -158,6 +177,10 @@ fn malformed(why: &str) -> Problem {
     Problem::new(Code::UrlMalformed, format!("URL rejected: {why}"))
 }
 
+fn unsupported(word: &str) -> Problem {
+    Problem::new(Code::UnsupportedProtocol, format!("Protocol \"{word}\" not supported"))
+}
+
 fn has_scheme(text: &str) -> bool {
     text.split_once(':').is_some_and(|(word, _)| {
         word.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -174,10 +197,7 @@ fn split_scheme(text: &str) -> Result<(Scheme, &str), Problem> {
     match word.to_ascii_lowercase().as_str() {
         "http" if slashes > 0 => Ok((Scheme::Http, &rest[slashes..])),
         "https" if slashes > 0 => Ok((Scheme::Https, &rest[slashes..])),
-        _ if slashes >= 2 => Err(Problem::new(
-            Code::UnsupportedProtocol,
-            format!("Protocol \"{word}\" not supported"),
-        )),
+        _ if slashes >= 2 => Err(unsupported(word)),
         _ => Ok((Scheme::Http, text)),
     }
 }
@@ -185,33 +205,6 @@ fn split_scheme(text: &str) -> Result<(Scheme, &str), Problem> {
 fn credentials(text: &str) -> (String, String) {
     let (name, password) = text.split_once(':').unwrap_or((text, ""));
     (decoded(name), decoded(password))
-}
-
-fn host_and_port(address: &str) -> Result<(&str, Option<u16>), Problem> {
-    let (host, port) = match address.find(']').filter(|_| address.starts_with('[')) {
-        Some(end) => address.split_at(end + 1),
-        None => address.split_at(address.find(':').unwrap_or(address.len())),
-    };
-    if host.is_empty() {
-        return Err(malformed("No host part in the URL"));
-    }
-    let has_brackets = host.starts_with('[') && host.ends_with(']') && host.len() > 2;
-    if !has_brackets && host.contains(|c: char| r#"\"%'()*<>[]^`{|}"#.contains(c)) {
-        return Err(malformed("Bad hostname"));
-    }
-    let port = match port.strip_prefix(':') {
-        Some("") => None,
-        // `u16::from_str` takes a plus sign.
-        Some(port) => match port.parse().ok().filter(|_| !port.starts_with('+')) {
-            Some(port) => Some(port),
-            None => {
-                return Err(malformed("Port number was not a decimal number between 0 and 65535"));
-            }
-        },
-        None if port.is_empty() => None,
-        None => return Err(malformed("Bad hostname")),
-    };
-    Ok((host, port))
 }
 
 fn split_at_mark(text: &str, mark: char) -> (&str, Option<&str>) {
@@ -234,8 +227,8 @@ fn encoded(text: &str, space: &str) -> String {
         match byte {
             b' ' => encoded.push_str(space),
             0x21..=0x7e => encoded.push(char::from(byte)),
-            // Writing to a `String` does not fail.
-            _ => write!(encoded, "%{byte:02X}").unwrap_or_default(),
+            // Small letters, as in curl. Writing to a `String` does not fail.
+            _ => write!(encoded, "%{byte:02x}").unwrap_or_default(),
         }
     }
     encoded
@@ -297,8 +290,13 @@ mod tests {
             ("http://h//a//b/", "http://h//a//b/", "h"),
             ("http:/h", "http://h/", "h"),
             ("localhost:80", "http://localhost:80/", "localhost"),
-            ("http://h/\u{e9}", "http://h/%C3%A9", "h"),
+            ("http://h/\u{e9}", "http://h/%c3%a9", "h"),
             ("http://me:p%40w@h/", "http://h/", "h"),
+            ("http://127.1:8/", "http://127.0.0.1:8/", "127.0.0.1:8"),
+            ("http://0x7f.0.0.1/", "http://127.0.0.1/", "127.0.0.1"),
+            ("http://%31%32%37.0.0.1/", "http://127.0.0.1/", "127.0.0.1"),
+            ("http://%68", "http://h/", "h"),
+            ("http://[fe80::1%25eth0]/", "http://[fe80::1%25eth0]/", "[fe80::1%25eth0]"),
         ] {
             let parsed = Url::parse(typed).unwrap();
             assert_eq!(parsed.to_string(), url, "{typed}");
@@ -316,6 +314,10 @@ mod tests {
             ("http://a b/", 3, "URL rejected: Malformed input to a URL function"),
             ("http://h\r\n/", 3, "URL rejected: Malformed input to a URL function"),
             ("http://h<>/", 3, "URL rejected: Bad hostname"),
+            ("http://me:a@b@h/", 3, "URL rejected: Bad hostname"),
+            ("http://h%20/", 3, "URL rejected: Bad hostname"),
+            ("http://h%2fx/", 3, "URL rejected: Bad hostname"),
+            ("http://h%zz/", 3, "URL rejected: Bad hostname"),
             ("http://[::1]x/", 3, "URL rejected: Bad hostname"),
             ("http://[]/", 3, "URL rejected: Bad hostname"),
             ("ftp://h/", 1, "Protocol \"ftp\" not supported"),
@@ -350,6 +352,13 @@ mod tests {
             assert_eq!(joined.to_string(), url, "{location}");
             assert_eq!(joined.user, None, "{location}");
         }
-        assert_eq!(base.join("gopher://x").unwrap_err().code, Code::UnsupportedProtocol);
+        for location in ["gopher://x", "mailto:me@example.com", "localhost:80/x"] {
+            assert_eq!(
+                base.join(location).unwrap_err().code,
+                Code::UnsupportedProtocol,
+                "{location}"
+            );
+        }
+        assert_eq!(base.join("/a\tb").unwrap_err().code, Code::UrlMalformed);
     }
 }

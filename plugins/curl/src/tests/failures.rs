@@ -72,9 +72,34 @@ fn command_lines_that_cannot_be_carried_out_are_refused() {
         ("-s", "no URL specified"),
         ("h i", "unexpected argument \"i\""),
         ("h --url i", "more than one URL is not supported: \"i\"; run one command for each"),
-        ("--compressed h", "option --compressed is not supported"),
         ("-c jar h", "option -c is not supported"),
-        ("-O h", "option -O is not supported"),
+        (
+            "-O h",
+            "option -O is not supported: the command line must name the file that is written; give -o FILE",
+        ),
+        (
+            "-x http://p/ h",
+            "option --proxy is not supported: engines use no proxies, a request leaves from the region \
+             that you name; --connect-to sends it to another host",
+        ),
+        (
+            "-p 1-100:60 h",
+            "option -p: in blitz curl -p is curl's (proxytunnel), which is not supported; \
+             load patterns: blitz rush -p",
+        ),
+        (
+            "-p h",
+            "option -p: in blitz curl -p is curl's (proxytunnel), which is not supported; \
+             load patterns: blitz rush -p",
+        ),
+        (
+            "-0 h",
+            "option --http1.0 is not supported: engines speak HTTP/1.1 and later; give --http1.1",
+        ),
+        ("--status 42 h", "option --status: \"42\" is not a status, 100 to 999"),
+        ("--retry 1.5 h", "option --retry: \"1.5\" is not a count of retries"),
+        ("--max-filesize 1x h", "option --max-filesize: \"1x\" is not a size (500, 10k, 2M, 1G)"),
+        ("--body-limit k h", "option --body-limit: \"k\" is not a size (500, 10k, 2M, 1G)"),
         ("--digest h", "option --digest is not supported"),
         ("-b jar h", "option -b: cookie files are not supported; give 'NAME=VALUE'"),
         ("-u me h", "option -u: give NAME:PASSWORD; nobody can be asked for a password here"),
@@ -117,6 +142,7 @@ fn nothing_is_sent_when_the_url_or_a_file_is_missing() {
     for (line, code, text) in [
         ("http://", 3, "URL rejected: No host part in the URL"),
         ("ftp://h/", 1, "Protocol \"ftp\" not supported"),
+        ("-G -d a~b h", 3, "URL rejected: Malformed input to a URL function"),
         (
             "-d @gone h",
             26,

@@ -1,9 +1,13 @@
 //! Command lines against a host whose answers are canned. Expected values were seen with curl 7.88 and 8.
 
+mod bodies;
+mod certificates;
+mod connections;
 mod requests;
 mod redirects;
 mod output;
 mod failures;
+mod retries;
 mod telling;
 
 use blitz_plugin::testing::{self, CannedAnswer, FakeHost};

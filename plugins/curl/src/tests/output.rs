@@ -51,6 +51,12 @@ fn an_empty_body_makes_an_empty_file() {
     let mut host = FakeHost::default().answers(ok());
     assert_eq!(curl("h -o f", &mut host), 0);
     assert_eq!(host.outputs["f"], b"");
+    let mut host = FakeHost::default().answers(CannedAnswer::new(304, "Not Modified"));
+    assert_eq!(curl("h -o f", &mut host), 0);
+    assert!(host.outputs.is_empty(), "what is there stays");
+    let mut host = FakeHost::default();
+    assert_eq!(curl("h -o f -D d", &mut host), 7);
+    assert_eq!(Vec::from_iter(host.outputs.keys()), ["d"]);
 }
 
 #[test]

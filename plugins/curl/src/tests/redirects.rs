@@ -60,7 +60,8 @@ fn credentials_stay_with_their_origin() {
         ("http://h/", "https://h/x", "X-Other: 1\n"),
         ("http://h/", "http://h.evil/x", "X-Other: 1\n"),
         ("--location-trusted http://h/", "http://evil/x", all),
-        ("http://h/", "http://a:b@other/", "Authorization: Basic YTpi\nX-Other: 1\n"),
+        ("http://h/", "http://a:b@other/", "X-Other: 1\n"),
+        ("http://h/", "http://a:b@h:81/", "X-Other: 1\n"),
     ] {
         let request = followed(&format!("{secrets} {line}"), 302, location);
         let carried = request.splitn(3, '\n').nth(2).unwrap();
@@ -72,6 +73,7 @@ fn credentials_stay_with_their_origin() {
         assert!(!followed(&line, 307, "http://other/").contains("secret"), "{name}");
     }
     assert!(followed("-L http://me:pw@h/", 302, "/x").contains("Basic bWU6cHc="));
+    assert!(followed("-L http://h/", 302, "http://me:pw@h/x").contains("Basic bWU6cHc="));
     assert!(!followed("-L http://me:pw@h/", 302, "http://other/").contains("Basic"));
     assert!(!followed("-L -H Host:~v h", 302, "http://other/").contains("Host: v"));
 }
@@ -105,11 +107,44 @@ fn too_many_redirects_are_an_error() {
 }
 
 #[test]
+fn schemes_can_be_forbidden() {
+    for (line, location, requests, text) in [
+        ("--proto =https h", "/", 0, "curl: (1) Protocol \"http\" disabled\n"),
+        ("-L --proto =https https://h", "https://h/", 2, ""),
+        (
+            "-L --proto =https https://h",
+            "http://h/",
+            1,
+            "curl: (1) Protocol \"http\" disabled in redirect\n",
+        ),
+        ("-L --proto-redir =https h", "/", 1, "curl: (1) Protocol \"http\" disabled in redirect\n"),
+        ("-L --proto-redir =https h", "https://h/", 2, ""),
+        ("--proto =https --tlsv1.2 -sSf https://h", "http://h/", 1, ""),
+    ] {
+        let mut host = FakeHost::default().answers(redirect(302, location)).answers(ok());
+        assert_eq!(curl(line, &mut host), u8::from(!text.is_empty()), "{line}");
+        assert_eq!((host.requests.len(), host.stderr_text().as_str()), (requests, text), "{line}");
+    }
+}
+
+#[test]
+fn an_empty_location_is_none() {
+    let mut host = FakeHost::default().answers(redirect(302, " ").piece("page"));
+    assert_eq!(curl("-L -w |%{redirect_url}|%{num_redirects} h", &mut host), 0);
+    assert_eq!(host.stdout_text(), "page||0");
+}
+
+#[test]
 fn what_leads_nowhere_is_shown() {
     let mut host = FakeHost::default().answers(redirect(302, "ftp://x/").piece("page"));
-    assert_eq!(curl("h", &mut host), 0);
-    assert_eq!(host.stdout_text(), "page");
+    assert_eq!(curl("-w |%{redirect_url} h", &mut host), 0);
+    assert_eq!(host.stdout_text(), "page|ftp://x/");
     let mut host = FakeHost::default().answers(redirect(302, "ftp://x/").piece("page"));
-    assert_eq!(curl("-L h", &mut host), 1);
+    let format = "%{redirect_url}|%{num_redirects}|%{url_effective}|%{time_redirect}";
+    assert_eq!(curl(&format!("-L -w {format} h"), &mut host), 1);
     assert_eq!(host.stderr_text(), "curl: (1) Protocol \"ftp\" not supported\n");
+    assert_eq!(host.stdout_text(), "|1|ftp://x/|0.006000");
+    let mut host = FakeHost::default().answers(redirect(302, "mailto:me@x"));
+    assert_eq!(curl("-sL -w %{num_redirects}|%{url_effective} h", &mut host), 1);
+    assert_eq!(host.stdout_text(), "1|http://h/");
 }

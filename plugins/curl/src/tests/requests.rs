@@ -39,12 +39,18 @@ fn methods_and_bodies_are_curls() {
         ("--data-urlencode a=b~c& --data-urlencode =x=y h", post(14, "a=b+c%26&x%3Dy")),
         ("--data-urlencode pl~ain --data-urlencode @file h", post(25, "pl+ain&one%0D%0Atwo%00%0A")),
         ("-G -d a=b -d c h/?q=1#f", "GET http://h/?q=1&a=b&c\nHost: h\n".to_owned()),
+        ("-G --data-raw  h/ok", "GET http://h/ok\nHost: h\n".to_owned()),
+        (
+            "-G --json 1 h",
+            "GET http://h/?1\nHost: h\nContent-Type: application/json\nAccept: application/json\n"
+                .to_owned(),
+        ),
         ("-G -I -d a=b h", "HEAD http://h/?a=b\nHost: h\n".to_owned()),
         ("-X PUT -d x h", post(1, "x").replace("POST", "PUT")),
         (
             "--json {\"a\": --json 1} h -g",
-            "POST http://h/\nHost: h\nAccept: application/json\nContent-Length: 7\n\
-             Content-Type: application/json\n\n{\"a\":1}"
+            "POST http://h/\nHost: h\nContent-Type: application/json\nAccept: application/json\n\
+             Content-Length: 7\n\n{\"a\":1}"
                 .to_owned(),
         ),
         (
@@ -76,6 +82,9 @@ fn headers_are_added_replaced_and_left_out() {
         ("--oauth2-bearer T -u me:pw h", "Host: h\nAuthorization: Bearer T\n"),
         ("-u me:pw -H Authorization:~x h", "Host: h\nAuthorization: x\n"),
         ("--range 0-9 h", "Host: h\nRange: bytes=0-9\n"),
+        ("--range 5 h", "Host: h\nRange: bytes=5-\n"),
+        ("--range x h", "Host: h\nRange: bytes=x\n"),
+        ("-H X:~~~a~~ h", "Host: h\nX: a  \n"),
     ] {
         let sent = sent(line);
         assert_eq!(sent.split_once('\n').unwrap().1, expected, "{line}");
@@ -103,6 +112,18 @@ fn a_form_is_multipart() {
     .concat();
     assert_eq!(body, expected);
     assert!(head.contains(&format!("Content-Length: {}", expected.len())), "{head}");
+
+    let sent = self::sent("-F =1 -F in=@- h");
+    assert!(sent.contains("\r\nContent-Disposition: form-data\r\n\r\n1\r\n"), "{sent}");
+    let stdin =
+        "Content-Disposition: form-data; name=\"in\"; filename=\"-\"\r\n\r\nfrom stdin\n\r\n";
+    assert!(sent.contains(stdin), "{sent}");
+
+    let sent = self::sent("-F a=b -H content-type:~multipart/mixed h");
+    let (_, rest) = sent.split_once("content-type: multipart/mixed; boundary=").unwrap();
+    let (boundary, body) = rest.split_once('\n').unwrap();
+    assert!(body.contains(&format!("--{boundary}--")), "{sent}");
+    assert!(self::sent("-F a=b -H content-type:~x/y h").contains("content-type: x/y\n"));
 }
 
 #[test]

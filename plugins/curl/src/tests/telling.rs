@@ -1,7 +1,7 @@
 //! `-v`, `-w` and the records.
 
 use blitz_plugin::testing::{CannedAnswer, FakeHost};
-use blitz_plugin::web::{Failure, FailureKind, Phases, Tls, Version};
+use blitz_plugin::web::{Connection, Failure, FailureKind, Phases, Tls, Version};
 use serde_json::{Value, json};
 
 use super::{curl, ok, redirect};
@@ -81,7 +81,12 @@ fn variables_have_curls_values() {
         ("%{content_type}~%header{Content-Type}~%header{x}", "text/plain text/plain "),
         ("%{exitcode}~%{errormsg}|%%\\n", "0 |%\n"),
         ("%{ssl_verify_result}~%{num_connects}", "0 2"),
+        ("%{http_connect}~%{proxy_used}~%{num_retries}|%{ftp_entry_path}", "000 0 0|"),
+        ("%{url.host}~%{url.port}~%{url.fragment}~%{urle.scheme}~%{urle.path}", "h 80 f https /y"),
+        ("%{time_posttransfer}", "0.008000"),
         ("a%{onerror}b", "a"),
+        ("%{HTTP_Code}~\\\\n~%d", "200 \\\\n %d"),
+        ("%{size_request}", "140"),
     ] {
         let mut host =
             FakeHost::default().answers(redirect(302, "https://t/y")).answers(over_tls());
@@ -92,7 +97,7 @@ fn variables_have_curls_values() {
 
 #[test]
 fn streams_and_files_are_for_formats_too() {
-    let mut host = FakeHost::default().answers(ok()).input("f", "%{http_code}\\n");
+    let mut host = FakeHost::default().answers(ok()).input("f", "%{http\r\n_code}\\n\n");
     assert_eq!(curl("-w @f h", &mut host), 0);
     assert_eq!(host.stdout_text(), "200\n");
 
@@ -109,6 +114,15 @@ fn a_failure_can_be_written_out() {
     let code = curl("-s -w %{exitcode}|%{errormsg}|%{http_code}|%{onerror}! h", &mut host);
     assert_eq!(code, 6);
     assert_eq!(host.stdout_text(), "6|Could not resolve host: h|000|!");
+}
+
+#[test]
+fn what_was_never_asked_has_its_method() {
+    for (line, method) in [("", "GET"), ("-d x", "POST"), ("-X PURGE", "PURGE"), ("-I", "HEAD")] {
+        let mut host = FakeHost::default();
+        assert_eq!(curl(format!("-s -w %{{method}} --url http:// {line}").trim(), &mut host), 3);
+        assert_eq!(host.stdout_text(), method, "{line}");
+    }
 }
 
 #[test]
@@ -129,11 +143,139 @@ fn all_variables_come_as_json() {
 }
 
 #[test]
+fn headers_come_as_json() {
+    let answer = ok().header("Set-Cookie", "a=\"b\"").header("X", "1").header("set-cookie", "c");
+    let mut host = FakeHost::default().answers(answer);
+    assert_eq!(curl("-w %{header_json} h", &mut host), 0);
+    let expected = "{\"set-cookie\":[\"a=\\\"b\\\"\",\"c\"],\n\"x\":[\"1\"]\n}";
+    assert_eq!(host.stdout_text(), expected);
+}
+
+#[test]
+fn a_failure_has_the_times_that_passed() {
+    let failure = Failure {
+        phases: Phases { dns_us: 1000, connect_us: 3000, tls_us: 3000, ..Phases::default() },
+        ..Failure::new(FailureKind::EmptyReply, "Empty reply from server")
+    };
+    let mut host = FakeHost::default().answers(redirect(302, "/x")).fails(failure);
+    let format = "%{time_namelookup}~%{time_connect}~%{time_appconnect}~%{time_starttransfer}";
+    assert_eq!(curl(&format!("-sL -w {format} h"), &mut host), 52);
+    assert_eq!(host.stdout_text(), "0.002000 0.005000 0.000000 0.005000");
+    let transfer = &host.events[2].1;
+    assert_eq!((&transfer["hops_count"], &transfer["redirects_count"]), (&json!(2), &json!(1)));
+    assert_eq!(
+        (&transfer["phases"]["dns_us"], &transfer["phases"]["tls_us"]),
+        (&json!(2000), &Value::Null)
+    );
+    let total = transfer["phases"]["total_us"].as_u64().unwrap();
+    assert_eq!(transfer["cumulative"]["total_us"], total, "phases add up to it");
+}
+
+#[test]
+fn the_answer_before_a_failure_is_told() {
+    let late = Failure::new(FailureKind::Timeout, "late");
+    let mut host = FakeHost::default().answers(redirect(302, "/x")).fails(late);
+    let format = "%{http_code}~%{num_connects}~%{remote_ip}~%{local_port}";
+    assert_eq!(curl(&format!("-sL -w {format} h"), &mut host), 28);
+    assert_eq!(host.stdout_text(), "302 1 192.0.2.1 40000");
+    assert_eq!(host.events[1].1["status"], Value::Null, "but the second hop had none");
+    assert_eq!(host.events[2].1["status"], Value::Null);
+}
+
+#[test]
+fn what_was_sent_is_counted_also_when_no_answer_came() {
+    let at = |kind, remote: bool, tls_us| Failure {
+        phases: Phases { connect_us: 5, tls_us, ..Phases::default() },
+        connection: Connection {
+            remote: remote.then(|| "192.0.2.1:80".to_owned()),
+            ..Connection::default()
+        },
+        ..Failure::new(kind, "why")
+    };
+    for (url, failure, uploaded) in [
+        ("h", at(FailureKind::Connect, false, 0), 0),
+        ("h", at(FailureKind::Timeout, false, 0), 0),
+        ("h", at(FailureKind::Timeout, true, 0), 3),
+        ("https://h", at(FailureKind::Timeout, true, 0), 0),
+        ("https://h", at(FailureKind::Timeout, true, 9), 3),
+        ("https://h", at(FailureKind::Certificate, true, 0), 0),
+        ("h", at(FailureKind::EmptyReply, true, 0), 3),
+        ("h", at(FailureKind::Receive, true, 0), 3),
+    ] {
+        let mut host = FakeHost::default().fails(failure.clone());
+        curl(&format!("-s -d a=1 -w %{{size_upload}}~%{{size_request}} {url}"), &mut host);
+        let (upload, request) =
+            host.stdout_text().split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        assert_eq!(upload, uploaded.to_string(), "{failure:?}");
+        assert_eq!(request == "0", uploaded == 0, "{failure:?}");
+    }
+}
+
+#[test]
+fn the_url_has_what_options_add_to_it() {
+    for (line, shown) in [
+        ("-G -d a=1 h/ok", "http://h/ok?a=1"),
+        ("-T f h/", "http://h/f"),
+        ("-d a=1 h/ok#x", "h/ok#x"),
+    ] {
+        let mut host = FakeHost::default().answers(ok()).input("f", "");
+        assert_eq!(curl(&format!("-w %{{url}} {line}"), &mut host), 0);
+        assert_eq!(host.stdout_text(), shown, "{line}");
+    }
+}
+
+#[test]
+fn the_whole_transfer_has_a_record() {
+    let mut host = FakeHost::default().answers(redirect(302, "https://t/y")).answers(over_tls());
+    assert_eq!(curl("-sL http://h/x", &mut host), 0);
+    let (kind, record) = host.events.last().unwrap();
+    assert_eq!(kind, "transfer");
+    let expected = json!({
+        "url": "https://t/y", "status": 200, "exit": 0, "redirects_count": 1, "hops_count": 2,
+        "retries_count": 0, "body_bytes": 4, "body_truncated": false, "remote": "192.0.2.1:80",
+        "cert_days": null,
+        "phases": {
+            "dns_us": 2000, "connect_us": 2000, "tls_us": 1000, "send_us": 3000, "wait_us": 2000,
+            "download_us": 2000, "ttfb_us": 11000, "total_us": 12000,
+        },
+        "cumulative": {
+            "namelookup_us": 2000, "connect_us": 4000, "appconnect_us": 3000,
+            "pretransfer_us": 6000, "starttransfer_us": 10000, "redirect_us": 6000, "total_us": 12000,
+        },
+    });
+    assert_eq!(*record, expected);
+}
+
+#[test]
+fn a_waterfall_goes_to_stderr() {
+    let mut host = FakeHost::default().answers(redirect(302, "https://t/y")).answers(over_tls());
+    assert_eq!(curl("-sL --timing http://h/x", &mut host), 0);
+    let expected = "\
+302 http://h/x
+  dns      |===                                   |       0.00 +      1.00 ms
+  connect  |   ===                                |       1.00 +      1.00 ms
+  send     |      ======                          |       2.00 +      2.00 ms
+  wait     |            ===                       |       4.00 +      1.00 ms
+  download |               ====                   |       5.00 +      1.00 ms
+200 https://t/y
+  dns      |                   ===                |       6.00 +      1.00 ms
+  connect  |                      ===             |       7.00 +      1.00 ms
+  tls      |                         ===          |       8.00 +      1.00 ms
+  send     |                            ===       |       9.00 +      1.00 ms
+  wait     |                               ===    |      10.00 +      1.00 ms
+  download |                                  ====|      11.00 +      1.00 ms
+                                                           total     12.00 ms
+";
+    assert_eq!(host.stderr_text(), expected);
+    assert_eq!(host.stdout_text(), "body");
+}
+
+#[test]
 fn each_exchange_has_a_record() {
     let mut host = FakeHost::default().answers(redirect(302, "https://t/y")).answers(over_tls());
     assert_eq!(curl("-L http://me:pw@h/x", &mut host), 0);
     let kinds: Vec<&str> = host.events.iter().map(|(kind, _)| kind.as_str()).collect();
-    assert_eq!(kinds, ["exchange", "exchange"]);
+    assert_eq!(kinds, ["exchange", "exchange", "transfer"]);
     let phases = json!({
         "dns_us": 1000, "connect_us": 1000, "tls_us": 1000, "send_us": 1000, "wait_us": 1000,
         "download_us": 1000, "total_us": 6000,
