@@ -243,7 +243,7 @@ async fn engine_and_gateway_run_as_processes_of_their_own() {
     let stack = Stack::start(&["japan"]).await;
     let store = stack.store_url();
     let mut engine = home.command(&["engine", "--store", &store, "--region", stack.region()]);
-    engine.arg("--any-target");
+    engine.args(["--targets", "any"]);
     let mut engine = engine.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let mut gateway = home.command(&["gateway", "--store", &store, "--listen", "127.0.0.1:0"]);
     gateway.env("BLITZ_TOKEN", "a-secret-of-a-test");

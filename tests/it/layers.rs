@@ -37,10 +37,13 @@ const ENDS_IN: &[(&str, &[&str])] = &[
     ("wasmtime", &["blitz-runtime"]),
     ("wasmtime-wasi", &["blitz-runtime"]),
     ("rustls", &["blitz-runtime"]),
+    ("hickory-proto", &["blitz-runtime"]),
+    ("quinn", &["blitz-runtime"]),
     ("rusqlite", &["blitz-embedded"]),
     ("axum", &["blitz-gateway"]),
     ("clap", &["blitz"]),
     ("wit-bindgen", &["blitz-plugin"]),
+    ("x509-parser", &["blitz-curl"]),
 ];
 
 /// A member of the workspace: its directory and the names of what it depends on (not for tests).

@@ -110,8 +110,10 @@ impl Stack {
         let manifest = Manifest::from_toml(FIXTURE_MANIFEST).expect("the fixture's manifest");
         let published = blitz_jobs::plugin::publish(&store, manifest, FIXTURE).await;
         published.expect("the fixture is published");
-        let runtime =
-            Runtime::new(RuntimeConfig { targets: TargetPolicy::Any, ..RuntimeConfig::default() });
+        let runtime = Runtime::new(RuntimeConfig {
+            targets: TargetPolicy::any(),
+            ..RuntimeConfig::default()
+        });
         let mut stack = Self {
             api: Api::new("http://127.0.0.1:9", TOKEN),
             runtime: runtime.expect("a runtime"),

@@ -5,6 +5,11 @@
 //! Under the name `blitz` this binary is the program itself: one build serves stories, benches and what they
 //! measure.
 
+mod capture;
+mod crowd;
+mod exchange;
+mod netns;
+mod peer;
 mod road;
 mod sample;
 
@@ -18,6 +23,9 @@ fn main() -> ExitCode {
     }
     match args.next().as_deref() {
         Some("road") => road::run(),
+        Some(peer::WORD) => peer::run(),
+        Some("netns-server") => netns::server(&args.collect::<Vec<_>>()),
+        Some("netns-probe") => netns::probe(&args.collect::<Vec<_>>()),
         other => {
             let asked = other.unwrap_or("nothing");
             sample::say(&format!("bench: no bench {asked:?}; there is: road"));

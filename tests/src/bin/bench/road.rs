@@ -5,13 +5,17 @@ use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use blitz_contract::Manifest;
-use blitz_couchdb::Client;
+use blitz_couchdb::{AllDocs, Client};
+use blitz_jobs::plugin::COMPONENT;
+use blitz_jobs::region::CONTROL;
 use blitz_tests::web::ok;
 use blitz_tests::{Api, FIXTURE, FIXTURE_MANIFEST, Home, Web};
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::sample::{Sample, print_heads, say};
+use crate::{capture, crowd, exchange};
 
 /// Runs of each command that are counted, after some that are not.
 const RUNS: usize = 60;
@@ -61,6 +65,8 @@ async fn measure() {
     floor.print("floor: start and end of the program (version)", "");
     warm.print("a job that does nothing, warm 'blitz up'", "p50 <= 15");
     first_bytes(&home).await.print("output: plugin's write to reader's pipe", "max <= 20");
+    let curl = curl(&store).await;
+    capture::measure(&home).await;
     up.kill().await;
 
     let url = Web::start(|_| ok("hello\n")).await.url("/");
@@ -86,16 +92,27 @@ async fn measure() {
     for (name, count, aim) in rows {
         say(&format!("{name:<52} {:>8.2}   {aim}", count / jobs));
     }
+    exchange::measure(curl).await;
+    crowd::measure(&Home::new(&carrier)).await;
+}
+
+/// The component of `curl`, as it was published.
+async fn curl(store: &Client) -> Bytes {
+    let database = store.database(CONTROL);
+    let all = AllDocs { start: Some("plugin:curl:".into()), limit: Some(1), ..AllDocs::default() };
+    let page = database.all_docs::<Value>(&all).await.expect("the control database");
+    let id = &page.rows.first().expect("curl is published").id;
+    database.attachment(id, COMPONENT).await.expect("the store").expect("its component")
 }
 
 /// What the state file of `blitz up` says.
-fn state(home: &Home) -> Value {
+pub(crate) fn state(home: &Home) -> Value {
     let path = home.path().join(".local/state/blitz/up.json");
     let text = std::fs::read_to_string(&path).expect("the state file of blitz up");
     serde_json::from_str(&text).expect("JSON")
 }
 
-fn text<'a>(state: &'a Value, key: &str) -> &'a str {
+pub(crate) fn text<'a>(state: &'a Value, key: &str) -> &'a str {
     state[key].as_str().unwrap_or_else(|| panic!("{key} in the state file"))
 }
 

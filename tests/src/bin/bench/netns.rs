@@ -1,0 +1,57 @@
+//! What tests run inside of network namespaces. Not for people: no help names it.
+//!
+//! As a program and not in the test's own process, because a thread enters a namespace only with `unsafe`.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use blitz_tests::net::server::{Plan, serve};
+use tokio::net::{TcpStream, UdpSocket};
+
+use crate::sample::say;
+
+/// A SYN has left long before.
+const CONNECT_LIMIT: Duration = Duration::from_millis(500);
+
+/// Serves what the words say until standard input ends.
+pub(crate) fn server(words: &[String]) -> ExitCode {
+    let Some(plan) = Plan::from_words(words) else {
+        say(&format!("bench: no plan of servers: {words:?}"));
+        return ExitCode::from(2);
+    };
+    block_on(async {
+        match serve(plan).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                say(&format!("bench: {error}"));
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+/// Sends a datagram and opens a connection to each address, whoever may answer.
+pub(crate) fn probe(words: &[String]) -> ExitCode {
+    block_on(async {
+        for address in words.iter().filter_map(|word| word.parse::<SocketAddr>().ok()) {
+            let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+            if let Ok(socket) = UdpSocket::bind(any).await {
+                socket.send_to(b"probe", address).await.ok();
+            }
+            let connected = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address)).await;
+            say(&format!("probe {address} {}", matches!(connected, Ok(Ok(_)))));
+        }
+        ExitCode::SUCCESS
+    })
+}
+
+fn block_on(future: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(future),
+        Err(error) => {
+            say(&format!("bench: no runtime: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
