@@ -7,4 +7,7 @@ mod road;
 #[expect(clippy::unwrap_used, reason = "a server of a test")]
 mod tls;
 mod curl;
+mod differential;
+mod targets;
+mod hostile;
 mod cli;

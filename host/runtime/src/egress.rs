@@ -157,15 +157,15 @@ impl Egress {
         resolved
     }
 
-    /// Those of the addresses that the policy allows, in their order; for callers that open their own
-    /// socket, which must go to one of these and be asked for its peer by [`Egress::check_peer`].
+    /// Those of the addresses that the policy allows, in their order; for callers that try them one by one
+    /// with [`Egress::connect_udp`], and ask for the peer by [`Egress::check_peer`] once they have one.
     ///
     /// # Errors
     ///
     /// [`EgressError::Denied`] when it allows none.
     #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for sockets that a protocol opens itself: QUIC")
+        not(any(test, feature = "http3")),
+        expect(dead_code, reason = "for connections that are not made here: QUIC")
     )]
     pub(crate) async fn allowed(
         &self,
@@ -180,8 +180,8 @@ impl Egress {
     ///
     /// [`EgressError::Denied`].
     #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for sockets that a protocol opens itself: QUIC")
+        not(any(test, feature = "http3")),
+        expect(dead_code, reason = "for connections that are not made here: QUIC")
     )]
     pub(crate) fn check_peer(
         &self,

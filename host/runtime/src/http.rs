@@ -6,14 +6,20 @@
 //! connection of somebody else.
 //!
 //! Read in the order of the exchange: `request`, `tls`, `send`, `body`; the connection comes from
-//! [`crate::egress`]. `clock` has
-//! the instants and the time limits, `tap` sees the bytes pass, `failure` says where it ended.
+//! [`crate::egress`]. `quic` takes the place of TCP, TLS and `send` for HTTP/3. `clock` has
+//! the instants and the time limits, `tap` sees the bytes pass
+//! (`head`, `budget`), `failure` says where it ended.
 
 mod request;
+mod target;
 mod clock;
 mod tls;
 mod tap;
+mod head;
+mod budget;
 mod send;
+#[cfg(feature = "http3")]
+mod quic;
 mod body;
 mod failure;
 mod limits;
@@ -40,12 +46,20 @@ pub(crate) struct Client {
     trust: tls::Trust,
 }
 
+/// An exchange before its first packet.
+struct Plan {
+    destination: request::Destination,
+    message: request::Message,
+    /// `None` without TLS.
+    handshake: Option<tls::Handshake>,
+}
+
 /// The head of an answer, and the body that follows.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     /// Of HTTP/1; empty for HTTP/2.
-    pub(crate) reason: String,
+    pub(crate) reason: Vec<u8>,
     pub(crate) version: http::Version,
     /// In the order and, for HTTP/1, in the case in which they came.
     pub(crate) headers: Vec<(String, Vec<u8>)>,
@@ -94,9 +108,11 @@ impl Client {
     ///
     /// Dropping the future, or the body, closes the connection.
     pub(crate) async fn exchange(&self, request: Request) -> Result<Answer, Failed> {
+        // Before the clock: the first exchange reads this machine's roots, which is no time of a server's.
+        let plan = self.plan(&request).await.map_err(Failed::early)?;
         let mut clock = Clock::start(request.connect_timeout, request.timeout);
         let mut connection = Connection::default();
-        match self.reach(&request, &mut clock, &mut connection).await {
+        match self.reach(&request, plan, &mut clock, &mut connection).await {
             Ok(sent) => Ok(Answer {
                 status: sent.status,
                 reason: sent.reason,
@@ -110,15 +126,34 @@ impl Client {
         }
     }
 
+    /// Makes ready what does not need the network, and refuses what cannot be done.
+    async fn plan(&self, request: &Request) -> Result<Plan, Failure> {
+        let destination = request.destination()?;
+        let message = request.message(&destination)?;
+        if request.version == VersionChoice::Http3 && !cfg!(feature = "http3") {
+            let text = "this engine has no HTTP/3; build it with --features http3";
+            return Err(Failure::Unsupported(text.to_owned()));
+        }
+        let handshake = match destination.secure {
+            true => Some(self.trust.handshake(&destination, request).await?),
+            false if request.version == VersionChoice::Http3 => {
+                let text = "HTTP/3 has no form without TLS; ask for https://";
+                return Err(Failure::Unsupported(text.to_owned()));
+            }
+            false => None,
+        };
+        Ok(Plan { destination, message, handshake })
+    }
+
     /// Goes the whole way, noting in `clock` and `connection` how far it came.
     async fn reach(
         &self,
         request: &Request,
+        plan: Plan,
         clock: &mut Clock,
         connection: &mut Connection,
     ) -> Result<send::Sent, Failure> {
-        let destination = request.destination()?;
-        let message = request.message(&destination)?;
+        let Plan { destination, message, handshake } = plan;
 
         let (host, port) = request.connect_to(&destination)?;
         let lookup = async {
@@ -139,6 +174,13 @@ impl Client {
         connection.addresses = resolved.addresses.iter().map(SocketAddr::ip).collect();
         connection.resolver.clone_from(&resolved.resolver);
 
+        #[cfg(feature = "http3")]
+        if let (VersionChoice::Http3, Some(handshake)) = (request.version, &handshake) {
+            let way = quic::Way { egress: &self.egress, resolved: &resolved, handshake };
+            let established = way.establish(&host, port, request, clock, connection).await?;
+            return quic::send(established, message, clock).await;
+        }
+
         let connecting = async {
             let connected = self.egress.connect_tcp(&resolved).await;
             connected.map_err(|error| Failure::of_egress(error, &host, port, clock))
@@ -149,13 +191,14 @@ impl Client {
         connection.remote = Some(remote);
         connection.local = Some(local);
 
-        let transport = if destination.secure {
-            let handshake = self.trust.handshake(tcp, &destination, request);
-            let (stream, facts) = clock.within(Stage::Tls, handshake).await?;
-            connection.tls = Some(facts);
-            Transport::Tls(Box::new(stream))
-        } else {
-            Transport::Plain(tcp)
+        let transport = match handshake {
+            Some(handshake) => {
+                let shaken = clock.within(Stage::Tls, handshake.over_tcp(tcp)).await;
+                // Also of a server that was refused, or that fell silent behind its certificates.
+                connection.tls = handshake.facts();
+                Transport::Tls(Box::new(shaken?))
+            }
+            None => Transport::Plain(tcp),
         };
         clock.phases.tls =
             if connection.tls.is_some() { clock.elapsed() } else { clock.phases.connect };

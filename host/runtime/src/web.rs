@@ -158,6 +158,7 @@ impl From<Failed> for web::Failure {
             Failure::Send(text) => (Kind::Send, text),
             Failure::Receive(text) => (Kind::Receive, text),
             Failure::Partial(text) => (Kind::Partial, text),
+            Failure::Malformed(text) => (Kind::Malformed, text),
             Failure::Protocol(text) => (Kind::Protocol, text),
         };
         Self { kind, text, phases: failed.phases.into(), connection: failed.connection.into() }

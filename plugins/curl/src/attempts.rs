@@ -11,6 +11,7 @@ use crate::exit::{Code, Problem};
 use crate::output::Sink;
 use crate::retry::{Cause, Course, Next, retry_after};
 use crate::stats::Stats;
+use crate::time_limit::TimeLimit;
 use crate::transfer::{self, Transfer};
 use crate::{tell, warn};
 
@@ -22,7 +23,7 @@ pub(crate) fn run(
     host: &mut dyn Host,
 ) -> Result<(), Problem> {
     let started = Instant::now();
-    let (template, first) = transfer::prepare(settings, host)?;
+    let (template, first) = transfer::prepare(settings, stats, host)?;
     let mut plan = Plan {
         course: Course::new(settings.retries),
         started,
@@ -38,7 +39,7 @@ pub(crate) fn run(
         let mut attempt = Transfer {
             call,
             template: &template,
-            started: Instant::now(),
+            time_limit: TimeLimit::start(settings.max_time),
             written_bytes: 0,
             stats,
             plan: &mut plan,

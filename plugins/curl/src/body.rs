@@ -15,11 +15,14 @@ pub(crate) struct Body {
     pub(crate) bytes: Vec<u8>,
     /// `None` for an upload, and where `--json` says it among the other headers.
     pub(crate) media_type: Option<String>,
+    /// Its type has a boundary in it, and takes the place of one that was given with `-H`.
+    pub(crate) is_form: bool,
 }
 
-/// Reads the files and makes the body. What `-G` and `-T` change in the URL is changed in `url`.
+/// Reads the files and makes the body. `given_type` is a `Content-Type` of `-H`. What `-G` and `-T` change in the URL is changed in `url`.
 pub(crate) fn prepare(
     payload: &Payload,
+    given_type: Option<&str>,
     url: &mut Url,
     host: &mut dyn Host,
 ) -> Result<Option<Body>, Problem> {
@@ -32,16 +35,18 @@ pub(crate) fn prepare(
         }
         Payload::Data(parts) => {
             let media_type = "application/x-www-form-urlencoded".to_owned();
-            Ok(Some(Body { bytes: join(parts, host)?, media_type: Some(media_type) }))
+            let bytes = join(parts, host)?;
+            Ok(Some(Body { bytes, media_type: Some(media_type), is_form: false }))
         }
         Payload::Form(fields) => {
             let fields = fields
                 .iter()
                 .map(|field| Ok((field.clone(), field_content(field, host)?)))
                 .collect::<Result<Vec<_>, Problem>>()?;
-            let (boundary, bytes) = multipart::encode(&fields);
-            let media_type = format!("multipart/form-data; boundary={boundary}");
-            Ok(Some(Body { bytes, media_type: Some(media_type) }))
+            let media_type = given_type.unwrap_or(multipart::MEDIA_TYPE);
+            let (boundary, bytes) = multipart::encode(&fields, media_type);
+            let media_type = format!("{media_type}; boundary={boundary}");
+            Ok(Some(Body { bytes, media_type: Some(media_type), is_form: true }))
         }
         Payload::Upload(file) => {
             let bytes = read(file, host)?;
@@ -49,7 +54,7 @@ pub(crate) fn prepare(
                 let name = file.rsplit('/').next().unwrap_or(file);
                 url.path.push_str(&percent_encoded(name.as_bytes(), "%20"));
             }
-            Ok(Some(Body { bytes, media_type: None }))
+            Ok(Some(Body { bytes, media_type: None, is_form: false }))
         }
     }
 }

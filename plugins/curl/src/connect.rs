@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use blitz_plugin::web::Family;
+use blitz_plugin::web::{Failure, FailureKind, Family, Request};
 
 use crate::exit::{Code, Problem};
 use crate::url::Url;
@@ -71,15 +71,32 @@ impl Routes {
         let entry = |name: &str| {
             self.resolved.iter().find(|known| known.host == name && known.port == port)
         };
-        let fits = |address: &&IpAddr| match family {
-            Family::Any => true,
-            Family::Ipv4 => address.is_ipv4(),
-            Family::Ipv6 => address.is_ipv6(),
-        };
+        let fits = |address: &&IpAddr| is_of(family, address);
         let addresses = entry(&host).or_else(|| entry("*")).map_or_else(Vec::new, |known| {
             known.addresses.iter().filter(fits).map(ToString::to_string).collect()
         });
         Ok(Route { connect_to, addresses })
+    }
+}
+
+/// The failure that an address of the other family than that of `-4` or `-6` is in the place of a name, as in
+/// curl: the host takes such an address as it is.
+pub(crate) fn family_failure(url: &Url, request: &Request) -> Option<Failure> {
+    let in_url = (url.host.clone(), url.port());
+    let (host, port) = request.connect_to.as_ref().unwrap_or(&in_url);
+    let is_other = |address: IpAddr| !is_of(request.family, &address);
+    if !request.addresses.is_empty() || !unbracketed(host).parse().is_ok_and(is_other) {
+        return None;
+    }
+    let text = format!("Failed to connect to {host} port {port}: it is of the other family");
+    Some(Failure::new(FailureKind::Connect, text))
+}
+
+fn is_of(family: Family, address: &IpAddr) -> bool {
+    match family {
+        Family::Any => true,
+        Family::Ipv4 => address.is_ipv4(),
+        Family::Ipv6 => address.is_ipv6(),
     }
 }
 

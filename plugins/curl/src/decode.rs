@@ -13,6 +13,7 @@ use std::rc::Rc;
 use blitz_plugin::web::{Body, Headers};
 
 use crate::exit::{Code, Problem, from_failure};
+use crate::time_limit::TimeLimit;
 use window::Windowed;
 
 /// What is asked for, in curl's order.
@@ -25,10 +26,12 @@ const ENCODINGS_MAX: usize = 5;
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// What went past while a body was read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Wire<'a> {
     /// For texts.
     region: &'a str,
+    /// Few bytes may unfold without end, and the host, which keeps the time, is not asked meanwhile.
+    time_limit: TimeLimit,
     /// Bytes as they came, before decoding.
     pub(crate) received_bytes: Cell<u64>,
     /// Why it ended too early: decoders pass on only that it did.
@@ -76,8 +79,13 @@ impl Encoding {
 }
 
 impl<'a> Wire<'a> {
-    pub(crate) fn new(region: &'a str) -> Self {
-        Self { region, ..Self::default() }
+    pub(crate) fn new(region: &'a str, time_limit: TimeLimit) -> Self {
+        Self { region, time_limit, received_bytes: Cell::default(), problem: RefCell::default() }
+    }
+
+    fn check_time(&self) -> Result<(), Problem> {
+        let passed = self.time_limit.passed(self.received_bytes.get());
+        passed.map_or(Ok(()), |failure| Err(from_failure(failure, self.region)))
     }
 
     /// Notes a problem, and gives what decoders pass on.
@@ -106,6 +114,7 @@ impl<'a> Decoded<'a> {
 
     /// The next decoded bytes, as soon as there are any; 0 at the end.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Problem> {
+        self.wire.check_time()?;
         self.reader.read(buffer).map_err(|error| {
             self.wire.problem.take().unwrap_or_else(|| {
                 let text = format!("Error while processing content unencoding: {error}");
@@ -174,11 +183,14 @@ type Input<'a> = BufReader<Noted<'a>>;
 
 struct Noted<'a> {
     reader: Box<dyn Read + 'a>,
+    wire: &'a Wire<'a>,
     has_ended: Rc<Cell<bool>>,
 }
 
 impl Read for Noted<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // What one layer unfolds may be nothing to the next one, without end.
+        self.wire.check_time().map_err(|problem| self.wire.fail(problem))?;
         let length = self.reader.read(buffer)?;
         if length == 0 {
             self.has_ended.set(true);
@@ -217,7 +229,7 @@ impl Read for Layer<'_> {
 impl<'a> Layer<'a> {
     /// Makes the decoder, unless there is nothing to decode.
     fn open(&mut self, reader: Box<dyn Read + 'a>) -> io::Result<()> {
-        let noted = Noted { reader, has_ended: Rc::clone(&self.has_ended) };
+        let noted = Noted { reader, wire: self.wire, has_ended: Rc::clone(&self.has_ended) };
         let mut input = BufReader::with_capacity(BUFFER_BYTES, noted);
         let first = input.fill_buf()?.first().copied();
         let Some(first) = first else { return Ok(()) };

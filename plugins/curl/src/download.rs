@@ -7,6 +7,7 @@ use crate::args::Settings;
 use crate::decode::{Decoded, Encoding, Wire};
 use crate::exit::{Code, Problem, from_failure};
 use crate::stats::Stats;
+use crate::time_limit::TimeLimit;
 
 /// One read of a body. The host gives what has arrived, so this only bounds memory.
 const PIECE_BYTES: u32 = 64 * 1024;
@@ -67,6 +68,7 @@ pub(crate) fn check_announced(answer: &Answer, settings: &Settings) -> Result<()
 pub(crate) struct Download<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) region: &'a str,
+    pub(crate) time_limit: TimeLimit,
     pub(crate) stats: &'a mut Stats,
     /// Bytes given to where the body goes, heads among them.
     pub(crate) written_bytes: &'a mut u64,
@@ -122,7 +124,7 @@ impl Download<'_> {
         encodings: &[Encoding],
         host: &mut dyn Host,
     ) -> Result<(), Problem> {
-        let wire = Wire::new(self.region);
+        let wire = Wire::new(self.region, self.time_limit);
         let mut decoded = Decoded::new(answer.body.as_mut(), encodings, &wire);
         let mut buffer = vec![0; DECODED_BYTES];
         loop {

@@ -19,6 +19,8 @@ pub(crate) enum Code {
     CouldNotResolve = 6,
     /// No address accepted a connection.
     CouldNotConnect = 7,
+    /// The answer is HTTP, but broken.
+    WeirdServerReply = 8,
     /// The connection was closed before the body was whole.
     PartialFile = 18,
     /// With `-f`: a status of 400 and above.
@@ -110,6 +112,7 @@ pub(crate) fn from_failure(failure: Failure, region: &str) -> Problem {
         FailureKind::Receive => Code::ReceiveError,
         FailureKind::Partial => Code::PartialFile,
         FailureKind::Protocol => Code::UnsupportedProtocol,
+        FailureKind::Malformed => Code::WeirdServerReply,
     };
     Problem::new(code, failure.text)
 }

@@ -4,7 +4,8 @@
 //!
 //! - `args` reads the command line into settings; `refused` names what is not to be had.
 //! - `url` is its URL, `protocols` says which ones may be used, `body` and `multipart` make what is sent.
-//! - `attempts` repeats what `retry` finds worth it; `transfer` is one attempt and goes from hop to hop.
+//! - `attempts` repeats what `retry` finds worth it; `transfer` is one attempt and goes from hop to hop,
+//!   within its `time_limit`.
 //! - `request` writes each one, `connect` says where it goes to, `redirect` chooses the next.
 //! - `download` brings the body, through `decode` where it is compressed; `output` is where bytes go.
 //! - `stats` collects, with `spans` for where the time went.
@@ -23,6 +24,7 @@ mod multipart;
 mod attempts;
 mod retry;
 mod transfer;
+mod time_limit;
 mod request;
 mod connect;
 mod redirect;

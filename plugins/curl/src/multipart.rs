@@ -90,12 +90,24 @@ impl Field {
     }
 }
 
-/// The body of a form, and the boundary that its content type names.
-pub(crate) fn encode(fields: &[(Field, Vec<u8>)]) -> (String, Vec<u8>) {
+/// What a form is, unless somebody gives it another name.
+pub(crate) const MEDIA_TYPE: &str = "multipart/form-data";
+
+/// The body of a form, and the boundary that its content type names. Under another type than that of forms its
+/// parts are attachments, as in curl.
+pub(crate) fn encode(fields: &[(Field, Vec<u8>)], media_type: &str) -> (String, Vec<u8>) {
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    let is_form = essence.eq_ignore_ascii_case(MEDIA_TYPE);
     let boundary = boundary(fields);
     let mut body = Vec::new();
     for (field, content) in fields {
-        let mut head = format!("--{boundary}\r\nContent-Disposition: form-data");
+        let mut head = format!("--{boundary}");
+        let is_named = !field.name.is_empty() || field.sent_file_name().is_some();
+        if is_form {
+            head.push_str("\r\nContent-Disposition: form-data");
+        } else if is_named {
+            head.push_str("\r\nContent-Disposition: attachment");
+        }
         if !field.name.is_empty() {
             head.push_str(&format!("; name=\"{}\"", escaped(&field.name)));
         }
@@ -247,7 +259,7 @@ mod tests {
             (Field::parse("n\"q=v").unwrap(), b"v".to_vec()),
             (Field::parse("f=@dir/x.PNG").unwrap(), vec![0, 255]),
         ];
-        let (boundary, body) = encode(&fields);
+        let (boundary, body) = encode(&fields, MEDIA_TYPE);
         let mut expected = format!(
             "--{boundary}\r\nContent-Disposition: form-data; name=\"n%22q\"\r\n\r\nv\r\n\
              --{boundary}\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x.PNG\"\r\n\
@@ -262,11 +274,11 @@ mod tests {
     #[test]
     fn a_boundary_is_never_inside_a_content() {
         let first = [(Field::parse("a=b").unwrap(), b"b".to_vec())];
-        let (inside, _) = encode(&first);
+        let (inside, _) = encode(&first, MEDIA_TYPE);
         // A content that holds the boundary of its own hash cannot be written down; the nearest is a
         // content that holds another form's.
         let second = [(Field::parse("a=b").unwrap(), inside.clone().into_bytes())];
-        let (boundary, body) = encode(&second);
+        let (boundary, body) = encode(&second, MEDIA_TYPE);
         assert_ne!(boundary, inside);
         let body = String::from_utf8(body).unwrap();
         assert_eq!(body.matches(&boundary).count(), 2);

@@ -7,7 +7,7 @@ use crate::url::Url;
 
 /// The head of an answer as HTTP/1 writes it, with the empty line at its end.
 pub(crate) fn head(answer: &Answer) -> Vec<u8> {
-    let mut head = status_line(answer).into_bytes();
+    let mut head = status_line(answer);
     head.extend_from_slice(b"\r\n");
     for (name, value) in &answer.headers {
         head.extend_from_slice(name.as_bytes());
@@ -39,7 +39,7 @@ pub(crate) fn conversation(url: &Url, request: &Request, answer: &Answer) -> Str
     if let Some(body) = request.body.as_ref().filter(|body| !body.is_empty()) {
         line(&format!("* upload completely sent off: {} bytes", body.len()));
     }
-    line(&format!("< {}", status_line(answer)));
+    line(&format!("< {}", String::from_utf8_lossy(&status_line(answer))));
     for (name, value) in &answer.headers {
         line(&format!("< {name}: {}", String::from_utf8_lossy(value)));
     }
@@ -48,8 +48,10 @@ pub(crate) fn conversation(url: &Url, request: &Request, answer: &Answer) -> Str
 }
 
 /// `HTTP/1.1 200 OK`; HTTP/2 has no reason phrase but keeps the space, as in curl.
-fn status_line(answer: &Answer) -> String {
-    format!("HTTP/{} {} {}", answer.version, answer.status, answer.reason)
+fn status_line(answer: &Answer) -> Vec<u8> {
+    let mut line = format!("HTTP/{} {} ", answer.version, answer.status).into_bytes();
+    line.extend_from_slice(&answer.reason);
+    line
 }
 
 /// The way to a server, as far as it was gone; empty when no connection was made.

@@ -27,6 +27,8 @@ pub(crate) enum Verb {
     Put,
 }
 
+const CONTENT_TYPE: &str = "Content-Type";
+
 impl Verb {
     pub(crate) fn has_body(self) -> bool {
         matches!(self, Self::Post | Self::Put)
@@ -109,8 +111,13 @@ impl Template<'_> {
         let settings = self.settings;
         let is_trusted = self.origin.has_origin_of(&hop.url)
             || settings.redirects.is_some_and(|redirects| redirects.trusts_others);
+        let body = self.body(hop);
+        let is_form = body.is_some_and(|body| body.is_form);
+        let is_in_body =
+            |custom: &Custom| is_form && custom.is(CONTENT_TYPE) && custom.value.is_some();
+        let custom = self.custom.iter().filter(|custom| !is_in_body(custom));
         let custom: Vec<&Custom> =
-            self.custom.iter().filter(|custom| self.may_carry(custom, hop, is_trusted)).collect();
+            custom.filter(|custom| self.may_carry(custom, hop, is_trusted)).collect();
         let mut list = List { custom: &custom, headers: Vec::new() };
 
         list.add_in_place("Host", &hop.url.host_header());
@@ -125,29 +132,14 @@ impl Template<'_> {
         list.add("Cookie", cookies);
         for custom in &custom {
             if let Some(value) = custom.value.as_ref().filter(|_| !custom.is("Host")) {
-                let value = self.with_boundary(custom, value, hop);
-                list.headers.push((custom.name.clone(), value.into_bytes()));
+                list.headers.push((custom.name.clone(), value.clone().into_bytes()));
             }
         }
-        if let Some(body) = self.body(hop) {
+        if let Some(body) = body {
             list.add("Content-Length", Some(body.bytes.len().to_string()));
-            list.add("Content-Type", body.media_type.clone());
+            list.add(CONTENT_TYPE, body.media_type.clone());
         }
         list.headers
-    }
-
-    /// The boundary of a form belongs to a multipart type that somebody else chose, too.
-    fn with_boundary(&self, custom: &Custom, value: &str, hop: &Hop) -> String {
-        let media_type = self.body(hop).and_then(|body| body.media_type.as_deref());
-        let boundary = media_type.and_then(|media_type| media_type.split_once("; boundary="));
-        let is_multipart =
-            value.get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));
-        match boundary {
-            Some((_, boundary)) if is_multipart && custom.is("Content-Type") => {
-                format!("{value}; boundary={boundary}")
-            }
-            _ => value.to_owned(),
-        }
     }
 
     /// Headers that name the user stay with the origin, and a `Host` with its host.
@@ -219,7 +211,7 @@ pub(crate) fn custom_headers(
         }
     }
     if settings.is_json {
-        for name in ["Content-Type", "Accept"] {
+        for name in [CONTENT_TYPE, "Accept"] {
             if !custom.iter().any(|custom| custom.is(name)) {
                 let value = Some("application/json".to_owned());
                 custom.push(Custom { name: name.to_owned(), value });
@@ -227,6 +219,11 @@ pub(crate) fn custom_headers(
         }
     }
     Ok(custom)
+}
+
+/// The `Content-Type` among them.
+pub(crate) fn media_type(custom: &[Custom]) -> Option<&str> {
+    custom.iter().find(|custom| custom.is(CONTENT_TYPE))?.value.as_deref()
 }
 
 /// Headers being collected; `-H` goes before what would be sent otherwise.

@@ -43,7 +43,10 @@ impl Spans {
             FailureKind::Connect => 1,
             FailureKind::Tls | FailureKind::Certificate => 2,
             FailureKind::Send => 3,
-            FailureKind::EmptyReply | FailureKind::Receive | FailureKind::Protocol => 4,
+            FailureKind::EmptyReply
+            | FailureKind::Receive
+            | FailureKind::Protocol
+            | FailureKind::Malformed => 4,
             _ => usize::from(!failure.connection.addresses.is_empty()),
         };
         under_way = under_way.max(at_least);

@@ -164,12 +164,27 @@ impl Stats {
 
     /// The hop ended without an answer.
     pub(crate) fn end_early(&mut self, failure: &Failure, elapsed: Duration) {
-        self.pass(failure.phases, failure.connection.clone());
+        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        let mut phases = failure.phases;
+        if phases.first_byte_us == 0 && was_answered(failure.kind) {
+            // curl's clock stops at the end of an empty answer as at the first byte of another.
+            phases.first_byte_us = elapsed_us;
+        }
+        self.pass(phases, (*failure.connection).clone());
         if was_sent(failure, self.has_tls()) {
             self.send();
         }
-        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         self.close(Spans::broken(failure, self.has_tls(), elapsed_us));
+    }
+
+    /// The latest answer was to send the transfer on, and could not: counted as followed, as in curl.
+    pub(crate) fn count_refused_redirect(&mut self) {
+        let Some(refused) = &self.refused_redirect else { return };
+        self.redirects_count += 1;
+        if refused.url.is_some() {
+            self.times.redirect_us = self.times.total_us;
+        }
+        self.redirect_url = None;
     }
 
     /// The latest answer sent the transfer on.
@@ -192,19 +207,12 @@ impl Stats {
         }
     }
 
-    fn has_tls(&self) -> bool {
+    pub(crate) fn has_tls(&self) -> bool {
         self.asked.as_ref().is_some_and(|asked| asked.url.scheme == Scheme::Https)
     }
 
     fn pass(&mut self, phases: Phases, connection: Connection) {
-        self.times.name_lookup_us += phases.dns_us;
-        self.times.connect_us += phases.connect_us;
-        if self.has_tls() {
-            self.times.app_connect_us += phases.tls_us;
-        }
-        self.times.pre_transfer_us += phases.tls_us;
-        self.times.post_transfer_us += phases.sent_us;
-        self.times.start_transfer_us += phases.first_byte_us;
+        self.times.add(phases, self.has_tls());
         self.connects_count += u64::from(connection.remote.is_some());
         self.phases = phases;
         self.connection = connection;
@@ -223,6 +231,33 @@ impl Stats {
     }
 }
 
+impl Times {
+    /// Adds a hop. What it did not pass stands, in a sum that earlier hops began, at the end of what it
+    /// did: sums stay in the order of their phases.
+    fn add(&mut self, phases: Phases, has_tls: bool) {
+        let mut latest = 0;
+        let mut add = |sum: &mut u64, at: u64| {
+            latest = at.max(latest);
+            if at > 0 || *sum > 0 {
+                *sum += latest;
+            }
+        };
+        add(&mut self.name_lookup_us, phases.dns_us);
+        add(&mut self.connect_us, phases.connect_us);
+        if has_tls {
+            add(&mut self.app_connect_us, phases.tls_us);
+        }
+        add(&mut self.pre_transfer_us, phases.tls_us);
+        add(&mut self.post_transfer_us, phases.sent_us);
+        add(&mut self.start_transfer_us, phases.first_byte_us);
+    }
+}
+
+/// Whether the peer had said something, if only that it was done.
+fn was_answered(kind: FailureKind) -> bool {
+    matches!(kind, FailureKind::EmptyReply | FailureKind::Protocol | FailureKind::Malformed)
+}
+
 /// Whether the request of an exchange that failed had gone out.
 fn was_sent(failure: &Failure, has_tls: bool) -> bool {
     let phases = failure.phases;
@@ -230,7 +265,8 @@ fn was_sent(failure: &Failure, has_tls: bool) -> bool {
         FailureKind::EmptyReply
         | FailureKind::Receive
         | FailureKind::Partial
-        | FailureKind::Protocol => true,
+        | FailureKind::Protocol
+        | FailureKind::Malformed => true,
         FailureKind::Timeout => {
             failure.connection.remote.is_some() && (!has_tls || phases.tls_us > 0)
         }

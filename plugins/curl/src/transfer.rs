@@ -2,17 +2,18 @@
 
 use std::time::Instant;
 
-use blitz_plugin::web::{Answer, Failure, FailureKind, Request};
+use blitz_plugin::web::{Answer, Request};
 use blitz_plugin::{Call, Host, read_whole_input};
 
 use crate::args::{Fail, Settings};
 use crate::attempts::Plan;
-use crate::connect::Routes;
+use crate::connect::{self, Routes};
 use crate::download::{self, Download};
 use crate::exit::{Code, Problem, from_failure};
 use crate::redirect::Target;
 use crate::request::{self, Hop, Template};
 use crate::stats::{RefusedRedirect, Stats};
+use crate::time_limit::TimeLimit;
 use crate::url::Url;
 use crate::{body, record, redirect, render, tls};
 
@@ -22,14 +23,17 @@ const STATUS_FAILED_MIN: u16 = 400;
 /// Reads the files that the command line names, and gives what all attempts share and the first hop.
 pub(crate) fn prepare<'a>(
     settings: &'a Settings,
+    stats: &mut Stats,
     host: &mut dyn Host,
 ) -> Result<(Template<'a>, Hop), Problem> {
     let typed = Url::parse(&settings.url)?;
     settings.protocols.check(typed.scheme, false)?;
     let mut origin = typed.clone();
-    let body = body::prepare(&settings.payload, &mut origin, host)?;
-    let url = if origin == typed { settings.url.clone() } else { origin.to_string() };
     let custom = request::custom_headers(settings, host)?;
+    let body = body::prepare(&settings.payload, request::media_type(&custom), &mut origin, host);
+    let url = if origin == typed { settings.url.clone() } else { origin.to_string() };
+    stats.url = Some(url.clone());
+    let body = body?;
     let routes = Routes::parse(&settings.connect_to, &settings.resolve)?;
     let roots = settings.roots.as_deref().map(|name| roots(name, host)).transpose()?;
     let hop = Hop { url: origin.clone(), verb: settings.verb(), referer: settings.referer.clone() };
@@ -51,7 +55,7 @@ fn roots(name: &str, host: &mut dyn Host) -> Result<Vec<u8>, Problem> {
 pub(crate) struct Transfer<'a> {
     pub(crate) call: &'a Call,
     pub(crate) template: &'a Template<'a>,
-    pub(crate) started: Instant,
+    pub(crate) time_limit: TimeLimit,
     /// To where the body goes.
     pub(crate) written_bytes: u64,
     pub(crate) stats: &'a mut Stats,
@@ -72,8 +76,7 @@ impl Transfer<'_> {
     /// Makes one exchange; gives the next hop when the answer leads on.
     fn hop(&mut self, hop: &Hop, host: &mut dyn Host) -> Result<Option<Hop>, Problem> {
         let settings = self.template.settings;
-        let left = settings.max_time.map(|limit| limit.saturating_sub(self.started.elapsed()));
-        let request = self.template.request(hop, left)?;
+        let request = self.template.request(hop, self.time_limit.left())?;
         self.stats.ask(hop, &request);
         let outcome = self.exchange(hop, &request, host);
         if let Err(problem) = &outcome {
@@ -81,11 +84,6 @@ impl Transfer<'_> {
         }
         say(settings, || "* Closing connection\n".to_owned(), host);
         record::emit_exchange(self.stats, outcome.as_ref().err(), host);
-        if self.stats.refused_redirect.is_some() {
-            // Counted as followed, as in curl.
-            self.stats.redirect();
-            self.stats.redirect_url = None;
-        }
         if let Ok(Some(next)) = &outcome {
             self.stats.redirect();
             let text = || format!("* Issue another request to this URL: '{}'\n", next.url);
@@ -102,9 +100,11 @@ impl Transfer<'_> {
     ) -> Result<Option<Hop>, Problem> {
         let settings = self.template.settings;
         let began = Instant::now();
-        let answer = match request.timeout {
-            Some(left) if left.is_zero() => Err(self.no_time_left()),
-            _ => host.exchange(request),
+        let refused =
+            self.time_limit.passed(0).or_else(|| connect::family_failure(&hop.url, request));
+        let answer = match refused {
+            Some(failure) => Err(failure),
+            None => host.exchange(request),
         };
         let mut answer = match answer {
             Ok(answer) => answer,
@@ -121,6 +121,7 @@ impl Transfer<'_> {
         say(settings, || render::conversation(&hop.url, request, &answer), host);
         let next = self.take(hop, &mut answer, &head, host);
         self.stats.end(answer.body.total_us());
+        self.stats.count_refused_redirect();
         let received = self.stats.body_bytes;
         if next.is_ok() && received > 0 {
             say(settings, || format!("* {received} bytes received\n"), host);
@@ -169,6 +170,7 @@ impl Transfer<'_> {
             let mut download = Download {
                 settings,
                 region: &self.call.region,
+                time_limit: self.time_limit,
                 stats: self.stats,
                 written_bytes: &mut self.written_bytes,
             };
@@ -180,18 +182,22 @@ impl Transfer<'_> {
     /// The URL to go on to, when it is one that may be used.
     fn permitted(&mut self, target: Target) -> Result<Url, Problem> {
         let protocols = self.template.settings.protocols;
-        let permitted = target.url.and_then(|url| {
-            protocols.check(url.scheme, true)?;
-            Ok(url)
-        });
-        if let Err(problem) = &permitted {
-            // `mailto:` and its like are no URL here, nor is what breaks the rules of one.
-            let is_url =
-                problem.code == Code::UnsupportedProtocol && target.location.contains("://");
-            let url = Some(target.location).filter(|_| is_url);
-            self.stats.refused_redirect = Some(RefusedRedirect { url });
-        }
-        permitted
+        let problem = match target.url {
+            Ok(url) => match protocols.check(url.scheme, true) {
+                Ok(()) => return Ok(url),
+                Err(problem) => {
+                    let url = Some(url.to_string());
+                    self.stats.refused_redirect = Some(RefusedRedirect { url });
+                    return Err(problem);
+                }
+            },
+            Err(problem) => problem,
+        };
+        // `mailto:` and its like are no URL here, nor is what breaks the rules of one.
+        let is_url = problem.code == Code::UnsupportedProtocol && target.location.contains("://");
+        let url = Some(target.location).filter(|_| is_url);
+        self.stats.refused_redirect = Some(RefusedRedirect { url });
+        Err(problem)
     }
 
     fn show_connection(&self, hop: &Hop, host: &mut dyn Host) {
@@ -199,13 +205,6 @@ impl Transfer<'_> {
             let text = tls::info(&hop.url, &self.stats.connection, tls::now());
             host.stderr().write_all(text.as_bytes()).ok();
         }
-    }
-
-    /// `--max-time` is over before an exchange began.
-    fn no_time_left(&self) -> Failure {
-        let ms = self.started.elapsed().as_millis();
-        let text = format!("Operation timed out after {ms} milliseconds with 0 bytes received");
-        Failure::new(FailureKind::Timeout, text)
     }
 }
 

@@ -142,19 +142,22 @@ impl Url {
         }
     }
 
-    /// Adds data to the query, as `-G` does: what is no part of a URL is refused, as in curl.
+    /// Adds data to the query, as `-G` does. What is no part of a URL is refused, and stands there to be shown,
+    /// as in curl.
     pub(crate) fn add_query(&mut self, data: &str) -> Result<(), Problem> {
-        if data.bytes().any(|b| b <= b' ' || b == 0x7f) {
-            return Err(malformed("Malformed input to a URL function"));
-        }
         if data.is_empty() {
             return Ok(());
         }
-        let data = encoded(data, "%20").replace('#', "%23");
+        let is_malformed = data.bytes().any(|b| b <= b' ' || b == 0x7f);
+        let data =
+            if is_malformed { data.to_owned() } else { encoded(data, "%20").replace('#', "%23") };
         self.query = Some(match self.query.take().filter(|query| !query.is_empty()) {
             Some(query) => format!("{query}&{data}"),
             None => data,
         });
+        if is_malformed {
+            return Err(malformed("Malformed input to a URL function"));
+        }
         Ok(())
     }
 

@@ -196,7 +196,11 @@ pub(crate) fn value(name: &str, settings: &Settings, stats: &Stats) -> Option<Va
         "size_upload" => Number(uploaded),
         "speed_download" => per_second(stats.body_bytes),
         "speed_upload" => per_second(uploaded),
-        "ssl_verify_result" => Number(tls.map_or(0, |tls| verify_result(&tls.verdict))),
+        // A handshake that failed before there was a chain has no verdict.
+        "ssl_verify_result" => Number(match tls {
+            Some(tls) => verify_result(&tls.verdict),
+            None => u64::from(stats.has_tls() && stats.connection.remote.is_some()),
+        }),
         "time_appconnect" => Time(times.app_connect_us),
         "time_connect" => Time(times.connect_us),
         "time_namelookup" => Time(times.name_lookup_us),
@@ -209,7 +213,7 @@ pub(crate) fn value(name: &str, settings: &Settings, stats: &Stats) -> Option<Va
         "url_effective" => Text(Some(match (&stats.refused_redirect, asked) {
             (Some(RefusedRedirect { url: Some(url) }), _) => url.clone(),
             (_, Some(asked)) => effective(&asked.url),
-            (_, None) => settings.url.clone(),
+            (_, None) => stats.url.as_ref().unwrap_or(&settings.url).clone(),
         })),
         "urlnum" => Number(0),
         _ => {

@@ -36,6 +36,30 @@ struct Place {
     offset: usize,
 }
 
+/// What a command line is matched against: an [`Argument`] without its words for help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Declared<'a> {
+    /// As in [`Argument::name`].
+    pub name: &'a str,
+    /// As in [`Argument::short`].
+    pub short: Option<char>,
+    /// What the value is.
+    pub kind: ArgumentKind,
+    /// True for an argument without dashes.
+    pub positional: bool,
+    /// May be given more than once.
+    pub repeated: bool,
+    /// Must be given.
+    pub required: bool,
+}
+
+impl<'a> From<&'a Argument> for Declared<'a> {
+    fn from(argument: &'a Argument) -> Self {
+        let &Argument { short, kind, positional, repeated, required, .. } = argument;
+        Self { name: &argument.name, short, kind, positional, repeated, required }
+    }
+}
+
 /// A command line that the plugin does not take. The text reads after the plugin's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
@@ -91,6 +115,19 @@ impl Arguments {
     ///
     /// [`UsageError`] for the first argument that does not fit.
     pub fn parse<S: AsRef<str>>(manifest: &Manifest, args: &[S]) -> Result<Self, UsageError> {
+        let declared: Vec<Declared<'_>> = manifest.arguments.iter().map(Into::into).collect();
+        Self::parse_declared(&declared, args)
+    }
+
+    /// As [`Self::parse`], for who has the declarations without a manifest.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError`] for the first argument that does not fit.
+    pub fn parse_declared<S: AsRef<str>>(
+        declared: &[Declared<'_>],
+        args: &[S],
+    ) -> Result<Self, UsageError> {
         let mut parsed = Self::default();
         let mut positional = Vec::new();
         let mut rest = args.iter().map(AsRef::as_ref).enumerate();
@@ -98,23 +135,23 @@ impl Arguments {
             if arg == "--" {
                 positional.extend(rest.by_ref());
             } else if let Some(long) = arg.strip_prefix("--") {
-                parsed.take_long(manifest, (at, long), &mut rest)?;
+                parsed.take_long(declared, (at, long), &mut rest)?;
             } else if let Some(letters) = arg.strip_prefix('-').filter(|l| !l.is_empty()) {
-                parsed.take_letters(manifest, (at, letters), &mut rest)?;
+                parsed.take_letters(declared, (at, letters), &mut rest)?;
             } else {
                 positional.push((at, arg));
             }
         }
-        parsed.take_positional(manifest, positional)?;
-        match manifest.arguments.iter().find(|a| a.required && !parsed.has(&a.name)) {
-            Some(missing) => Err(UsageError::Missing { name: missing.name.clone() }),
+        parsed.take_positional(declared, positional)?;
+        match declared.iter().find(|a| a.required && !parsed.has(a.name)) {
+            Some(missing) => Err(UsageError::Missing { name: missing.name.to_owned() }),
             None => Ok(parsed),
         }
     }
 
     fn take_long<'a>(
         &mut self,
-        manifest: &Manifest,
+        declared: &[Declared<'_>],
         (word, long): (usize, &str),
         rest: &mut impl Iterator<Item = (usize, &'a str)>,
     ) -> Result<(), UsageError> {
@@ -123,8 +160,7 @@ impl Arguments {
             None => (long, None),
         };
         let option = format!("--{name}");
-        let Some(declared) = manifest.arguments.iter().find(|a| !a.positional && a.name == name)
-        else {
+        let Some(declared) = declared.iter().find(|a| !a.positional && a.name == name) else {
             return Err(UsageError::Unknown { option });
         };
         let (place, value) = match (declared.kind, inline) {
@@ -138,13 +174,13 @@ impl Arguments {
 
     fn take_letters<'a>(
         &mut self,
-        manifest: &Manifest,
+        declared: &[Declared<'_>],
         (word, letters): (usize, &str),
         rest: &mut impl Iterator<Item = (usize, &'a str)>,
     ) -> Result<(), UsageError> {
         for (at, letter) in letters.char_indices() {
             let option = format!("-{letter}");
-            let Some(declared) = manifest.arguments.iter().find(|a| a.short == Some(letter)) else {
+            let Some(declared) = declared.iter().find(|a| a.short == Some(letter)) else {
                 return Err(UsageError::Unknown { option });
             };
             let end = at + letter.len_utf8();
@@ -165,15 +201,15 @@ impl Arguments {
 
     fn take_positional(
         &mut self,
-        manifest: &Manifest,
+        declared: &[Declared<'_>],
         values: Vec<(usize, &str)>,
     ) -> Result<(), UsageError> {
-        let mut declared = manifest.arguments.iter().filter(|a| a.positional).peekable();
+        let mut declared = declared.iter().filter(|a| a.positional).peekable();
         for (word, value) in values {
             let Some(argument) = declared.peek().copied() else {
                 return Err(UsageError::Extra { value: value.to_owned() });
             };
-            self.give(argument, &argument.name, value, Place { word, offset: 0 })?;
+            self.give(argument, argument.name, value, Place { word, offset: 0 })?;
             if !argument.repeated {
                 declared.next();
             }
@@ -183,7 +219,7 @@ impl Arguments {
 
     fn give(
         &mut self,
-        declared: &Argument,
+        declared: &Declared<'_>,
         option: &str,
         value: &str,
         place: Place,
@@ -196,7 +232,7 @@ impl Arguments {
             });
         }
         self.given.push(Given {
-            name: declared.name.clone(),
+            name: declared.name.to_owned(),
             kind: declared.kind,
             value: value.to_owned(),
             place,

@@ -4,8 +4,6 @@ use std::io::{self, LineWriter, Stderr, Stdout, Write};
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use blitz_contract::Manifest;
-
 use crate::host::{Host, HostError};
 use crate::plugin::{Plugin, RawCall, dispatch};
 use crate::web;
@@ -25,25 +23,25 @@ pub mod bindings {
     });
 }
 pub use bindings::export_component;
-pub use blitz_plugin_macro::manifest_json;
+pub use blitz_contract::ArgumentKind;
+pub use blitz_contract::arguments::Declared;
+pub use blitz_plugin_macro::manifest_items;
 
 /// A plugin with its manifest; [`export!`](crate::export) makes one per crate.
 pub trait Embedded {
     /// The author's type.
     type Plugin: Plugin;
-    /// `plugin.toml` as JSON, checked while the plugin was compiled.
+    /// `plugin.toml` as JSON, checked while the plugin was compiled. No run reads it.
     const MANIFEST: &'static str;
+    /// The plugin's name in it.
+    const NAME: &'static str;
+    /// What command lines are matched against.
+    const ARGUMENTS: &'static [Declared<'static>];
 }
 
 /// The exports of the world `plugin`.
 #[derive(Debug)]
 pub struct Adapter<E>(PhantomData<E>);
-
-impl<E: Embedded> Adapter<E> {
-    fn manifest() -> Manifest {
-        Manifest::from_json(E::MANIFEST).expect("the macro has checked it")
-    }
-}
 
 impl<E: Embedded> bindings::exports::blitz::plugin::tool::Guest for Adapter<E> {
     fn describe() -> String {
@@ -57,7 +55,7 @@ impl<E: Embedded> bindings::exports::blitz::plugin::tool::Guest for Adapter<E> {
             deadline: Duration::from_millis(call.deadline_ms),
         };
         let mut host = Imports { stdout: io::stdout(), stderr: LineWriter::new(io::stderr()) };
-        dispatch::<E::Plugin>(&Self::manifest(), call, &mut host)
+        dispatch::<E::Plugin>(E::NAME, E::ARGUMENTS, call, &mut host)
     }
 }
 
@@ -158,10 +156,11 @@ impl From<wire::Failure> for web::Failure {
                 Wire::Receive => web::FailureKind::Receive,
                 Wire::Partial => web::FailureKind::Partial,
                 Wire::Protocol => web::FailureKind::Protocol,
+                Wire::Malformed => web::FailureKind::Malformed,
             },
             text: failure.text,
             phases: failure.phases.into(),
-            connection: failure.connection.into(),
+            connection: Box::new(failure.connection.into()),
         }
     }
 }

@@ -67,7 +67,7 @@ macro_rules! export {
             struct Exported;
             impl $crate::guest::Embedded for Exported {
                 type Plugin = $plugin;
-                const MANIFEST: &'static str = $crate::guest::manifest_json!();
+                $crate::guest::manifest_items!();
             }
             type Guest = $crate::guest::Adapter<Exported>;
     $crate::guest::export_component!(Guest with_types_in $crate::guest::bindings);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use blitz_contract::{Arguments, Manifest};
+use blitz_contract::Arguments;
+use blitz_contract::arguments::Declared;
 
 use crate::host::Host;
 
@@ -41,14 +42,18 @@ pub(crate) struct RawCall {
 /// Parses the arguments and runs the plugin; flushes what it printed.
 ///
 /// A command line that does not fit is told on stderr in two lines, and the status is 2.
-pub(crate) fn dispatch<P: Plugin>(manifest: &Manifest, call: RawCall, host: &mut dyn Host) -> u8 {
-    let status = match Arguments::parse(manifest, &call.args) {
+pub(crate) fn dispatch<P: Plugin>(
+    name: &str,
+    declared: &[Declared<'_>],
+    call: RawCall,
+    host: &mut dyn Host,
+) -> u8 {
+    let status = match Arguments::parse_declared(declared, &call.args) {
         Ok(args) => {
             let RawCall { args: raw_args, region, deadline } = call;
             P::run(&Call { args, raw_args, region, deadline }, host)
         }
         Err(usage) => {
-            let name = &manifest.name;
             let text = format!("{name}: {usage}\ntry 'blitz help {name}'\n");
             // Nobody is left to tell when stderr is gone; the status still says it.
             host.stderr().write_all(text.as_bytes()).ok();

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use blitz_contract::Manifest;
+use blitz_contract::arguments::Declared;
 
 use crate::host::{Host, HostError};
 use crate::plugin::{Plugin, RawCall, dispatch};
@@ -30,7 +31,8 @@ pub fn run<P: Plugin>(manifest: &str, args: &[&str], host: &mut FakeHost) -> u8 
         region: "testing".to_owned(),
         deadline: Duration::from_secs(60),
     };
-    dispatch::<P>(&manifest, call, host)
+    let declared: Vec<Declared<'_>> = manifest.arguments.iter().map(Into::into).collect();
+    dispatch::<P>(&manifest.name, &declared, call, host)
 }
 
 /// Records everything and never waits.
@@ -238,7 +240,7 @@ impl CannedAnswer {
     fn into_answer(self) -> Answer {
         Answer {
             status: self.status,
-            reason: self.reason,
+            reason: self.reason.into_bytes(),
             version: self.version,
             headers: self.headers,
             phases: self.phases,

@@ -114,8 +114,8 @@ impl fmt::Display for Version {
 pub struct Answer {
     /// 100 to 999.
     pub status: u16,
-    /// The reason phrase of HTTP/1; empty for later versions.
-    pub reason: String,
+    /// The reason phrase of HTTP/1 as it came, in whatever encoding; empty for later versions.
+    pub reason: Vec<u8>,
     /// What was spoken.
     pub version: Version,
     /// As received.
@@ -164,7 +164,7 @@ pub struct Connection {
 pub struct Tls {
     /// `TLSv1.3`; empty when the handshake did not get so far.
     pub protocol: String,
-    /// The cipher suite's name.
+    /// The cipher suite's name; empty as the protocol, and for HTTP/3.
     pub cipher: String,
     /// The application protocol, when one was agreed on.
     pub alpn: Option<String>,
@@ -198,19 +198,14 @@ pub struct Failure {
     /// Where the time went; 0 for what was not passed.
     pub phases: Phases,
     /// The way to the server.
-    pub connection: Connection,
+    pub connection: Box<Connection>,
 }
 
 impl Failure {
     /// A failure before anything was reached.
     #[must_use]
     pub fn new(kind: FailureKind, text: impl Into<String>) -> Self {
-        Self {
-            kind,
-            text: text.into(),
-            phases: Phases::default(),
-            connection: Connection::default(),
-        }
+        Self { kind, text: text.into(), phases: Phases::default(), connection: Box::default() }
     }
 }
 
@@ -245,4 +240,6 @@ pub enum FailureKind {
     Partial,
     /// The peer spoke something that is not HTTP.
     Protocol,
+    /// The peer's answer is HTTP, but broken.
+    Malformed,
 }

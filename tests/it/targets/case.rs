@@ -35,8 +35,8 @@ pub(crate) struct Case {
 /// Exit codes that say: this is no URL, no name, no option's value, no message; nothing was connected to.
 const BEFORE_CONNECTING: [i32; 7] = [1, 2, 3, 6, 49, 55, 122];
 
-/// As curl's own: the URL is malformed, the name does not resolve, the protocol is another.
-const MALFORMED: [i32; 4] = [1, 2, 3, 6];
+/// As curl's own: the URL is malformed, the name does not resolve, the protocol is another, or not built in.
+const MALFORMED: [i32; 5] = [1, 2, 3, 4, 6];
 
 const REFUSED: i32 = 122;
 

@@ -79,7 +79,7 @@ pub(crate) fn literals(cases: &mut Vec<Case>) {
     for (address, want) in key() {
         let url = url(ip(address)).replacen("http:", "https:", 1).replacen(":80/", ":443/", 1);
         cases.push(Case::new("https", ["-k".to_owned(), url.clone()], want));
-        // Over UDP, where this is built in; an option that is not known elsewhere.
+        // Over UDP, where this is built in.
         if !PUBLIC_KEY.contains(&address) {
             let want = Want::RefusedOrMalformed { address: ip(address) };
             cases.push(Case::new("http3", ["-k".to_owned(), "--http3".to_owned(), url], want));

@@ -27,7 +27,7 @@ pub(super) async fn resolve(egress: &Egress, wanted: &Wanted<'_>) -> Result<Reso
         return Ok(Resolved { name, addresses, resolver: None });
     }
     if let Some(address) = literal {
-        // As curl does: -4 and -6 choose among the addresses of a name, and this is none.
+        // A family chooses among the addresses of a name, and this is none.
         let addresses = vec![SocketAddr::new(address, wanted.port)];
         return Ok(Resolved { name, addresses, resolver: None });
     }

@@ -1,21 +1,27 @@
 //! The body of an answer, read at the reader's pace: what is not read stays with the server.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 
 use super::clock::{Clock, Phases, Stage};
 use super::failure::Failure;
+#[cfg(feature = "http3")]
+use super::quic;
 use super::send::Connection;
+use super::tap::{self, Log};
 
 /// What is left of an exchange. Dropping it closes the connection.
 #[derive(Debug)]
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Body {
     /// `None` once the end was seen, or a failure.
-    open: Option<(Incoming, Connection)>,
+    open: Option<Source>,
     /// Arrived, but more than was asked for.
     surplus: Bytes,
     received: u64,
@@ -24,11 +30,37 @@ pub struct Body {
     clock: Clock,
 }
 
+/// Where the pieces come from. Dropping it closes the connection.
+#[derive(Debug)]
+enum Source {
+    /// A connection over TCP.
+    Tcp { incoming: Incoming, connection: Connection, log: Arc<Mutex<Log>> },
+    #[cfg(feature = "http3")]
+    Quic(Box<quic::Incoming>),
+}
+
 impl Body {
-    pub(super) fn new(incoming: Incoming, connection: Connection, clock: Clock) -> Self {
+    pub(super) fn new(
+        incoming: Incoming,
+        connection: Connection,
+        log: Arc<Mutex<Log>>,
+        clock: Clock,
+    ) -> Self {
         Self {
             expected: incoming.size_hint().exact(),
-            open: Some((incoming, connection)),
+            open: Some(Source::Tcp { incoming, connection, log }),
+            surplus: Bytes::new(),
+            received: 0,
+            latest: clock.phases.first_byte,
+            clock,
+        }
+    }
+
+    #[cfg(feature = "http3")]
+    pub(super) fn by_quic(incoming: quic::Incoming, clock: Clock) -> Self {
+        Self {
+            expected: incoming.expected(),
+            open: Some(Source::Quic(Box::new(incoming))),
             surplus: Bytes::new(),
             received: 0,
             latest: clock.phases.first_byte,
@@ -40,20 +72,13 @@ impl Body {
     pub(crate) async fn read(&mut self, max_bytes: usize) -> Result<Bytes, Failure> {
         let max_bytes = max_bytes.max(1);
         while self.surplus.is_empty() {
-            let Some((incoming, _)) = &mut self.open else { return Ok(Bytes::new()) };
+            let Some(source) = &mut self.open else { return Ok(Bytes::new()) };
             let stage = Stage::Body { received: self.received, expected: self.expected };
-            let next = async {
-                match incoming.frame().await {
-                    None => Ok(None),
-                    Some(Ok(frame)) => Ok(Some(frame)),
-                    Some(Err(e)) => Err(Failure::of_body(&e, self.received, self.expected)),
-                }
-            };
+            let next = source.next(self.received, self.expected);
             let next = self.clock.within(stage, next).await;
             self.latest = self.clock.elapsed();
             match next {
-                // Trailers have no place in the contract.
-                Ok(Some(frame)) => self.surplus = frame.into_data().unwrap_or_default(),
+                Ok(Some(piece)) => self.surplus = piece,
                 Ok(None) => self.open = None,
                 Err(failure) => {
                     self.open = None;
@@ -73,4 +98,42 @@ impl Body {
     pub(super) fn phases(&self) -> Phases {
         self.clock.phases
     }
+}
+
+impl Source {
+    /// `None` at the end; a piece may be empty.
+    async fn next(
+        &mut self,
+        received: u64,
+        expected: Option<u64>,
+    ) -> Result<Option<Bytes>, Failure> {
+        match self {
+            Self::Tcp { incoming, connection, log } => {
+                match poll_fn(|context| poll_frame(incoming, connection, context)).await {
+                    None => Ok(None),
+                    // Trailers have no place in the contract.
+                    Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
+                    Some(Err(error)) => {
+                        let over = tap::read(log).over_budget();
+                        Err(Failure::of_body(&error, over, received, expected))
+                    }
+                }
+            }
+            #[cfg(feature = "http3")]
+            Self::Quic(incoming) => incoming.next().await,
+        }
+    }
+}
+
+/// Polls the connection only when nothing lies ready: to poll the body first tells the connection that it is wanted.
+fn poll_frame(
+    incoming: &mut Incoming,
+    connection: &mut Connection,
+    context: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    if let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(context) {
+        return Poll::Ready(frame);
+    }
+    connection.poll(context);
+    Pin::new(incoming).poll_frame(context)
 }

@@ -6,8 +6,11 @@ use std::io;
 
 use url::Host;
 
+use super::budget::OverBudget;
 use super::clock::Clock;
+use super::head::Beginning;
 use super::limits::{HEAD_MAX_BYTES, HEADERS_MAX};
+use super::tap::Log;
 use crate::egress::EgressError;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +42,8 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Partial(String),
     #[error("{0}")]
+    Malformed(String),
+    #[error("{0}")]
     Protocol(String),
 }
 
@@ -64,37 +69,69 @@ impl Failure {
         }
     }
 
-    /// An error before the head was complete; `received` bytes of it had come.
-    pub(super) fn of_head(error: &hyper::Error, received: u64) -> Self {
-        if error.is_parse() && error.to_string().contains("too large") {
-            return Self::Limit(format!(
-                "the answer's head has more than {HEADERS_MAX} fields or {} KiB",
-                HEAD_MAX_BYTES / 1024
-            ));
+    /// An error before the head was complete.
+    pub(super) fn of_head(error: &hyper::Error, log: &Log) -> Self {
+        if let Some(over) = log.over_budget() {
+            return Self::Limit(over.to_string());
         }
+        let cause = root_text(error);
+        if is_head_too_large(error, &cause, log) {
+            return Self::of_large_head();
+        }
+        let beginning = log.beginning();
         if error.is_parse() {
-            return Self::Protocol(format!("the answer is not HTTP: {}", root_text(error)));
+            return match beginning {
+                Some(Beginning::StatusLine) => {
+                    Self::Malformed(format!("Weird server reply: {cause}"))
+                }
+                _ => Self::Protocol(format!("the answer is not HTTP: {cause}")),
+            };
         }
-        match io_kind(error) {
-            Some(io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted) => {
+        let kind = io_kind(error);
+        let is_end = is_end(error);
+        // A peer that does not want HTTP/2 closes at once; which of our writes notices is chance.
+        let is_gone = matches!(kind, Some(io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected));
+        match (kind, beginning) {
+            (_, None) if log.heads_bytes() == 0 && (is_end || is_gone) => Self::empty_reply(),
+            (Some(io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted), _) => {
                 Self::Receive("Recv failure: Connection reset by peer".to_owned())
             }
-            Some(io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero) => {
+            (Some(io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero), _) => {
                 Self::Send("Send failure: Broken pipe".to_owned())
             }
-            Some(io::ErrorKind::InvalidData) => Self::Tls(root_text(error)),
-            Some(io::ErrorKind::UnexpectedEof) | None if received == 0 && is_end(error) => {
-                Self::EmptyReply("Empty reply from server".to_owned())
+            (Some(io::ErrorKind::InvalidData), _) => Self::Tls(format!("TLS failed: {cause}")),
+            (_, Some(Beginning::Nothing | Beginning::Unfinished)) if is_end => Self::empty_reply(),
+            (_, Some(Beginning::Foreign)) if is_end => {
+                Self::Protocol("the answer is not HTTP: it has no status line".to_owned())
             }
-            Some(io::ErrorKind::UnexpectedEof) | None if is_end(error) => Self::Receive(
+            _ if is_end => Self::Receive(
                 "Recv failure: the connection was closed inside the answer's head".to_owned(),
             ),
-            _ => Self::Receive(format!("Recv failure: {}", root_text(error))),
+            _ => Self::Receive(format!("Recv failure: {cause}")),
         }
     }
 
+    pub(super) fn of_large_head() -> Self {
+        Self::Limit(format!(
+            "the answer's head has more than {HEADERS_MAX} fields or {} KiB",
+            HEAD_MAX_BYTES / 1024
+        ))
+    }
+
+    fn empty_reply() -> Self {
+        Self::EmptyReply("Empty reply from server".to_owned())
+    }
+
     /// An error inside the body.
-    pub(super) fn of_body(error: &hyper::Error, received: u64, expected: Option<u64>) -> Self {
+    pub(super) fn of_body(
+        error: &hyper::Error,
+        over: Option<OverBudget>,
+        received: u64,
+        expected: Option<u64>,
+    ) -> Self {
+        if let Some(over) = over {
+            return Self::Limit(over.to_string());
+        }
         let ended = io_kind(error) == Some(io::ErrorKind::UnexpectedEof) || is_end(error);
         match (ended, expected) {
             (true, Some(expected)) => Self::Partial(format!(
@@ -107,6 +144,15 @@ impl Failure {
             (false, _) => Self::Receive(format!("Recv failure: {}", root_text(error))),
         }
     }
+}
+
+/// HTTP/1 says it in hyper's words. The library for HTTP/2 has names for a head far beyond its limit; one that is
+/// just beyond it, it calls a breach of the protocol, which a head of so many bytes seldom is otherwise.
+fn is_head_too_large(error: &hyper::Error, cause: &str, log: &Log) -> bool {
+    let names = ["header_list_way_too_large", "too_many_continuations"];
+    (error.is_parse() && error.to_string().contains("too large"))
+        || names.iter().any(|name| cause.contains(name))
+        || (cause.starts_with("stream error detected") && log.heads_bytes() > HEAD_MAX_BYTES / 4)
 }
 
 /// A host without the brackets of a URL.

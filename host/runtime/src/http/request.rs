@@ -5,13 +5,15 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::uri::{Authority, Scheme};
 use http::{Method, Uri};
 use http_body_util::Full;
 use url::{Host, Url};
 
 use super::failure::Failure;
 use super::limits::{HEAD_MAX_BYTES, HEADERS_MAX, REQUEST_BODY_MAX_BYTES};
+use super::target::Target;
 use crate::egress::Family;
 
 /// One request as a plugin states it.
@@ -60,15 +62,21 @@ pub(super) struct Destination {
     pub(super) secure: bool,
     pub(super) host: Host<String>,
     pub(super) port: u16,
-    url: Url,
+    /// `host`, or `host:port` when the port is not the scheme's own.
+    authority: Bytes,
+    target: Target,
 }
 
 /// The message, apart from what depends on the version of HTTP.
 #[derive(Debug)]
 pub(super) struct Message {
     method: Method,
-    uri: Uri,
+    scheme: Scheme,
+    authority: Authority,
+    target: Target,
     headers: HeaderMap,
+    /// The fields of an HTTP/1 head, each with its line end.
+    stated: Vec<u8>,
     body: Bytes,
 }
 
@@ -84,7 +92,17 @@ impl Request {
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
             return Err(Failure::Url(format!("URL {:?} has no host", self.url)));
         };
-        Ok(Destination { secure, host: host.to_owned(), port, url })
+        let authority = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_string(),
+        };
+        Ok(Destination {
+            secure,
+            host: host.to_owned(),
+            port,
+            authority: authority.into(),
+            target: Target::of_url(&self.url)?,
+        })
     }
 
     /// Where the connection goes: to the URL's host and port, unless others are named.
@@ -113,11 +131,7 @@ impl Request {
         if method == Method::CONNECT {
             return Err(Failure::Send("the method CONNECT is for proxies".to_owned()));
         }
-        let uri = Uri::builder()
-            .scheme(destination.url.scheme())
-            .authority(destination.authority())
-            .path_and_query(destination.path_and_query())
-            .build()
+        let authority = Authority::from_maybe_shared(destination.authority.clone())
             .map_err(|e| Failure::Url(format!("URL {:?} is malformed: {e}", self.url)))?;
         let body = self.body.clone().unwrap_or_default();
         if body.len() > REQUEST_BODY_MAX_BYTES {
@@ -127,14 +141,24 @@ impl Request {
                 body.len()
             )));
         }
-        Ok(Message { method, uri, headers: self.header_map(destination, body.len())?, body })
+        let (headers, stated) = self.fields(destination, body.len())?;
+        Ok(Message {
+            method,
+            scheme: if destination.secure { Scheme::HTTPS } else { Scheme::HTTP },
+            authority,
+            target: destination.target.clone(),
+            headers,
+            stated,
+            body,
+        })
     }
 
-    fn header_map(
+    /// The fields for hyper, and as they are stated.
+    fn fields(
         &self,
         destination: &Destination,
         body_bytes: usize,
-    ) -> Result<HeaderMap, Failure> {
+    ) -> Result<(HeaderMap, Vec<u8>), Failure> {
         let bytes: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         if self.headers.len() > HEADERS_MAX || bytes > HEAD_MAX_BYTES {
             return Err(Failure::Limit(format!(
@@ -144,9 +168,11 @@ impl Request {
             )));
         }
         let mut map = HeaderMap::with_capacity(self.headers.len() + 2);
+        let mut stated = Vec::with_capacity(bytes + (self.headers.len() + 2) * 8 + 64);
         if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-            let host = HeaderValue::from_str(&destination.authority())
+            let host = HeaderValue::from_maybe_shared(destination.authority.clone())
                 .map_err(|_| Failure::Url(format!("URL {:?} has a malformed host", self.url)))?;
+            state(&mut stated, "Host", host.as_bytes());
             map.append(HOST, host);
         }
         for (name, value) in &self.headers {
@@ -158,28 +184,26 @@ impl Request {
                     "content-length {value:?} does not fit the body of {body_bytes} bytes"
                 )));
             }
+            state(&mut stated, name, value.as_bytes());
             map.append(key, value);
         }
-        Ok(map)
+        let is_framed = map.contains_key(CONTENT_LENGTH) || map.contains_key(TRANSFER_ENCODING);
+        if body_bytes > 0 && !is_framed {
+            let length = HeaderValue::from(body_bytes);
+            state(&mut stated, "Content-Length", length.as_bytes());
+            map.append(CONTENT_LENGTH, length);
+        }
+        Ok((map, stated))
+    }
+}
+
+fn state(stated: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        stated.extend_from_slice(part);
     }
 }
 
 impl Destination {
-    /// `host`, or `host:port` when the port is not the scheme's own.
-    fn authority(&self) -> String {
-        match self.url.port() {
-            Some(port) => format!("{}:{port}", self.host),
-            None => self.host.to_string(),
-        }
-    }
-
-    fn path_and_query(&self) -> String {
-        match self.url.query() {
-            Some(query) => format!("{}?{query}", self.url.path()),
-            None => self.url.path().to_owned(),
-        }
-    }
-
     /// The address, when the URL names one. Texts such as `127.1` are addresses too.
     pub(super) fn literal(&self) -> Option<IpAddr> {
         match self.host {
@@ -200,27 +224,40 @@ impl fmt::Display for Destination {
 }
 
 impl Message {
-    /// For HTTP/1: the path as target, `Host` as a header.
-    pub(super) fn http1(self) -> http::Request<Full<Bytes>> {
-        let target =
-            self.uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from);
-        self.finish(target)
+    /// For HTTP/1: the target alone, `Host` as a header; and the head as it is stated, which has the length of
+    /// hyper's unless the framing was changed.
+    pub(super) fn http1(self) -> (http::Request<Full<Bytes>>, Vec<u8>) {
+        let mut stated = Vec::with_capacity(self.stated.len() + self.target.as_str().len() + 32);
+        let method = self.method.as_str().as_bytes();
+        let target = self.target.as_str().as_bytes();
+        for part in [method, b" ", target, b" HTTP/1.1\r\n", &self.stated, b"\r\n"] {
+            stated.extend_from_slice(part);
+        }
+        let uri = Uri::from(self.target.of_same_length());
+        (self.finish(uri), stated)
     }
 
-    /// For HTTP/2: the whole URL, from which hyper makes the pseudo-headers; a `Host` header becomes the
+    /// For HTTP/2 and HTTP/3: the whole URL, from which the pseudo-headers are made; a `Host` header becomes the
     /// authority. Headers of the connection have no meaning there.
     pub(super) fn http2(mut self) -> http::Request<Full<Bytes>> {
-        let mut parts = self.uri.clone().into_parts();
         let host = self.headers.remove(HOST);
-        if let Some(authority) = host.and_then(|host| host.as_bytes().try_into().ok()) {
-            parts.authority = Some(authority);
-        }
+        let host = host.and_then(|host| host.as_bytes().try_into().ok());
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(host.unwrap_or_else(|| self.authority.clone()));
+        parts.path_and_query = Some(self.target.encoded().clone());
         for name in ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"]
         {
             self.headers.remove(name);
         }
-        let uri = Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone());
+        // With all three parts there is nothing to refuse.
+        let uri = Uri::from_parts(parts).unwrap_or_default();
         self.finish(uri)
+    }
+
+    /// Of the body.
+    pub(super) fn body_bytes(&self) -> usize {
+        self.body.len()
     }
 
     fn finish(self, uri: Uri) -> http::Request<Full<Bytes>> {

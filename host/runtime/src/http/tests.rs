@@ -2,5 +2,9 @@
 
 mod server;
 mod plain;
+mod broken;
 mod secure;
 mod limits;
+mod trust;
+#[cfg(feature = "http3")]
+mod http3;

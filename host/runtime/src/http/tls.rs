@@ -1,29 +1,35 @@
-//! The TLS handshake, and a verdict about the certificate that exists also when nobody insists on it.
+//! The TLS handshake, and what it showed: also of a server that was refused.
+//!
+//! Read in this order: `trust` has the roots, `judge` holds a chain against them and remembers it,
+//! `verdict` has the words. Nothing is shared between the handshakes of two exchanges but settings: each
+//! is measured cold.
 
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+mod trust;
+mod judge;
+mod verdict;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use std::sync::{Arc, LazyLock};
+
+use rustls::client::Resumption;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::failure::{Failure, plain};
+pub(super) use trust::Trust;
+
+use super::failure::Failure;
 use super::request::{Destination, Request, VersionChoice};
+use judge::Judge;
+use trust::PROVIDER;
 
 /// What a handshake showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TlsFacts {
-    /// `TLSv1.3` or `TLSv1.2`.
+    /// `TLSv1.3` or `TLSv1.2`; empty when the handshake did not get so far.
     pub(crate) protocol: String,
-    /// By its IANA name.
+    /// By its IANA name; empty where it is not known: before the end of the handshake, and with QUIC.
     pub(crate) cipher: String,
     pub(crate) alpn: Option<String>,
     /// `ok`, or why the chain was not trusted.
@@ -32,30 +38,26 @@ pub(crate) struct TlsFacts {
     pub(crate) certificates: Vec<Vec<u8>>,
 }
 
-const TRUSTED: &str = "ok";
-
-/// The roots of this machine, read at the first handshake. A clone shares them.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Trust {
-    verifier: Arc<OnceCell<Arc<WebPkiServerVerifier>>>,
-    /// Trusted instead of the machine's roots.
-    #[cfg(test)]
-    pub(super) test_roots: Vec<CertificateDer<'static>>,
+/// The client's end of one handshake, before it and behind it.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    judge: Arc<Judge>,
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    needs_http2: bool,
 }
 
 impl Trust {
+    /// Makes everything ready that does not need the server.
+    ///
+    /// # Errors
+    ///
+    /// The roots, or the name of the server, cannot be used.
     pub(super) async fn handshake(
         &self,
-        tcp: TcpStream,
         destination: &Destination,
         request: &Request,
-    ) -> Result<(TlsStream<TcpStream>, TlsFacts), Failure> {
-        let judge = Arc::new(Judge {
-            real: self.verifier().await?,
-            enforce: request.verify,
-            verdict: Mutex::new(None),
-        });
-        let config = config(Arc::clone(&judge), request.version)?;
+    ) -> Result<Handshake, Failure> {
         let host = destination.host.to_string();
         let name = match destination.literal() {
             Some(address) => ServerName::IpAddress(address.into()),
@@ -64,221 +66,113 @@ impl Trust {
                 Failure::Url(format!("{host:?} cannot be the name of a TLS server"))
             })?,
         };
-        let stream = TlsConnector::from(Arc::new(config))
-            .connect(name, tcp)
+        let verifier = self.verifier(request.roots.as_ref()).await?;
+        let judge = Arc::new(Judge::new(verifier, request.verify));
+        // A copy shares everything but the names of ALPN.
+        let mut config = template(request.version).clone();
+        config.dangerous().set_certificate_verifier(Arc::clone(&judge) as _);
+        Ok(Handshake {
+            judge,
+            config: Arc::new(config),
+            name,
+            needs_http2: request.version == VersionChoice::Http2,
+        })
+    }
+}
+
+impl Handshake {
+    pub(super) async fn over_tcp(&self, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
+        let stream = TlsConnector::from(Arc::clone(&self.config))
+            .connect(self.name.clone(), tcp)
             .await
-            .map_err(|error| judge.failure(&error))?;
-        let facts = facts(&stream, &judge)?;
-        if request.version == VersionChoice::Http2 && facts.alpn.as_deref() != Some("h2") {
+            .map_err(|error| self.judge.failure(&error))?;
+        let alpn = self.note(&stream)?;
+        if self.needs_http2 && alpn.as_deref() != Some("h2") {
             return Err(Failure::Tls("the server does not offer HTTP/2 (ALPN)".to_owned()));
         }
-        Ok((stream, facts))
+        Ok(stream)
     }
 
-    async fn verifier(&self) -> Result<Arc<WebPkiServerVerifier>, Failure> {
-        let verifier = self.verifier.get_or_try_init(|| async {
-            #[cfg(test)]
-            if !self.test_roots.is_empty() {
-                let mut roots = RootCertStore::empty();
-                roots.add_parsable_certificates(self.test_roots.clone());
-                return verify_against(roots);
-            }
-            // Reads files: not on an async thread.
-            let roots = tokio::task::spawn_blocking(roots)
-                .await
-                .map_err(|e| Failure::Tls(format!("read the trusted roots: {e}")))?;
-            verify_against(roots)
-        });
-        verifier.await.cloned()
-    }
-}
-
-/// The machine's own roots, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. Mozilla's when the machine has
-/// none; never when the operator named some, for they are all that is to be trusted.
-fn roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let native = rustls_native_certs::load_native_certs();
-    for error in &native.errors {
-        tracing::warn!(%error, "some of the machine's trusted roots were not read");
-    }
-    let (trusted, unusable) = roots.add_parsable_certificates(native.certs);
-    let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|n| std::env::var_os(n).is_some());
-    if trusted == 0 && !named {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    tracing::debug!(trusted, unusable, roots = roots.len(), "read the trusted roots");
-    roots
-}
-
-fn verify_against(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, Failure> {
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
-        .build()
-        .map_err(|e| Failure::Tls(format!("no trusted roots: {e}")))
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
-
-fn config(judge: Arc<Judge>, version: VersionChoice) -> Result<ClientConfig, Failure> {
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|e| Failure::Tls(e.to_string()))?
-        .dangerous()
-        .with_custom_certificate_verifier(judge)
-        .with_no_client_auth();
-    config.alpn_protocols = match version {
-        VersionChoice::Any => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-        VersionChoice::Http1 => vec![b"http/1.1".to_vec()],
-        VersionChoice::Http2 | VersionChoice::Http3 => vec![b"h2".to_vec()],
-    };
-    Ok(config)
-}
-
-fn facts(stream: &TlsStream<TcpStream>, judge: &Judge) -> Result<TlsFacts, Failure> {
-    let (_, session) = stream.get_ref();
-    let incomplete = || Failure::Tls("the handshake is incomplete".to_owned());
-    let protocol = match session.protocol_version().ok_or_else(incomplete)? {
-        rustls::ProtocolVersion::TLSv1_2 => "TLSv1.2".to_owned(),
-        rustls::ProtocolVersion::TLSv1_3 => "TLSv1.3".to_owned(),
-        other => format!("{other:?}"),
-    };
-    let suite = session.negotiated_cipher_suite().ok_or_else(incomplete)?.suite();
-    let certificates = session.peer_certificates().unwrap_or_default();
-    Ok(TlsFacts {
-        protocol,
-        // rustls spells the suites of TLS 1.3 with a prefix of its own.
-        cipher: format!("{suite:?}").replacen("TLS13_", "TLS_", 1),
-        alpn: session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
-        verdict: judge.verdict().unwrap_or_else(|| TRUSTED.to_owned()),
-        certificates: certificates.iter().map(|der| der.to_vec()).collect(),
-    })
-}
-
-/// Asks the real verifier each time, remembers what it said, and insists on it when told to.
-#[derive(Debug)]
-struct Judge {
-    real: Arc<WebPkiServerVerifier>,
-    enforce: bool,
-    verdict: Mutex<Option<String>>,
-}
-
-impl Judge {
-    fn verdict(&self) -> Option<String> {
-        self.verdict.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// For QUIC, which drives the handshake itself.
+    #[cfg(feature = "http3")]
+    pub(super) fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
     }
 
-    fn failure(&self, error: &io::Error) -> Failure {
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        match (inner, self.verdict()) {
-            (Some(rustls::Error::InvalidCertificate(_)), Some(verdict)) => {
-                Failure::Certificate(format!("SSL certificate problem: {verdict}"))
-            }
-            (Some(rustls::Error::InvalidMessage(_)), _) => {
-                let text = "the server does not speak TLS on this port; try http://";
-                Failure::Tls(text.to_owned())
-            }
-            (Some(error), _) => Failure::Tls(format!("TLS handshake failed: {error}")),
-            (None, _) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Failure::Tls("the server closed the connection during the TLS handshake".to_owned())
-            }
-            (None, _) => {
-                Failure::Tls(format!("TLS handshake failed: {}", plain(&error.to_string())))
-            }
-        }
+    /// As TLS has it: a name, or an address without brackets.
+    #[cfg(feature = "http3")]
+    pub(super) fn name(&self) -> String {
+        self.name.to_str().into_owned()
     }
-}
 
-impl ServerCertVerifier for Judge {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let real = self.real.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        );
-        let verdict = match &real {
-            Ok(_) => TRUSTED.to_owned(),
-            Err(rustls::Error::InvalidCertificate(error)) => verdict(error, end_entity),
-            Err(error) => error.to_string(),
+    /// The chain's failure, when that is what ended the handshake.
+    #[cfg(feature = "http3")]
+    pub(super) fn refusal(&self) -> Option<Failure> {
+        self.judge.refusal()
+    }
+
+    /// Notes a handshake that quinn made: always of TLS 1.3, by a suite that it does not tell.
+    #[cfg(feature = "http3")]
+    pub(super) fn agreed_over_quic(&self, alpn: Option<String>) -> Result<(), Failure> {
+        let noted = self.judge.agree("TLSv1.3".to_owned(), String::new(), alpn);
+        noted.ok_or_else(|| Failure::Tls("the handshake is incomplete".to_owned()))
+    }
+
+    /// What was seen so far; the chain also when it ended the handshake.
+    pub(super) fn facts(&self) -> Option<TlsFacts> {
+        self.judge.facts()
+    }
+
+    /// Gives the protocol that ALPN agreed on.
+    fn note(&self, stream: &TlsStream<TcpStream>) -> Result<Option<String>, Failure> {
+        let (_, session) = stream.get_ref();
+        let incomplete = || Failure::Tls("the handshake is incomplete".to_owned());
+        let protocol = match session.protocol_version().ok_or_else(incomplete)? {
+            rustls::ProtocolVersion::TLSv1_2 => "TLSv1.2".to_owned(),
+            rustls::ProtocolVersion::TLSv1_3 => "TLSv1.3".to_owned(),
+            other => format!("{other:?}"),
         };
-        *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
-        if self.enforce { real } else { Ok(ServerCertVerified::assertion()) }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.real.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.real.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.real.supported_verify_schemes()
+        let suite = session.negotiated_cipher_suite().ok_or_else(incomplete)?.suite();
+        // rustls spells the suites of TLS 1.3 with a prefix of its own.
+        let cipher = format!("{suite:?}").replacen("TLS13_", "TLS_", 1);
+        let alpn = session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
+        self.judge.agree(protocol, cipher, alpn.clone()).ok_or_else(incomplete)?;
+        Ok(alpn)
     }
 }
 
-/// Says what is wrong, in the words that OpenSSL made common.
-fn verdict(error: &CertificateError, leaf: &CertificateDer<'_>) -> String {
-    match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "certificate has expired".to_owned()
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "certificate is not yet valid".to_owned()
-        }
-        CertificateError::NotValidForNameContext { expected, presented } => format!(
-            "no alternative certificate subject name matches target host name '{}' (the certificate is for {})",
-            expected.to_str(),
-            names(presented)
-        ),
-        CertificateError::UnknownIssuer if is_self_signed(leaf) => {
-            "self-signed certificate".to_owned()
-        }
-        CertificateError::UnknownIssuer => "unable to get local issuer certificate".to_owned(),
-        // A certificate authority of one's own making, as `openssl req -x509` makes it.
-        CertificateError::Other(_) if is_self_signed(leaf) => "self-signed certificate".to_owned(),
-        CertificateError::Other(other) => match other.0.downcast_ref::<webpki::Error>() {
-            Some(webpki::Error::CaUsedAsEndEntity) => {
-                "an authority's certificate is used as a server's".to_owned()
-            }
-            _ => "certificate cannot be verified".to_owned(),
-        },
-        other => other.to_string(),
+/// The settings of all handshakes that offer these versions of HTTP. As they stand they trust nobody: each
+/// connection has a judge of its own.
+fn template(version: VersionChoice) -> &'static ClientConfig {
+    static ANY: LazyLock<ClientConfig> =
+        LazyLock::new(|| settings(&[b"h2", b"http/1.1"], rustls::ALL_VERSIONS));
+    static HTTP1: LazyLock<ClientConfig> =
+        LazyLock::new(|| settings(&[b"http/1.1"], rustls::ALL_VERSIONS));
+    static HTTP2: LazyLock<ClientConfig> =
+        LazyLock::new(|| settings(&[b"h2"], rustls::ALL_VERSIONS));
+    // Source: RFC 9001, section 4.2.
+    static HTTP3: LazyLock<ClientConfig> =
+        LazyLock::new(|| settings(&[b"h3"], &[&rustls::version::TLS13]));
+    match version {
+        VersionChoice::Any => &ANY,
+        VersionChoice::Http1 => &HTTP1,
+        VersionChoice::Http2 => &HTTP2,
+        VersionChoice::Http3 => &HTTP3,
     }
 }
 
-/// From the verifier's notation: `DnsName("a.example")`, `IpAddress(192.0.2.1)`.
-fn names(presented: &[String]) -> String {
-    let plain = presented.iter().map(|name| match name.split_once('(') {
-        Some((_, inner)) => inner.trim_end_matches(')').trim_matches('"'),
-        None => name,
-    });
-    match presented.is_empty() {
-        true => "no name".to_owned(),
-        false => plain.collect::<Vec<_>>().join(", "),
-    }
-}
-
-fn is_self_signed(leaf: &CertificateDer<'_>) -> bool {
-    webpki::EndEntityCert::try_from(leaf).is_ok_and(|leaf| leaf.issuer() == leaf.subject())
+fn settings(
+    alpn: &[&[u8]],
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> ClientConfig {
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
+        .with_protocol_versions(versions)
+        .expect("the provider has suites for TLS 1.2 and TLS 1.3")
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    // An exchange that resumed the session of the one before would be measured warm, and its chain would
+    // not be judged.
+    config.resumption = Resumption::disabled();
+    config
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::Write as _;
+use std::time::Duration;
 
 use blitz_plugin::web::{Failure, FailureKind};
 use flate2::Compression;
@@ -60,7 +61,7 @@ fn decode(header: &str, bytes: &[u8], piece_bytes: usize, fails: bool) -> (Vec<u
     let failure = fails.then(|| Failure::new(FailureKind::Partial, "broken off"));
     let mut body =
         Pieces { pieces: bytes.chunks(piece_bytes).map(<[u8]>::to_vec).collect(), failure };
-    let wire = Wire::default();
+    let wire = Wire::new("here", TimeLimit::start(None));
     let encodings = encodings(header).unwrap();
     let mut decoded = Decoded::new(&mut body, &encodings, &wire);
     let mut buffer = vec![0; 5000];
@@ -180,10 +181,22 @@ fn data_is_shown_before_its_end() {
     let bytes = gzip(&vec![7; 4_000_000]);
     let mut body =
         Pieces { pieces: bytes.chunks(100).map(<[u8]>::to_vec).collect(), failure: None };
-    let wire = Wire::default();
+    let wire = Wire::new("here", TimeLimit::start(None));
     let mut decoded = Decoded::new(&mut body, &[Encoding::Gzip], &wire);
     assert!(decoded.read(&mut [0; 5000]).unwrap() > 0);
     assert!(wire.received_bytes.get() <= 200, "{wire:?}");
+}
+
+#[test]
+fn what_unfolds_to_nothing_ends_with_the_time() {
+    // A gzip header, and deflate blocks that are empty.
+    let head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    let inner = [&head[..], &[0, 0, 0, 0xff, 0xff].repeat(4_000_000)].concat();
+    let mut body = Pieces { pieces: VecDeque::from([gzip(&inner)]), failure: None };
+    let wire = Wire::new("here", TimeLimit::start(Some(Duration::from_millis(1))));
+    let mut decoded = Decoded::new(&mut body, &[Encoding::Gzip, Encoding::Gzip], &wire);
+    let problem = decoded.read(&mut [0; 5000]).unwrap_err();
+    assert_eq!(problem.code, Code::TimedOut, "{problem:?}");
 }
 
 proptest! {
@@ -204,7 +217,7 @@ proptest! {
         }
         let failure = None;
         let mut body = Pieces { pieces: VecDeque::from([bytes]), failure };
-        let wire = Wire::default();
+        let wire = Wire::new("here", TimeLimit::start(None));
         let encodings = encodings(header).unwrap();
         let mut decoded = Decoded::new(&mut body, &encodings, &wire);
         let mut buffer = vec![0; 5000];

@@ -25,13 +25,13 @@ fn secure(verdict: &str) -> CannedAnswer {
 fn untrusted() -> Failure {
     Failure {
         phases: Phases { dns_us: 1000, connect_us: 3000, ..Phases::default() },
-        connection: Connection {
+        connection: Box::new(Connection {
             resolver: Some("192.0.2.53:53".to_owned()),
             addresses: vec!["192.0.2.1".to_owned()],
             remote: Some("192.0.2.1:443".to_owned()),
             local: Some("198.51.100.7:40000".to_owned()),
             tls: Some(tls("self-signed certificate")),
-        },
+        }),
         ..Failure::new(FailureKind::Certificate, "SSL certificate problem: self-signed certificate")
     }
 }

@@ -46,6 +46,25 @@ fn the_last_family_and_version_count() {
 }
 
 #[test]
+fn an_address_of_the_other_family_is_not_connected_to() {
+    for (line, port) in [
+        ("-6 127.0.0.1", 80),
+        ("-6 https://127.1", 443),
+        ("-4 [::1]:8", 8),
+        ("-6 --connect-to ::127.0.0.1:9 h", 9),
+        ("-4 --connect-to ::[::1]:9 h", 9),
+    ] {
+        let mut host = FakeHost::default().answers(ok());
+        assert_eq!(curl(line, &mut host), 7, "{line}");
+        let said = host.stderr_text();
+        assert!(said.contains(&format!(" port {port}: it is of the other family")), "{said}");
+    }
+    for line in ["-4 127.0.0.1", "-6 [::1]", "-6 h", "-6 --resolve 127.0.0.1:80:::1 127.0.0.1"] {
+        assert_eq!(curl(line, &mut FakeHost::default().answers(ok())), 0, "{line}");
+    }
+}
+
+#[test]
 fn a_redirect_has_its_own_way() {
     let mut host = FakeHost::default().answers(redirect(302, "http://b/")).answers(ok());
     assert_eq!(curl("-L --resolve a:80:192.0.2.1 --connect-to b::c: a", &mut host), 0);

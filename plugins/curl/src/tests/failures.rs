@@ -22,6 +22,7 @@ fn failures_of_the_host_become_curls() {
         (Failure::new(FailureKind::Partial, "why"), 18, "why"),
         (Failure::new(FailureKind::Unsupported, "why"), 4, "why"),
         (Failure::new(FailureKind::Protocol, "why"), 1, "why"),
+        (Failure::new(FailureKind::Malformed, "why"), 8, "why"),
     ] {
         let mut host = FakeHost::default().fails(failure.clone());
         assert_eq!(curl("http://h:81/", &mut host), code, "{failure:?}");

@@ -119,11 +119,17 @@ fn a_form_is_multipart() {
         "Content-Disposition: form-data; name=\"in\"; filename=\"-\"\r\n\r\nfrom stdin\n\r\n";
     assert!(sent.contains(stdin), "{sent}");
 
-    let sent = self::sent("-F a=b -H content-type:~multipart/mixed h");
-    let (_, rest) = sent.split_once("content-type: multipart/mixed; boundary=").unwrap();
-    let (boundary, body) = rest.split_once('\n').unwrap();
-    assert!(body.contains(&format!("--{boundary}--")), "{sent}");
-    assert!(self::sent("-F a=b -H content-type:~x/y h").contains("content-type: x/y\n"));
+    let sent = self::sent("-F a=b -F =c -H content-type:~x/y h");
+    let (_, rest) = sent.split_once("Content-Type: x/y; boundary=").unwrap();
+    let (boundary, body) = rest.trim_start().split_once('\n').unwrap();
+    let expected = [
+        format!("--{boundary}\r\nContent-Disposition: attachment; name=\"a\"\r\n\r\nb\r\n"),
+        format!("--{boundary}\r\n\r\nc\r\n"),
+        format!("--{boundary}--\r\n"),
+    ];
+    assert_eq!(body.trim_start(), expected.concat());
+    assert!(!sent.contains("content-type:"), "{sent}");
+    assert!(!self::sent("-F a=b -H content-type: h").to_lowercase().contains("content-type:"));
 }
 
 #[test]

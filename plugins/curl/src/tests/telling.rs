@@ -160,7 +160,7 @@ fn a_failure_has_the_times_that_passed() {
     let mut host = FakeHost::default().answers(redirect(302, "/x")).fails(failure);
     let format = "%{time_namelookup}~%{time_connect}~%{time_appconnect}~%{time_starttransfer}";
     assert_eq!(curl(&format!("-sL -w {format} h"), &mut host), 52);
-    assert_eq!(host.stdout_text(), "0.002000 0.005000 0.000000 0.005000");
+    assert_eq!(host.stdout_text(), "0.002000 0.005000 0.000000 0.008000");
     let transfer = &host.events[2].1;
     assert_eq!((&transfer["hops_count"], &transfer["redirects_count"]), (&json!(2), &json!(1)));
     assert_eq!(
@@ -169,6 +169,57 @@ fn a_failure_has_the_times_that_passed() {
     );
     let total = transfer["phases"]["total_us"].as_u64().unwrap();
     assert_eq!(transfer["cumulative"]["total_us"], total, "phases add up to it");
+}
+
+#[test]
+fn sums_of_times_keep_their_order() {
+    for (kind, phases, shown) in [
+        (FailureKind::Resolve, Phases::default(), "0.001000 0.002000 0.003000 0.005000"),
+        (
+            FailureKind::Connect,
+            Phases { dns_us: 9000, ..Phases::default() },
+            "0.010000 0.011000 0.012000 0.014000",
+        ),
+        (
+            FailureKind::Timeout,
+            Phases { dns_us: 1, connect_us: 2, tls_us: 2, sent_us: 9000, first_byte_us: 0 },
+            "0.001001 0.002002 0.003002 0.014000",
+        ),
+    ] {
+        let failure = Failure { phases, ..Failure::new(kind, "why") };
+        let mut host = FakeHost::default().answers(redirect(302, "/x")).fails(failure.clone());
+        let format = "%{time_namelookup}~%{time_connect}~%{time_pretransfer}~%{time_starttransfer}";
+        curl(&format!("-sL -w {format} h"), &mut host);
+        assert_eq!(host.stdout_text(), shown, "{failure:?}");
+    }
+}
+
+#[test]
+fn a_handshake_that_failed_has_a_verdict() {
+    let failed = |remote: bool, verdict: Option<&str>| Failure {
+        connection: Box::new(Connection {
+            remote: remote.then(|| "192.0.2.1:443".to_owned()),
+            tls: verdict.map(|verdict| Tls {
+                protocol: String::new(),
+                cipher: String::new(),
+                alpn: None,
+                verdict: verdict.to_owned(),
+                certificates: Vec::new(),
+            }),
+            ..Connection::default()
+        }),
+        ..Failure::new(FailureKind::Tls, "why")
+    };
+    for (url, failure, shown) in [
+        ("https://h", failed(false, None), "0"),
+        ("https://h", failed(true, None), "1"),
+        ("h", failed(true, None), "0"),
+        ("https://h", failed(true, Some("certificate has expired")), "10"),
+    ] {
+        let mut host = FakeHost::default().fails(failure.clone());
+        curl(&format!("-s -w %{{ssl_verify_result}} {url}"), &mut host);
+        assert_eq!(host.stdout_text(), shown, "{url} {failure:?}");
+    }
 }
 
 #[test]
@@ -186,10 +237,10 @@ fn the_answer_before_a_failure_is_told() {
 fn what_was_sent_is_counted_also_when_no_answer_came() {
     let at = |kind, remote: bool, tls_us| Failure {
         phases: Phases { connect_us: 5, tls_us, ..Phases::default() },
-        connection: Connection {
+        connection: Box::new(Connection {
             remote: remote.then(|| "192.0.2.1:80".to_owned()),
             ..Connection::default()
-        },
+        }),
         ..Failure::new(kind, "why")
     };
     for (url, failure, uploaded) in [
@@ -222,6 +273,9 @@ fn the_url_has_what_options_add_to_it() {
         assert_eq!(curl(&format!("-w %{{url}} {line}"), &mut host), 0);
         assert_eq!(host.stdout_text(), shown, "{line}");
     }
+    let mut host = FakeHost::default().input("f", "a b");
+    assert_eq!(curl("-s -w %{url}|%{url_effective} -G -d @f h", &mut host), 3);
+    assert_eq!(host.stdout_text(), "http://h/?a b|http://h/?a b");
 }
 
 #[test]

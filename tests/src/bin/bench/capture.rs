@@ -91,7 +91,17 @@ impl Capture {
     /// `None` when it does not get ready: not installed, or not allowed.
     async fn start(file: &Path, port: u16) -> Option<Self> {
         let mut process = Command::new("tcpdump")
-            .args(["-i", "lo", "-n", "-U", "-s", "120", "--time-stamp-precision=nano", "-w"])
+            .args([
+                "-i",
+                "lo",
+                "-n",
+                "-U",
+                "--immediate-mode",
+                "-s",
+                "120",
+                "--time-stamp-precision=nano",
+                "-w",
+            ])
             .arg(file)
             .arg(format!("tcp port {port}"))
             .stdout(Stdio::null())

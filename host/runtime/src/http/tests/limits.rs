@@ -1,10 +1,17 @@
 //! Time limits in each phase, and sizes.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::server::{Then, client, drain, failure, get, hang, listen, serve, silent};
+use crate::http::limits::TURN_MAX_BYTES;
+use crate::http::tap::{Tap, Transport};
 use crate::http::{Failure, Request};
 
 const SHORT: Option<Duration> = Some(Duration::from_millis(150));
@@ -94,4 +101,35 @@ async fn requests_have_a_size() {
         let found = failure(request).await;
         assert!(matches!(found, Failure::Limit(_)), "{found:?}");
     }
+}
+
+#[tokio::test]
+async fn a_peer_that_never_pauses_gets_no_longer_turn() {
+    let (listener, address) = listen().await;
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut peer, _) = listener.accept().await.unwrap();
+    // Half a budget; by far more than a turn lies in the sockets' buffers at once.
+    let sent = 2 * TURN_MAX_BYTES;
+    peer.write_all(&vec![b'x'; sent]).await.unwrap();
+    stream.readable().await.unwrap();
+    let (mut tap, _log) = Tap::new(Transport::Plain(stream), Some(b"x".to_vec()));
+    tap.write_all(b"x").await.unwrap();
+    let (mut came, mut turns) = (0, 0);
+    poll_fn(|context| {
+        turns += 1;
+        let before = came;
+        loop {
+            let mut space = [0; 4096];
+            let mut buffer = ReadBuf::new(&mut space);
+            match Pin::new(&mut tap).poll_read(context, &mut buffer) {
+                Poll::Ready(read) => read.unwrap(),
+                Poll::Pending => break,
+            }
+            came += buffer.filled().len();
+            assert!(came - before <= TURN_MAX_BYTES, "{} bytes in a turn", came - before);
+        }
+        if came == sent { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    assert!(turns >= 2, "{turns} turns");
 }

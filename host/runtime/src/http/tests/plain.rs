@@ -14,7 +14,7 @@ async fn an_exchange_has_its_phases_in_order() {
         b"HTTP/1.1 200 Fine\r\nX-CamelCase: 1\r\nContent-Length: 5\r\nx-last: z\r\n\r\nhello";
     let (url, served) = serve(answer, 0, Then::Close).await;
     let mut answer = client().exchange(get(&format!("{url}/a/b?c=d#e"))).await.unwrap();
-    assert_eq!((answer.status, answer.reason.as_str()), (200, "Fine"));
+    assert_eq!((answer.status, answer.reason.as_slice()), (200, &b"Fine"[..]));
     assert_eq!(answer.version, http::Version::HTTP_11);
     let field = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
     assert_eq!(
@@ -56,8 +56,31 @@ async fn headers_and_body_go_out_as_stated() {
     drop(answer);
     assert_eq!(
         served.await.unwrap(),
-        "PATCH / HTTP/1.1\r\nUser-Agent: curl/8\r\nHost: other.example\r\nX-Two: a\r\nX-Two: b\r\n\
-         Accept: */*\r\nContent-Length: 7\r\n\r\na=1&b=2"
+        "PATCH / HTTP/1.1\r\nuser-agent: curl/8\r\nHOST: other.example\r\nX-Two: a\r\naccept: */*\r\n\
+         x-two: b\r\nContent-Length: 7\r\n\r\na=1&b=2"
+    );
+}
+
+#[tokio::test]
+async fn a_target_goes_out_as_it_stands_in_the_url() {
+    for target in ["/%2e%2e/ok", "/a\\b^c`d", "/a[1]{2}", "/a\"b<c>d|e?<\">", "//a/../b?"] {
+        let (url, served) = serve(b"HTTP/1.1 204 No Content\r\n\r\n", 0, Then::Close).await;
+        client().exchange(get(&format!("{url}{target}"))).await.unwrap();
+        let request = served.await.unwrap();
+        assert_eq!(request.lines().next().unwrap(), format!("GET {target} HTTP/1.1"));
+    }
+}
+
+#[tokio::test]
+async fn lines_that_are_folded_are_one_value() {
+    let answer = b"HTTP/1.1 200 d\xc3\xa9j\xc3\xa0\r\nX-Long: a\r\n b\r\n\tc\r\nX-A : 1\r\nContent-Length: 0\r\n\r\n";
+    let (url, _) = serve(answer, 0, Then::Close).await;
+    let answer = client().exchange(get(&url)).await.unwrap();
+    let field = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+    assert_eq!(answer.reason, "d\u{e9}j\u{e0}".as_bytes());
+    assert_eq!(
+        answer.headers,
+        [field("X-Long", "a b\tc"), field("X-A", "1"), field("Content-Length", "0")]
     );
 }
 

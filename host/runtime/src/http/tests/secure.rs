@@ -139,7 +139,7 @@ async fn http2_is_spoken_where_it_is_negotiated() {
     };
     let mut answer = client_trusting(certificate).exchange(request).await.unwrap();
     assert_eq!((answer.status, answer.version), (202, http::Version::HTTP_2));
-    assert_eq!(answer.reason, "");
+    assert_eq!(answer.reason, b"");
     assert!(
         answer.headers.contains(&("x-answer".to_owned(), b"Yes".to_vec())),
         "{:?}",

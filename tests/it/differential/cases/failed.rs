@@ -1,0 +1,142 @@
+//! What goes wrong, at every point of a transfer, and the exit code of each.
+
+pub(super) fn add(lines: &mut Vec<String>) {
+    for path in BROKEN {
+        lines.push(format!("-i {{url}}/{path}"));
+        lines.push(format!("-s -S -o out {{url}}/{path}"));
+    }
+    super::take(lines, URLS);
+    super::take(lines, UNREACHABLE);
+    super::take(lines, TOO_SLOW);
+    super::take(lines, RETRIED);
+}
+
+const BROKEN: &[&str] = &[
+    "nothing",
+    "reset",
+    "half-line",
+    "half-head",
+    "head-without-end",
+    "reset-in-head",
+    "reset-in-body",
+    "short",
+    "short-empty",
+    "short-chunk",
+    "no-last-chunk",
+    "bad-chunk",
+    "chunk-without-end",
+    "huge-chunk",
+    "garbage",
+    "smtp",
+    "one-byte",
+];
+
+const URLS: &[&str] = &[
+    "-m 1 ftp://127.0.0.1:{port}/",
+    "gopherx://127.0.0.1:{port}/",
+    "-m 1 dict://127.0.0.1:{port}/",
+    "httpx://127.0.0.1:{port}/",
+    "http://",
+    "http:///",
+    "http://?q",
+    "http://[::1/",
+    "http://[nonsense]/",
+    "http://[]/",
+    "http://127.0.0.1:99999/",
+    "http://127.0.0.1:65536/",
+    "http://127.0.0.1:-1/",
+    "http://127.0.0.1:x/",
+    "http://127.0.0.1:0/",
+    "'http://127.0.0.1: 80/'",
+    "'http://a b/'",
+    "http://a<b>/",
+    "http://a_b.invalid/",
+    "http://-a.invalid/",
+    "http://a..invalid/",
+    "http://.invalid/",
+    "http://*.invalid/",
+    "http://a%00b/",
+    "http://a%20b/",
+    "http://127.0.0.1:{port}\u{7f}/",
+    "'127.0.0.1:{port}/a\tb'",
+    "://127.0.0.1:{port}/",
+    "/ok",
+    "''",
+    "http://b\u{fc}cher.invalid/",
+    "{url}/{a,b}",
+    "{url}/[1-2]",
+];
+
+const UNREACHABLE: &[&str] = &[
+    "http://name.invalid/",
+    "-s http://name.invalid/",
+    "-sS http://name.invalid/",
+    "-f http://name.invalid/",
+    "https://name.invalid/",
+    "-o out -D head http://name.invalid/",
+    "-i -L http://name.invalid/",
+    "dead: {url}/",
+    "dead: -s {url}/",
+    "dead: -sS -o out -D head {url}/",
+    "dead: http://localhost:{port}/",
+    "dead: -d a=1 {url}/",
+    "dead: https://127.0.0.1:{port}/",
+    "garbage: {url}/",
+    "garbage: https://127.0.0.1:{port}/",
+    "https://127.0.0.1:{port}/",
+    "-k https://127.0.0.1:{port}/",
+];
+
+const TOO_SLOW: &[&str] = &[
+    "-m 0.5 {url}/silent",
+    "-m 0.5 -s {url}/silent",
+    "-m 0.5 -d a=1 {url}/silent",
+    "-m 0.5 -i {url}/silent-in-head",
+    "-m 0.5 -i {url}/silent-in-body",
+    "-m 0.5 -o out -D head {url}/silent-in-body",
+    "-m 0.5 -L {url}/to/302/silent",
+    "-m 0 {url}/slow-body",
+    "-m 10 {url}/ok",
+    "--connect-timeout 0.3 -m 5 {url}/slow-answer",
+    "--connect-timeout 5 {url}/ok",
+    "-m 0.5 -f {url}/silent-in-body",
+    "silent: -m 0.5 {url}/",
+    "silent: -m 0.5 https://127.0.0.1:{port}/",
+    "silent: --connect-timeout 0.5 https://127.0.0.1:{port}/",
+    "silent: --connect-timeout 0.2 -m 0.6 {url}/",
+    "full: -m 0.5 {url}/",
+    "full: --connect-timeout 0.5 {url}/",
+    "full: --connect-timeout 0.5 -m 20 {url}/",
+    "full: -m 0.5 https://127.0.0.1:{port}/",
+    "-y 1 -Y 1000 -m 5 {url}/silent-in-body",
+];
+
+const RETRIED: &[&str] = &[
+    "--retry 1 --retry-delay 1 {url}/status/503",
+    "--retry 2 --retry-delay 1 -f {url}/status/503",
+    "--retry 1 --retry-delay 1 -i {url}/status/429",
+    "--retry 1 --retry-delay 1 {url}/status/408",
+    "--retry 1 --retry-delay 1 {url}/status/500",
+    "--retry 1 --retry-delay 1 {url}/status/502",
+    "--retry 1 --retry-delay 1 {url}/status/504",
+    "--retry 1 --retry-delay 1 {url}/status/501",
+    "--retry 1 --retry-delay 1 {url}/status/404",
+    "--retry 1 --retry-delay 1 {url}/ok",
+    "--retry 1 --retry-delay 1 {url}/nothing",
+    "--retry 1 --retry-delay 1 --retry-all-errors {url}/nothing",
+    "--retry 1 --retry-delay 1 --retry-all-errors -f {url}/status/404",
+    "--retry 1 --retry-delay 1 --retry-all-errors {url}/short",
+    "--retry 1 --retry-delay 1 --retry-max-time 30 {url}/status/503",
+    "--retry 5 --retry-delay 2 --retry-max-time 1 {url}/status/503",
+    "--retry 1 --retry-delay 1 -d a=1 {url}/status/503",
+    "--retry 1 --retry-delay 1 -o out -D head {url}/status/503",
+    "--retry 1 --retry-delay 1 -m 0.3 {url}/silent",
+    "--retry 1 --retry-delay 1 -L {url}/to/302/status/503",
+    "--retry 0 {url}/status/503",
+    "--retry x {url}/ok",
+    "--retry 1 {url}/status/503",
+    "dead: --retry 1 --retry-delay 1 {url}/",
+    "dead: --retry 1 --retry-delay 1 --retry-connrefused {url}/",
+    "dead: --retry 1 --retry-delay 1 --retry-connrefused -s {url}/",
+    "--retry 1 --retry-delay 1 http://name.invalid/",
+];
