@@ -32,6 +32,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::Semaphore;
 use url::Host;
 
 pub use endpoints::Endpoint;
@@ -46,6 +47,8 @@ use system::SystemResolver;
 #[derive(Debug, Clone)]
 pub(crate) struct Egress {
     shared: Arc<Shared>,
+    /// Of one run.
+    lookups: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -127,7 +130,7 @@ impl Egress {
     pub(crate) fn new(policy: TargetPolicy, protected: Vec<Endpoint>) -> Self {
         let system = SystemResolver::default();
         let never = Never::new(protected);
-        Self { shared: Arc::new(Shared { policy, never, system }) }
+        Self { shared: Arc::new(Shared { policy, never, system }), lookups: lookups_of_run() }
     }
 
     /// On a machine with these addresses.
@@ -138,7 +141,13 @@ impl Egress {
         interfaces: interfaces::Interfaces,
     ) -> Self {
         let never = Never::with_interfaces(protected, interfaces);
-        Self { shared: Arc::new(Shared { policy, never, system: SystemResolver::default() }) }
+        let system = SystemResolver::default();
+        Self { shared: Arc::new(Shared { policy, never, system }), lookups: lookups_of_run() }
+    }
+
+    /// The same for another run, whose lookups are bounded apart.
+    pub(crate) fn for_run(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), lookups: lookups_of_run() }
     }
 
     pub(crate) fn policy(&self) -> &TargetPolicy {
@@ -213,4 +222,8 @@ impl Egress {
     ) -> Result<(UdpSocket, SocketAddr, SocketAddr), EgressError> {
         connect::connect_udp(self, resolved).await
     }
+}
+
+fn lookups_of_run() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(limits::LOOKUPS_OF_RUN_MAX))
 }

@@ -73,7 +73,7 @@ pub(crate) async fn call(
             outlet.clone(),
             doing.clone(),
             cpu.clone(),
-            shared.http.clone(),
+            shared.http.for_run(),
         );
         let mut store = plugin.store(job);
         let _running = shared.ticker.guest_runs();

@@ -15,6 +15,7 @@ mod target;
 mod clock;
 mod tls;
 mod tap;
+mod tasks;
 mod head;
 mod budget;
 mod send;
@@ -98,6 +99,11 @@ impl Failed {
 impl Client {
     pub(crate) fn new(egress: Egress) -> Self {
         Self { egress, trust: tls::Trust::default() }
+    }
+
+    /// The same for another run.
+    pub(crate) fn for_run(&self) -> Self {
+        Self { egress: self.egress.for_run(), trust: self.trust.clone() }
     }
 
     pub(crate) fn policy(&self) -> &TargetPolicy {

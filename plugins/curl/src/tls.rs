@@ -154,8 +154,13 @@ pub(crate) fn verbose(tls: &Tls, goes_on: bool) -> String {
         Some(protocol) => format!("server accepted {protocol}"),
         None => "server did not agree on a protocol. Uses default.".to_owned(),
     };
-    let mut said =
-        format!("* SSL connection using {} / {}\n* ALPN: {agreed}\n", tls.protocol, tls.cipher);
+    let mut said = match tls.protocol.as_str() {
+        // The handshake did not get so far.
+        "" => String::new(),
+        protocol => {
+            format!("* SSL connection using {protocol} / {}\n* ALPN: {agreed}\n", tls.cipher)
+        }
+    };
     if let Some(read) = tls.certificates.first().and_then(|der| Certificate::parse(der)) {
         write!(
             said,

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use blitz_plugin::web::Version;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::args::Settings;
 use crate::certificate::Certificate;
@@ -84,12 +84,13 @@ impl Variable {
         }
     }
 
-    fn json(self) -> Value {
+    /// As JSON. A time keeps its six decimals: `0.000007`, where a float would become `7e-6`.
+    fn json(self) -> String {
         match self {
-            Self::Text(text) => json!(text),
-            Self::Number(number) => json!(number),
-            Self::Status(status) => json!(status),
-            time @ Self::Time(_) => time.plain().parse::<f64>().map_or(Value::Null, Value::from),
+            Self::Text(text) => json!(text).to_string(),
+            Self::Number(number) => number.to_string(),
+            Self::Status(status) => status.to_string(),
+            time @ Self::Time(_) => time.plain(),
         }
     }
 }
@@ -97,11 +98,10 @@ impl Variable {
 /// `%{json}`
 pub(crate) fn all_as_json(settings: &Settings, stats: &Stats) -> String {
     let known = IN_JSON.iter().filter_map(|&name| {
-        value(name, settings, stats).map(|value| (name.to_owned(), value.json()))
+        value(name, settings, stats).map(|value| format!("\"{name}\":{}", value.json()))
     });
-    let mut all: Map<String, Value> = known.collect();
-    all.insert("curl_version".to_owned(), json!(crate::request::AGENT));
-    Value::Object(all).to_string()
+    let version = format!("\"curl_version\":{}", json!(crate::request::AGENT));
+    format!("{{{}}}", known.chain([version]).collect::<Vec<_>>().join(","))
 }
 
 /// `%{header_json}`: the headers of the latest answer, each name in lower case with all of its values.

@@ -36,6 +36,20 @@ fn the_first_one_cancels_and_waits_for_the_end() {
     }
 }
 
+/// `timeout` of coreutils signals its child, and then its group.
+#[test]
+fn two_at_once_are_one_wish() {
+    let gateway = endless(&cancelled());
+    let child = Blitz::new().command(Some(&gateway), "probe x").spawn().unwrap();
+    gateway.wait_for("GET /v1/jobs/japan-1-01/events");
+    signal(&child, "-TERM");
+    signal(&child, "-TERM");
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(143), "{ran:?}");
+    assert_eq!(ran.stderr, "blitz probe: cancelled\n");
+    assert!(gateway.requests().contains(&"DELETE /v1/jobs/japan-1-01".to_owned()));
+}
+
 #[test]
 fn jobs_that_it_ended_have_its_code() {
     for (flag, code) in [("any", 130), ("all", 130), ("never", 130)] {
@@ -98,6 +112,8 @@ fn the_second_one_leaves_at_once() {
     let begin = Instant::now();
     signal(&child, "-INT");
     gateway.wait_for("DELETE /v1/jobs/japan-1-01");
+    // A person's pause: what comes within 100 ms is the same wish.
+    std::thread::sleep(Duration::from_millis(150));
     signal(&child, "-INT");
     let ran = Ran::from(child.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(130), "{ran:?}");

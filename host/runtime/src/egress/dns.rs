@@ -140,8 +140,11 @@ impl Client<'_> {
             let sent = socket.send(question.bytes()).await;
             sent.map_err(|error| self.broken(&error.to_string()))?;
             let answer = self.answer(&socket, &question, &mut strays);
-            if let Ok(Some(answer)) = tokio::time::timeout(DNS_ATTEMPT_TIME, answer).await {
-                return answer;
+            match tokio::time::timeout(DNS_ATTEMPT_TIME, answer).await {
+                Ok(Heard::Answer(answer)) => return answer,
+                // It has a time of its own.
+                Ok(Heard::Truncated) => return self.ask_by_tcp(wanted).await,
+                Ok(Heard::Strays) | Err(_) => {}
             }
         }
         let server = self.server;
@@ -152,26 +155,21 @@ impl Client<'_> {
         })
     }
 
-    /// Waits for the datagram that answers; `None` after too many that do not.
-    async fn answer(
-        &self,
-        socket: &UdpSocket,
-        question: &Question,
-        strays: &mut usize,
-    ) -> Option<Result<Vec<IpAddr>, DnsError>> {
+    /// Waits for the datagram that answers.
+    async fn answer(&self, socket: &UdpSocket, question: &Question, strays: &mut usize) -> Heard {
         let mut buffer = vec![0; DNS_UDP_MAX_BYTES];
         for _ in 0..DNS_STRAYS_MAX {
             let length = match socket.recv(&mut buffer).await {
                 Ok(length) => length,
-                Err(error) => return Some(Err(self.broken(&error.to_string()))),
+                Err(error) => return Heard::Answer(Err(self.broken(&error.to_string()))),
             };
             match question.read(&buffer[..length], self.server) {
-                Reply::Answer(answer) => return Some(answer),
-                Reply::Truncated => return Some(self.ask_by_tcp(question.wanted).await),
+                Reply::Answer(answer) => return Heard::Answer(answer),
+                Reply::Truncated => return Heard::Truncated,
                 Reply::Stray => *strays += 1,
             }
         }
-        None
+        Heard::Strays
     }
 
     async fn ask_by_tcp(&self, wanted: AddressType) -> Result<Vec<IpAddr>, DnsError> {
@@ -228,4 +226,13 @@ impl Client<'_> {
         let reason = reason.split(" (os error").next().unwrap_or(reason).to_owned();
         DnsError::Unreachable { server: self.server, reason }
     }
+}
+
+/// What came over UDP.
+enum Heard {
+    Answer(Result<Vec<IpAddr>, DnsError>),
+    /// To be asked again over TCP.
+    Truncated,
+    /// Too many datagrams that answer nothing of ours.
+    Strays,
 }

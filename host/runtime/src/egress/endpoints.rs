@@ -99,7 +99,7 @@ impl Endpoints {
             return;
         }
         for (at, endpoint) in self.named.iter().enumerate() {
-            let lookup = self.system.lookup(&endpoint.host, endpoint.port);
+            let lookup = self.system.lookup(&endpoint.host, endpoint.port, None);
             let found = tokio::time::timeout(ENDPOINT_LOOKUP_TIME, lookup).await;
             match found.unwrap_or_else(|late| Err(io::Error::other(late))) {
                 Ok(addresses) => self.note(at, &addresses, Instant::now()),

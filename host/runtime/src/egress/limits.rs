@@ -8,6 +8,8 @@ pub(super) const ADDRESSES_MAX: usize = 16;
 pub(super) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Lookups at once in one runtime: each occupies a thread for as long as the system's resolver waits.
 pub(super) const LOOKUPS_MAX: usize = 64;
+/// Lookups of one run among them: threads that were given up go on waiting, and one run must not take them all.
+pub(super) const LOOKUPS_OF_RUN_MAX: usize = 4;
 
 /// How long the list of our own addresses is believed. Addresses come and go with links and leases, which
 /// take longer; one that is newer than this is still found by the check of the peer.

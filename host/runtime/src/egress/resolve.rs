@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use url::Host;
 
@@ -54,7 +55,8 @@ async fn by_system(
     host: &str,
     wanted: &Wanted<'_>,
 ) -> Result<Vec<SocketAddr>, EgressError> {
-    let found = egress.shared.system.lookup(host, wanted.port).await;
+    let turn = Arc::clone(&egress.lookups).acquire_owned().await.ok();
+    let found = egress.shared.system.lookup(host, wanted.port, turn).await;
     let mut addresses = found.map_err(|error| {
         tracing::debug!(host, %error, "lookup failed");
         unresolved(host, None)

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::limits::LOOKUPS_MAX;
 
@@ -21,15 +21,20 @@ impl Default for SystemResolver {
 }
 
 impl SystemResolver {
-    /// All addresses of the name, in the system's order.
-    pub(super) async fn lookup(&self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    /// All addresses of the name, in the system's order. `turn` is what the caller's own bound gave, if it has one.
+    pub(super) async fn lookup(
+        &self,
+        name: &str,
+        port: u16,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> io::Result<Vec<SocketAddr>> {
         let name = name.to_owned();
         let permit = Arc::clone(&self.lookups).acquire_owned().await.map_err(io::Error::other)?;
         let lookup = tokio::task::spawn_blocking(move || {
             let addresses =
                 (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
             // Held by the thread: a caller that stops waiting does not free it.
-            drop(permit);
+            drop((permit, turn));
             addresses
         });
         lookup.await.map_err(io::Error::other)?

@@ -132,6 +132,12 @@ impl Failure {
         if let Some(over) = over {
             return Self::Limit(over.to_string());
         }
+        if root_text(error).contains("too_many_data_frames") {
+            return Self::Limit(
+                "the server sent its body in more small HTTP/2 frames than are kept for a slow reader"
+                    .to_owned(),
+            );
+        }
         let ended = io_kind(error) == Some(io::ErrorKind::UnexpectedEof) || is_end(error);
         match (ended, expected) {
             (true, Some(expected)) => Self::Partial(format!(

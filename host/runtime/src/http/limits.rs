@@ -13,6 +13,9 @@ pub(super) const TARGET_MAX_BYTES: usize = 65_534;
 pub(super) const REQUEST_BODY_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// What an HTTP/2 peer may send before the guest reads: 5 MB/s at 200 ms of round trip.
 pub(super) const HTTP2_WINDOW_BYTES: u32 = 1024 * 1024;
+/// The same for the connection, which has one stream. Half of it is what the library lets small frames cost beyond
+/// their data while the guest does not read; a window's worth of frames of 30 bytes must fit.
+pub(super) const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 16 * HTTP2_WINDOW_BYTES;
 /// What a peer may send before its head, or over HTTP/2 without any data: four of the largest heads.
 pub(super) const IDLE_MAX_BYTES: usize = 4 * HEAD_MAX_BYTES;
 /// Read in one go while the peer sends without a pause; then others have their turn, the time limits first.

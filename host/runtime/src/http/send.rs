@@ -9,17 +9,21 @@ use http::header::TRANSFER_ENCODING;
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::rt::Executor as _;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::body::Body;
 use super::clock::{Clock, Stage};
 use super::failure::Failure;
 use super::head::Written;
-use super::limits::{HEAD_MAX_BYTES, HEADERS_MAX, HTTP2_LIST_MAX_BYTES, HTTP2_WINDOW_BYTES};
+use super::limits::{
+    HEAD_MAX_BYTES, HEADERS_MAX, HTTP2_CONNECTION_WINDOW_BYTES, HTTP2_LIST_MAX_BYTES,
+    HTTP2_WINDOW_BYTES,
+};
 use super::request::Message;
 use super::tap::{self, Log, Tap, Transport};
+use super::tasks::Tasks;
 
 /// The head of an answer, with its body to be read.
 pub(super) struct Sent {
@@ -116,7 +120,7 @@ pub(super) enum Connection {
     /// exchange itself.
     Inline(Box<http1::Connection<TokioIo<Tap>, Full<Bytes>>>),
     /// HTTP/2 has to answer its peer also while nobody reads.
-    Task(#[expect(dead_code, reason = "held for its drop")] AbortOnDropHandle<()>),
+    Tasks(#[expect(dead_code, reason = "held for its drop")] Tasks),
     Ended,
 }
 
@@ -167,16 +171,17 @@ async fn by_http2(
     io: TokioIo<Tap>,
     request: http::Request<Full<Bytes>>,
 ) -> Result<(http::Response<Incoming>, Connection), hyper::Error> {
-    let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+    let tasks = Tasks::default();
+    let (mut sender, connection) = http2::Builder::new(tasks.spawner())
         .timer(TokioTimer::new())
         .initial_stream_window_size(HTTP2_WINDOW_BYTES)
-        .initial_connection_window_size(HTTP2_WINDOW_BYTES)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
         .max_header_list_size(HTTP2_LIST_MAX_BYTES)
         .handshake(io)
         .await?;
-    let task = AbortOnDropHandle::new(tokio::spawn(async move { note_end(connection.await) }));
+    tasks.spawner().execute(async move { note_end(connection.await) });
     let response = sender.send_request(request).await?;
-    Ok((response, Connection::Task(task)))
+    Ok((response, Connection::Tasks(tasks)))
 }
 
 /// Reads the two instants of this stage. They are kept in order: an answer may begin while the request

@@ -37,6 +37,8 @@ pub(super) struct Tap {
     spelling: Spelling,
     /// Read since the connection last had to wait.
     turn_bytes: usize,
+    /// Of HTTP/1: nothing more can be sent, and what the peer said before is still to be read.
+    write_failure: Option<io::ErrorKind>,
     /// Nothing of an HTTP/1 request went out yet: an early answer has to wait, for hyper takes an answer without
     /// a request for an error.
     is_silent: bool,
@@ -89,6 +91,7 @@ impl Tap {
             log: Arc::clone(&log),
             spelling: stated.map_or(Spelling::Done, Spelling::Stated),
             turn_bytes: 0,
+            write_failure: None,
             is_silent: !is_http2,
         };
         (tap, log)
@@ -187,6 +190,7 @@ impl AsyncRead for Tap {
         if self.is_silent {
             return Poll::Pending;
         }
+        let write_failure = self.write_failure;
         if self.turn_bytes >= TURN_MAX_BYTES {
             self.turn_bytes = 0;
             context.waker().wake_by_ref();
@@ -202,6 +206,9 @@ impl AsyncRead for Tap {
             return polled;
         }
         let came = &buffer.filled()[before..];
+        if let (true, Some(failure)) = (came.is_empty(), write_failure) {
+            return Poll::Ready(Err(failure.into()));
+        }
         self.turn_bytes += came.len();
         Poll::Ready(read(&self.log).saw_read(came))
     }
@@ -213,6 +220,9 @@ impl AsyncWrite for Tap {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.write_failure.is_some() {
+            return Poll::Pending;
+        }
         let Self { transport, spelling, .. } = &mut *self;
         let part = spelling.part(bytes);
         let bytes = if part.is_empty() { bytes } else { part };
@@ -228,6 +238,9 @@ impl AsyncWrite for Tap {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.write_failure.is_some() {
+            return Poll::Pending;
+        }
         let Self { transport, spelling, .. } = &mut *self;
         let first = pieces.first().map_or(&[][..], |piece| piece);
         let part = spelling.part(first);
@@ -272,6 +285,20 @@ impl AsyncWrite for Tap {
 }
 
 impl Tap {
+    /// A server may refuse a large body, say why, and close while it is still being sent. hyper ends at the first
+    /// failed write; with this one it goes on reading: the answer, or the end, which is then this failure.
+    fn keeps_listening(&mut self, context: &Context<'_>, error: &io::Error) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        let is_by_peer = matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset);
+        if !is_by_peer || read(&self.log).is_http2 || self.write_failure.is_some() {
+            return false;
+        }
+        self.write_failure = Some(error.kind());
+        self.is_silent = false;
+        context.waker().wake_by_ref();
+        true
+    }
+
     fn noted(
         &mut self,
         context: &Context<'_>,
@@ -280,6 +307,11 @@ impl Tap {
         if let Poll::Ready(Ok(bytes)) = &polled {
             self.spelling.wrote(*bytes);
             read(&self.log).saw_write(*bytes);
+        }
+        if let Poll::Ready(Err(error)) = &polled
+            && self.keeps_listening(context, error)
+        {
+            return Poll::Pending;
         }
         // Also behind an error: why the peer refuses may be there to be read.
         if self.is_silent && polled.is_ready() {

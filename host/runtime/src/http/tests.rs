@@ -4,6 +4,7 @@ mod server;
 mod plain;
 mod broken;
 mod secure;
+mod uploads;
 mod limits;
 mod trust;
 #[cfg(feature = "http3")]

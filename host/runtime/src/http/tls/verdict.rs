@@ -35,15 +35,20 @@ pub(super) fn verdict(error: &CertificateError, leaf: &CertificateDer<'_>) -> St
     }
 }
 
+/// Names of a certificate in a verdict: a server may put a thousand into one.
+const NAMES_MAX: usize = 10;
+
 /// From the verifier's notation: `DnsName("a.example")`, `IpAddress(192.0.2.1)`.
 fn names(presented: &[String]) -> String {
     let plain = presented.iter().map(|name| match name.split_once('(') {
         Some((_, inner)) => inner.trim_end_matches(')').trim_matches('"'),
         None => name,
     });
-    match presented.is_empty() {
-        true => "no name".to_owned(),
-        false => plain.collect::<Vec<_>>().join(", "),
+    let shown = plain.take(NAMES_MAX).collect::<Vec<_>>().join(", ");
+    match presented.len().saturating_sub(NAMES_MAX) {
+        _ if presented.is_empty() => "no name".to_owned(),
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 
