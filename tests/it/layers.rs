@@ -43,7 +43,6 @@ const ENDS_IN: &[(&str, &[&str])] = &[
     ("axum", &["blitz-gateway"]),
     ("clap", &["blitz"]),
     ("wit-bindgen", &["blitz-plugin"]),
-    ("x509-parser", &["blitz-curl"]),
 ];
 
 /// A member of the workspace: its directory and the names of what it depends on (not for tests).

@@ -105,6 +105,7 @@ fn a_job_that_does_not_end_is_waited_for_two_seconds() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the pause between two signals is what is tested")]
 fn the_second_one_leaves_at_once() {
     let gateway = endless(": nothing\n\n");
     let child = Blitz::new().command(Some(&gateway), "probe x").spawn().unwrap();
