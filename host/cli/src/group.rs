@@ -57,18 +57,13 @@ impl Group {
     fn output(&mut self, job: usize, output: &Output) -> Vec<Action> {
         let held = &mut self.jobs[job];
         let before = held.bytes_count();
-        let mut actions = Vec::new();
+        let mut actions = Action::files(job, output);
         for frame in &output.frames {
             match &frame.stream {
                 Stream::Stdout => held.stdout_bytes.extend(held.stdout.push(&frame.bytes)),
                 Stream::Stderr => held.stderr_bytes.extend(held.stderr.push(&frame.bytes)),
-                Stream::File(name) => actions.push(Action::File {
-                    job,
-                    name: name.clone(),
-                    bytes: frame.bytes.clone(),
-                }),
                 // Structured records are for programs and tables.
-                Stream::Event(_) => {}
+                Stream::File(_) | Stream::Event(_) => {}
             }
         }
         self.held_bytes += held.bytes_count() - before;

@@ -46,7 +46,7 @@ impl Live {
     }
 
     fn output(&mut self, job: usize, output: &Output) -> Vec<Action> {
-        let mut actions = Vec::new();
+        let mut actions = Action::files(job, output);
         for frame in &output.frames {
             let view = &mut self.jobs[job];
             match &frame.stream {
@@ -61,13 +61,8 @@ impl Live {
                     }
                 }
                 Stream::Stderr => actions.push(Action::Stderr(view.stderr.push(&frame.bytes))),
-                Stream::File(name) => actions.push(Action::File {
-                    job,
-                    name: name.clone(),
-                    bytes: frame.bytes.clone(),
-                }),
                 // Structured records are for `--json` and `--ndjson`.
-                Stream::Event(_) => {}
+                Stream::File(_) | Stream::Event(_) => {}
             }
         }
         if self.held_bytes > HELD_BYTES_MAX {

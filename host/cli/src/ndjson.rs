@@ -70,7 +70,7 @@ impl Render for Ndjson {
             }
             Event::Output(output) => {
                 let mut actions = vec![self.line(job, "output", output)];
-                actions.extend(crate::report::files(job, output));
+                actions.extend(Action::files(job, output));
                 actions
             }
             Event::Incomplete(incomplete) => vec![self.line(job, "incomplete", incomplete)],

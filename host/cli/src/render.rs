@@ -3,7 +3,7 @@
 //! A renderer gets events and gives [`Action`]s; [`crate::watch`] performs them. stdout is the remote
 //! stdout and nothing else (or JSON, when it was asked for); talk goes to stderr.
 
-use blitz_contract::{Exit, Table};
+use blitz_contract::{Exit, Frame, Stream, Table};
 
 use crate::color::ColorChoice;
 use crate::exit_code::ExitCode;
@@ -13,7 +13,7 @@ use crate::ndjson::Ndjson;
 use crate::report::Report;
 use crate::settings::Format;
 use crate::table::Rows;
-use crate::wire::{End, Event, JobState, Submitted};
+use crate::wire::{End, Event, JobState, Output, Submitted};
 
 /// Bytes that `--json`, `--buffer` and `--group` hold in memory for all jobs together.
 pub(crate) const HELD_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -40,6 +40,19 @@ pub(crate) enum Action {
     },
     /// [`HELD_BYTES_MAX`] was passed.
     HeldTooMuch,
+}
+
+impl Action {
+    /// The files in a piece of output.
+    pub(crate) fn files(job: usize, output: &Output) -> Vec<Self> {
+        let file = |frame: &Frame| match &frame.stream {
+            Stream::File(name) => {
+                Some(Self::File { job, name: name.clone(), bytes: frame.bytes.clone() })
+            }
+            _ => None,
+        };
+        output.frames.iter().filter_map(file).collect()
+    }
 }
 
 /// One of the formats.

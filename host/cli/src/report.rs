@@ -103,7 +103,7 @@ impl Report {
             }
             self.held_bytes += frame.bytes.len();
         }
-        let mut actions = files(job, output);
+        let mut actions = Action::files(job, output);
         if self.held_bytes > HELD_BYTES_MAX {
             actions.push(Action::HeldTooMuch);
         }
@@ -186,17 +186,6 @@ impl Gathered {
     fn held_bytes(&self) -> usize {
         self.stdout.len() + self.stderr.len()
     }
-}
-
-/// The files in a chunk.
-pub(crate) fn files(job: usize, output: &Output) -> Vec<Action> {
-    let file = |frame: &blitz_contract::Frame| match &frame.stream {
-        Stream::File(name) => {
-            Some(Action::File { job, name: name.clone(), bytes: frame.bytes.clone() })
-        }
-        _ => None,
-    };
-    output.frames.iter().filter_map(file).collect()
 }
 
 /// A record as JSON; one that is not stays as text.

@@ -51,21 +51,16 @@ impl Rows {
 
     fn output(&mut self, job: usize, output: &Output) -> Vec<Action> {
         let row = &mut self.rows[job];
-        let mut actions = Vec::new();
+        let mut actions = Action::files(job, output);
         for frame in &output.frames {
             match (&frame.stream, &self.table) {
                 (Stream::Stderr, _) => actions.push(Action::Stderr(row.stderr.push(&frame.bytes))),
-                (Stream::File(name), _) => actions.push(Action::File {
-                    job,
-                    name: name.clone(),
-                    bytes: frame.bytes.clone(),
-                }),
                 (Stream::Event(kind), Some(table)) if *kind == table.event => {
                     let record = serde_json::from_slice(&frame.bytes).unwrap_or(Value::Null);
                     let cell = |column: &Column| of_record(&record, column);
                     row.cells = Some(table.columns.iter().map(cell).collect());
                 }
-                (Stream::Stdout | Stream::Event(_), _) => {}
+                (Stream::Stdout | Stream::File(_) | Stream::Event(_), _) => {}
             }
         }
         actions

@@ -1,12 +1,13 @@
 //! The import `events`: structured records beside stdout. Needs no grant.
 
 use blitz_contract::Stream;
+use blitz_contract::frame::{EVENT_KIND_BYTES_MAX, is_event_kind};
 use serde::de::IgnoredAny;
 
 use crate::bindings::blitz::plugin::events::{Error, Host};
 use crate::bindings::blitz::plugin::types;
 use crate::job::Job;
-use crate::limits::{EVENT_KIND_MAX_BYTES, EVENT_MAX_BYTES};
+use crate::limits::EVENT_MAX_BYTES;
 
 impl types::Host for Job {}
 
@@ -21,12 +22,10 @@ impl Host for Job {
 }
 
 fn check(kind: &str, body: &str) -> Result<(), Error> {
-    let is_kind = (1..=EVENT_KIND_MAX_BYTES).contains(&kind.len())
-        && kind.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if !is_kind {
+    if !is_event_kind(kind) {
         return Err(Error::Failed(format!(
-            "an event's kind is 1 to {EVENT_KIND_MAX_BYTES} of a-z, 0-9 and -, not {:?}",
-            kind.chars().take(EVENT_KIND_MAX_BYTES).collect::<String>()
+            "an event's kind is 1 to {EVENT_KIND_BYTES_MAX} of a-z, 0-9 and -, not {:?}",
+            kind.chars().take(EVENT_KIND_BYTES_MAX).collect::<String>()
         )));
     }
     if body.len() > EVENT_MAX_BYTES {
@@ -47,7 +46,7 @@ mod tests {
 
     #[test]
     fn events_are_checked() {
-        let long_kind = "k".repeat(EVENT_KIND_MAX_BYTES + 1);
+        let long_kind = "k".repeat(EVENT_KIND_BYTES_MAX + 1);
         let long_body = format!("\"{}\"", "x".repeat(EVENT_MAX_BYTES));
         for (kind, body, wanted) in [
             ("hop", "{\"ttl\": 1}", ""),

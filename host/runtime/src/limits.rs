@@ -42,8 +42,6 @@ pub(crate) const CACHE_FILES_MAX: usize = 300;
 pub(crate) const FRAME_MAX_BYTES: usize = 64 * 1024;
 /// Largest structured event; the contract names this number.
 pub(crate) const EVENT_MAX_BYTES: usize = 64 * 1024;
-/// Longest kind of an event: it becomes part of a stream's name.
-pub(crate) const EVENT_KIND_MAX_BYTES: usize = 40;
 /// Files that one run may write on the user's machine.
 pub(crate) const OUTPUT_FILES_MAX: usize = 64;
 /// Longest name of such a file: `PATH_MAX` of Linux.

@@ -20,8 +20,13 @@ pub(crate) fn head(answer: &Answer) -> Vec<u8> {
 }
 
 /// Everything that was said up to the end of the answer's head.
-pub(crate) fn conversation(url: &Url, request: &Request, answer: &Answer) -> String {
-    let mut said = connection(url, &answer.connection, true);
+pub(crate) fn conversation(
+    url: &Url,
+    way: &Connection,
+    request: &Request,
+    answer: &Answer,
+) -> String {
+    let mut said = connection(url, way, true);
     let mut line = |text: &str| {
         said.push_str(text);
         said.push('\n');

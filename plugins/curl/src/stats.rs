@@ -138,15 +138,16 @@ impl Stats {
         });
     }
 
-    /// The head of its answer came; `head_bytes` as printed.
-    pub(crate) fn hear(&mut self, answer: &Answer, head_bytes: usize) {
+    /// The head of its answer came, `head_bytes` as printed. Takes the way to the server, which may carry a whole
+    /// chain of certificates, out of it.
+    pub(crate) fn hear(&mut self, answer: &mut Answer, head_bytes: usize) {
         if let Some(asked) = &mut self.asked
             && matches!(answer.version, Version::Http2 | Version::Http3)
         {
             // curl counts a line that says `HTTP/2`.
             asked.head_bytes -= 2;
         }
-        self.pass(answer.phases, answer.connection.clone());
+        self.pass(answer.phases, std::mem::take(&mut answer.connection));
         self.send();
         self.header_bytes += count(head_bytes);
         self.answered = Some(Answered {

@@ -116,9 +116,10 @@ impl Transfer<'_> {
             }
         };
         let head = render::head(&answer);
-        self.stats.hear(&answer, head.len());
+        self.stats.hear(&mut answer, head.len());
         self.show_connection(hop, host);
-        say(settings, || render::conversation(&hop.url, request, &answer), host);
+        let way = &self.stats.connection;
+        say(settings, || render::conversation(&hop.url, way, request, &answer), host);
         let next = self.take(hop, &mut answer, &head, host);
         self.stats.end(answer.body.total_us());
         self.stats.count_refused_redirect();

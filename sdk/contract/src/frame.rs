@@ -40,6 +40,16 @@ impl fmt::Display for Stream {
     }
 }
 
+/// Longest kind of an event: it becomes part of a stream's name.
+pub const EVENT_KIND_BYTES_MAX: usize = 40;
+
+/// Whether an event may be of this kind: 1 to [`EVENT_KIND_BYTES_MAX`] of `a-z`, `0-9` and `-`.
+#[must_use]
+pub fn is_event_kind(kind: &str) -> bool {
+    (1..=EVENT_KIND_BYTES_MAX).contains(&kind.len())
+        && kind.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
 /// A piece of output in the order in which the plugin gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::frame::is_event_kind;
 use crate::manifest::ManifestError;
 
 /// Columns of one table. With REGION and ENGINE before them, more do not fit on a screen.
@@ -12,9 +13,6 @@ pub const COLUMNS_MAX: usize = 16;
 
 /// Characters of a column's title: it must not be wider than the figures under it need.
 pub const TITLE_CHARS_MAX: usize = 16;
-
-/// Bytes of a record's kind, as the host takes them.
-const EVENT_BYTES_MAX: usize = 40;
 
 /// A row for each job, out of the job's last record of one kind.
 ///
@@ -80,7 +78,7 @@ impl Table {
             let field = format!("table.{field}");
             Err(ManifestError::Rule { field, rule, found: found.to_owned() })
         };
-        if !is_kind(&self.event) {
+        if !is_event_kind(&self.event) {
             return rule("event", "1 to 40 of a-z, 0-9 and -", &self.event);
         }
         if !(1..=COLUMNS_MAX).contains(&self.columns.len()) {
@@ -99,11 +97,6 @@ impl Table {
     }
 }
 
-fn is_kind(event: &str) -> bool {
-    (1..=EVENT_BYTES_MAX).contains(&event.len())
-        && event.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
-
 fn is_title(title: &str) -> bool {
     (1..=TITLE_CHARS_MAX).contains(&title.len()) && title.bytes().all(|b| b.is_ascii_graphic())
 }
@@ -117,6 +110,7 @@ fn is_pointer(pointer: &str) -> bool {
 mod tests {
     use super::*;
     use crate::Manifest;
+    use crate::frame::EVENT_KIND_BYTES_MAX;
 
     const PLUGIN: &str = r#"
         name = "demo"
@@ -147,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_mistake_in_plugin_toml_is_named() {
-        let long_kind = "t".repeat(EVENT_BYTES_MAX + 1);
+        let long_kind = "t".repeat(EVENT_KIND_BYTES_MAX + 1);
         let long_title = "T".repeat(TITLE_CHARS_MAX + 1);
         let column = "[[table.columns]]\ntitle = \"X\"\nvalue = \"/x\"\n";
         let many = column.repeat(COLUMNS_MAX);

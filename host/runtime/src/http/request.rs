@@ -1,6 +1,5 @@
 //! What is asked, checked, and turned into the message that goes over the wire.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -210,15 +209,6 @@ impl Destination {
             Host::Domain(_) => None,
             Host::Ipv4(v4) => Some(v4.into()),
             Host::Ipv6(v6) => Some(v6.into()),
-        }
-    }
-}
-
-impl fmt::Display for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.literal() {
-            Some(address) => address.fmt(f),
-            None => self.host.fmt(f),
         }
     }
 }

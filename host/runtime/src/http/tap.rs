@@ -190,7 +190,6 @@ impl AsyncRead for Tap {
         if self.is_silent {
             return Poll::Pending;
         }
-        let write_failure = self.write_failure;
         if self.turn_bytes >= TURN_MAX_BYTES {
             self.turn_bytes = 0;
             context.waker().wake_by_ref();
@@ -206,7 +205,7 @@ impl AsyncRead for Tap {
             return polled;
         }
         let came = &buffer.filled()[before..];
-        if let (true, Some(failure)) = (came.is_empty(), write_failure) {
+        if let (true, Some(failure)) = (came.is_empty(), self.write_failure) {
             return Poll::Ready(Err(failure.into()));
         }
         self.turn_bytes += came.len();

@@ -1,6 +1,7 @@
 //! Exchanges with servers on loopback that say exactly what a test wants.
 
 mod server;
+mod frames;
 mod plain;
 mod broken;
 mod secure;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use blitz_tests::{Home, until};
+use blitz_tests::Home;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -18,6 +18,9 @@ const EXCHANGES: usize = 60;
 
 /// The peer waits so long before the head, and before the body.
 const WAIT_MS: (u64, u64) = (20, 10);
+
+/// `tcpdump` writes what it has and ends.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// The instants of one connection, by its packets, in nanoseconds since 1970.
 #[derive(Debug, Default, Clone, Copy)]
@@ -121,9 +124,8 @@ impl Capture {
     async fn end(mut self) {
         let pid = self.process.id().expect("tcpdump runs");
         blitz_tests::program::send_signal(pid, "INT").await;
-        let process = tokio::sync::Mutex::new(&mut self.process);
-        until("the end of tcpdump", || async { process.lock().await.try_wait().ok()?.map(|_| ()) })
-            .await;
+        let ended = tokio::time::timeout(STOP_LIMIT, self.process.wait()).await;
+        ended.expect("tcpdump ends in time").expect("its status");
     }
 }
 

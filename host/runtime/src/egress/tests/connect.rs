@@ -1,40 +1,19 @@
 //! Lookups by the system and connections, on loopback.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::UdpSocket;
 use url::Host;
 
 use super::*;
 use crate::egress::connect::race;
 use crate::egress::limits::ATTEMPT_DELAY;
 use crate::egress::{Family, Wanted};
-
-async fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    (listener, address)
-}
+use crate::tests::sockets::{listen, silent};
 
 /// An address that nobody listens on: just freed, and not given out again soon.
 async fn refusing() -> SocketAddr {
     listen().await.1
-}
-
-/// An address whose queue of connections is full, so that it does not answer at all, while the sockets live.
-async fn silent() -> (SocketAddr, (TcpListener, Vec<TcpStream>)) {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = socket.listen(1).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut queued = Vec::new();
-    while let Ok(stream) =
-        tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
-    {
-        queued.push(stream.unwrap());
-        assert!(queued.len() < 100, "the queue does not fill");
-    }
-    (address, (listener, queued))
 }
 
 fn any() -> Egress {

@@ -4,14 +4,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::server::{Then, client, failure, get, hang, listen, serve, silent};
+use super::frames::{CONTINUATION, END_HEADERS, HEADERS, PING, SETTINGS, frame};
+use super::server::{Then, client, failure, get, hang, serve};
 use crate::http::{Failed, Failure, Request, VersionChoice};
-
-const PING: u8 = 6;
-const SETTINGS: u8 = 4;
-const HEADERS: u8 = 1;
-const CONTINUATION: u8 = 9;
-const END_HEADERS: u8 = 4;
+use crate::tests::sockets::{listen, silent};
 
 async fn failed(request: Request) -> Failed {
     client().exchange(request).await.expect_err("the exchange succeeded")
@@ -19,13 +15,6 @@ async fn failed(request: Request) -> Failed {
 
 fn http2(url: &str) -> Request {
     Request { version: VersionChoice::Http2, ..get(url) }
-}
-
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let [.., high, middle, low] = payload.len().to_be_bytes();
-    let mut frame = vec![high, middle, low, kind, flags, 0, 0, 0, stream];
-    frame.extend_from_slice(payload);
-    frame
 }
 
 /// Says `bytes` to whoever comes, `again` until the client goes, and then closes.

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::server::{Then, client, drain, failure, get, hang, listen, serve, silent};
+use super::server::{Then, client, drain, failure, get, hang, serve};
 use crate::http::limits::TURN_MAX_BYTES;
 use crate::http::tap::{Tap, Transport};
 use crate::http::{Failure, Request};
+use crate::tests::sockets::{listen, silent};
 
 const SHORT: Option<Duration> = Some(Duration::from_millis(150));
 

@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 
-use super::server::{
-    Then, client, client_under, closed_port, converse, drain, failure, get, hang, listen, serve,
-};
+use super::server::{Then, client, client_under, converse, drain, failure, get, hang, serve};
 use crate::TargetPolicy;
 use crate::http::{Failure, Phases, Request, VersionChoice};
+use crate::tests::sockets::{closed_port, listen};
 
 #[tokio::test]
 async fn an_exchange_has_its_phases_in_order() {

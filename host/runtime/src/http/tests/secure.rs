@@ -7,10 +7,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::date_time_ymd;
 
-use super::server::{
-    Then, client, client_trusting, drain, get, identity, listen, serve, serve_tls,
-};
+use super::server::{Then, client, client_trusting, drain, get, identity, serve, serve_tls};
 use crate::http::{Failed, Failure, Phases, Request, VersionChoice};
+use crate::tests::sockets::listen;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 

@@ -1,6 +1,5 @@
 //! Servers for one connection, and short ways to ask them.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +7,13 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::TargetPolicy;
 use crate::egress::{Egress, Family};
 use crate::http::{Answer, Client, Failure, Request, VersionChoice};
+use crate::tests::sockets::listen;
 
 /// Longer than any test should take; a hang then fails with a name.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -74,12 +73,6 @@ pub(super) async fn serve(
         request
     });
     (format!("http://{address}"), served)
-}
-
-pub(super) async fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    (listener, address)
 }
 
 /// Waits until the client goes away.
@@ -167,26 +160,4 @@ pub(super) async fn failure(request: Request) -> Failure {
         Err(failed) => failed.failure,
         Ok(mut answer) => drain(&mut answer).await.expect_err("the exchange succeeded"),
     }
-}
-
-/// A port of `host` that nobody listens on: just freed, and not given out again soon.
-pub(super) async fn closed_port(host: &str) -> u16 {
-    TcpListener::bind((host, 0)).await.unwrap().local_addr().unwrap().port()
-}
-
-/// An address whose queue of connections is full, so that it does not answer at all. It stays so while
-/// the returned sockets live.
-pub(super) async fn silent() -> (SocketAddr, (TcpListener, Vec<TcpStream>)) {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = socket.listen(1).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut queued = Vec::new();
-    while let Ok(stream) =
-        tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
-    {
-        queued.push(stream.unwrap());
-        assert!(queued.len() < 100, "the queue does not fill");
-    }
-    (address, (listener, queued))
 }

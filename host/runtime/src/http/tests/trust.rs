@@ -14,8 +14,9 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::io::AsyncReadExt as _;
 use tokio_rustls::TlsAcceptor;
 
-use super::server::{client, client_trusting, drain, get, listen, serve_tls};
+use super::server::{client, client_trusting, drain, get, serve_tls};
 use crate::http::{Failed, Failure, Request};
+use crate::tests::sockets::listen;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 

@@ -5,20 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::server::{client, get, listen};
+use super::frames::{
+    ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, SETTINGS, WINDOW_UPDATE, frame,
+};
+use super::server::{client, get};
 use crate::http::{Failure, Request, VersionChoice};
+use crate::tests::sockets::listen;
 
 /// More than the buffers of a connection on loopback hold.
 const LARGE_BYTES: usize = 16 * 1024 * 1024;
-
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
-const HEADERS: u8 = 1;
-const DATA: u8 = 0;
-const ACK: u8 = 1;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 
 fn large(url: &str, version: VersionChoice) -> Request {
     Request {
@@ -27,13 +22,6 @@ fn large(url: &str, version: VersionChoice) -> Request {
         version,
         ..get(url)
     }
-}
-
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let [.., high, middle, low] = payload.len().to_be_bytes();
-    let mut frame = vec![high, middle, low, kind, flags, 0, 0, 0, stream];
-    frame.extend_from_slice(payload);
-    frame
 }
 
 #[tokio::test(flavor = "multi_thread")]
