@@ -159,7 +159,6 @@ const HEADERS: &[&str] = &[
     "-0 {url}/ok",
     "--http1.0 {url}/ok",
     "--http1.1 {url}/ok",
-    "--http2-prior-knowledge -m 2 {url}/ok",
 ];
 
 const CREDENTIALS: &[&str] = &[

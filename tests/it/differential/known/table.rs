@@ -226,11 +226,6 @@ pub(super) const TABLE: &[Known] = &[
         why: "answers that RFC 9110 and 9112 forbid, and that clients read in different ways, are refused",
     },
     Known {
-        cases: These(&["--http2-prior-knowledge -m 2 {url}/ok"]),
-        aspects: &["exit", "problem"],
-        why: "a server that answers HTTP/2 with HTTP/1 has said something; 7.88 calls that an empty reply",
-    },
-    Known {
         cases: These(&["*{url}/half-head", "*{url}/head-without-end"]),
         aspects: &["exit", "problem", "stdout", "file out"],
         why: "a head without its end is a failure, and no part of it is shown",
