@@ -1,5 +1,7 @@
 //! What changed in a database: one page of it. [`Feed`](crate::Feed) goes on from there.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -29,6 +31,14 @@ pub struct ChangesQuery {
     pub descending: bool,
     /// How many changes at most.
     pub limit: Option<u64>,
+    /// Only these documents.
+    pub doc_ids: Option<Vec<String>>,
+    /// Only what this filter of a design document lets through: `design/name`, or `_view`.
+    pub filter: Option<String>,
+    /// What the filter is told, or more parameters of the request.
+    pub parameters: Vec<(String, String)>,
+    /// When nothing has changed, waits so long for a change.
+    pub wait: Option<Duration>,
 }
 
 /// A page of changes.
@@ -75,15 +85,41 @@ impl Change {
 }
 
 impl Database {
-    /// Lists what has changed until now, and does not wait for more.
+    /// Lists what has changed until now, and waits for more only when the query says so.
+    ///
+    /// Of `selector`, `doc_ids` and `filter` a query has at most one.
     ///
     /// # Errors
     ///
     /// [`Error::Status`] with code 400 when the server does not take the sequence or the selector.
     pub async fn changes(&self, query: &ChangesQuery) -> Result<ChangesPage, Error> {
         let path = self.changes_path(&query.since, query.include_docs, query.all_leaves)?;
-        let path = path.parameter_if("limit", query.limit).switch("descending", query.descending);
-        let request = self.changes_request(path, query.selector.as_ref());
+        let mut path =
+            path.parameter_if("limit", query.limit).switch("descending", query.descending);
+        for (name, value) in &query.parameters {
+            path = path.parameter(name, value);
+        }
+        if let Some(wait) = query.wait {
+            path = path
+                .parameter("feed", "longpoll")
+                .parameter("timeout", &wait.as_millis().to_string());
+        }
+        if let Some(filter) = &query.filter {
+            path = path.parameter("filter", filter);
+        }
+        let mut request = match &query.doc_ids {
+            Some(ids) => {
+                let body = serde_json::json!({ "doc_ids": ids }).to_string();
+                let path = path.parameter("filter", "_doc_ids");
+                self.read(Method::POST, path).json(body.into_bytes())
+            }
+            None => self.changes_request(path, query.selector.as_ref()),
+        };
+        if query.selector.is_some() || query.filter.is_some() {
+            // The server may read the whole database before it finds the first change.
+            request.timeout = self.client().attachment_timeout();
+        }
+        request.timeout = request.timeout.saturating_add(query.wait.unwrap_or_default());
         let answer = self.client().call_for(&request, &[StatusCode::OK]).await?;
         let page: RawPage = self.client().exchange().decode(&request, &answer.body)?;
         Ok(ChangesPage {

@@ -4,9 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
 
 use crate::address::{Address, Credentials, without_secrets};
 use crate::connection::Dial;
@@ -47,6 +49,9 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// Requests under way at once; 64 by default, at least 1. Feeds are not counted.
     pub requests_max: usize,
+    /// Headers that every request carries besides those of this client. They may be secrets and are
+    /// not shown.
+    pub headers: HeaderMap,
 }
 
 impl fmt::Debug for Config {
@@ -75,6 +80,7 @@ impl Config {
             attachment_timeout: ATTACHMENT_TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
             requests_max: REQUESTS_MAX,
+            headers: HeaderMap::new(),
         }
     }
 }
@@ -126,9 +132,21 @@ impl Client {
         Self::through(config, Dial::Tcp)
     }
 
+    /// A client whose connections are pipes in memory and not sockets.
+    ///
+    /// The far end of each goes through `listener` to the server, which is in this process. The URL of
+    /// the configuration is only a name then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::new`].
+    pub fn over_pipes(config: Config, listener: mpsc::Sender<DuplexStream>) -> Result<Self, Error> {
+        Self::through(config, Dial::Pipes(listener))
+    }
+
     pub(crate) fn through(config: Config, dial: Dial) -> Result<Self, Error> {
         let address = Address::parse(&config.url, config.credentials.as_ref())?;
-        let exchange = Exchange::new(address, dial, config.connect_timeout, config.requests_max);
+        let exchange = Exchange::new(address, dial, &config);
         let Config { request_timeout, attachment_timeout, .. } = config;
         Ok(Self { shared: Arc::new(Shared { exchange, request_timeout, attachment_timeout }) })
     }

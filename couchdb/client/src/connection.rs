@@ -39,9 +39,8 @@ impl Connection {
         match dial {
             // A TLS connector goes here: an `Address` that asks for it wraps the stream before HTTP does.
             Dial::Tcp => Self::over(tcp(address).await?).await,
-            #[cfg(test)]
-            Dial::Memory(listener) => {
-                let (ours, theirs) = tokio::io::duplex(MEMORY_PIPE_BYTES);
+            Dial::Pipes(listener) => {
+                let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
                 listener.send(theirs).await.map_err(|_| io::ErrorKind::ConnectionRefused)?;
                 Self::over(ours).await
             }
@@ -89,14 +88,13 @@ impl Drop for Connection {
 pub(crate) enum Dial {
     /// TCP to the address.
     Tcp,
-    /// The listening end of a simulated network, so that time can stand still in tests.
-    #[cfg(test)]
-    Memory(tokio::sync::mpsc::Sender<tokio::io::DuplexStream>),
+    /// Pipes in memory, whose far ends go to whoever listens: a server in this process, or the simulated
+    /// network of a test, in which time can stand still.
+    Pipes(tokio::sync::mpsc::Sender<tokio::io::DuplexStream>),
 }
 
-/// Bytes that may be under way in the simulated network before a writer waits.
-#[cfg(test)]
-const MEMORY_PIPE_BYTES: usize = 64 * 1024;
+/// Bytes that may be under way in a pipe before a writer waits: what a socket's buffer holds, about.
+const PIPE_BYTES: usize = 64 * 1024;
 
 async fn tcp(address: &Address) -> io::Result<TcpStream> {
     let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;

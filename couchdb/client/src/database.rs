@@ -58,6 +58,9 @@ pub struct CreateOptions {
 pub struct DatabaseInfo {
     /// Documents that are not deleted.
     pub doc_count: u64,
+    /// Documents that are deleted and still known; 0 where the server does not say.
+    #[serde(default)]
+    pub doc_del_count: u64,
     /// The place after its newest change.
     pub update_seq: Sequence,
     /// The identity of this database: another value under the same name is another database, and no
@@ -239,7 +242,9 @@ struct Tombstone {
     is_deleted: bool,
 }
 
-fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(crate) fn text_or_number<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<String, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => text,
         other => other.to_string(),

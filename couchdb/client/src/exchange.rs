@@ -1,12 +1,13 @@
 //! One request and its answer: time-out, size limit, and what may be sent a second time.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Incoming};
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::address::Address;
+use crate::client::Config;
 use crate::connection::{Connection, Dial, Failure};
 use crate::error::Error;
 use crate::path::Path;
@@ -30,14 +32,23 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 const FOREIGN_TEXT_CHARS: usize = 200;
 
 /// What stands between a [`Client`](crate::Client) and the network.
-#[derive(Debug)]
 pub(crate) struct Exchange {
     address: Address,
     dial: Dial,
     connect_timeout: Duration,
+    headers: HeaderMap,
     pool: Pool,
     /// One for each request under way; feeds do not count.
     permits: Semaphore,
+}
+
+impl fmt::Debug for Exchange {
+    /// Without the headers, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Exchange");
+        debug.field("address", &self.address).field("dial", &self.dial).field("pool", &self.pool);
+        debug.finish_non_exhaustive()
+    }
 }
 
 /// A request, ready to be sent any number of times.
@@ -51,17 +62,35 @@ pub(crate) struct Request {
     /// Whether sending it twice is the same as sending it once.
     pub(crate) repeatable: bool,
     pub(crate) timeout: Duration,
+    /// The largest answer that is read, in bytes.
+    pub(crate) answer_bytes_max: usize,
 }
 
 impl Request {
     /// A request that only reads.
     pub(crate) fn read(method: Method, path: Path, timeout: Duration) -> Self {
-        Self { method, path, database: None, content: None, repeatable: true, timeout }
+        Self {
+            method,
+            path,
+            database: None,
+            content: None,
+            repeatable: true,
+            timeout,
+            answer_bytes_max: ANSWER_BYTES_MAX,
+        }
     }
 
     /// A request that changes something, so that it is sent at most once.
     pub(crate) fn write(method: Method, path: Path, timeout: Duration) -> Self {
-        Self { method, path, database: None, content: None, repeatable: false, timeout }
+        Self {
+            method,
+            path,
+            database: None,
+            content: None,
+            repeatable: false,
+            timeout,
+            answer_bytes_max: ANSWER_BYTES_MAX,
+        }
     }
 
     pub(crate) fn json(self, body: Vec<u8>) -> Self {
@@ -92,15 +121,12 @@ pub(crate) struct Stream {
 }
 
 impl Exchange {
-    pub(crate) fn new(
-        address: Address,
-        dial: Dial,
-        connect_timeout: Duration,
-        requests_max: usize,
-    ) -> Self {
+    pub(crate) fn new(address: Address, dial: Dial, config: &Config) -> Self {
         // A semaphore has a ceiling of its own and panics above it.
-        let permits = Semaphore::new(requests_max.clamp(1, Semaphore::MAX_PERMITS));
-        Self { address, dial, connect_timeout, pool: Pool::default(), permits }
+        let permits = Semaphore::new(config.requests_max.clamp(1, Semaphore::MAX_PERMITS));
+        let Config { connect_timeout, headers, .. } = config;
+        let (connect_timeout, headers) = (*connect_timeout, headers.clone());
+        Self { address, dial, connect_timeout, headers, pool: Pool::default(), permits }
     }
 
     /// The address without its secrets.
@@ -136,7 +162,8 @@ impl Exchange {
             if head.status == StatusCode::OK {
                 return Ok(Stream { body, _connection: connection });
             }
-            let body = read(body).await.map_err(|end| end.into_error(self, request))?;
+            let body =
+                read(body, ANSWER_BYTES_MAX).await.map_err(|end| end.into_error(self, request))?;
             Err(self.refuse(request, &Answer { status: head.status, body }))
         };
         match timeout(request.timeout, head).await {
@@ -164,7 +191,7 @@ impl Exchange {
             let end = match connection.send(self.http(request)?).await {
                 Ok(response) => {
                     let (head, body) = response.into_parts();
-                    match read(body).await {
+                    match read(body, request.answer_bytes_max).await {
                         Ok(body) => {
                             self.pool.put_back(connection);
                             return Ok(Answer { status: head.status, body });
@@ -205,6 +232,9 @@ impl Exchange {
             // come as they are whatever is asked.
             .header(ACCEPT, "application/json")
             .header(USER_AGENT, concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")));
+        for (name, value) in &self.headers {
+            builder = builder.header(name, value);
+        }
         if let Some(authorization) = &self.address.authorization {
             builder = builder.header(AUTHORIZATION, authorization);
         }
@@ -266,12 +296,12 @@ impl Exchange {
     }
 }
 
-async fn read(body: Incoming) -> Result<Bytes, End> {
+async fn read(body: Incoming, limit: usize) -> Result<Bytes, End> {
     // What announces its length need not be read to know that it is too long.
-    if usize::try_from(body.size_hint().lower()).map_or(true, |length| length > ANSWER_BYTES_MAX) {
+    if usize::try_from(body.size_hint().lower()).map_or(true, |length| length > limit) {
         return Err(End::TooLarge);
     }
-    match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
+    match Limited::new(body, limit).collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(cause) => match cause.downcast::<hyper::Error>() {
             Ok(cause) => Err(End::Cut(Failure::NoAnswer(*cause))),
@@ -292,9 +322,10 @@ impl End {
     fn into_error(self, exchange: &Exchange, request: &Request) -> Error {
         match self {
             Self::Cut(failure) => exchange.unreachable(request, failure),
-            Self::TooLarge => {
-                Error::TooLarge { request: exchange.name(request), limit_bytes: ANSWER_BYTES_MAX }
-            }
+            Self::TooLarge => Error::TooLarge {
+                request: exchange.name(request),
+                limit_bytes: request.answer_bytes_max,
+            },
         }
     }
 }

@@ -4,7 +4,7 @@
 //! is a value and not an error: a lost revision check is [`Put::Conflict`], a write that fewer copies
 //! than asked for have acknowledged is [`Put::Accepted`], a document that is not there is `None`.
 //!
-//! Deliberately absent: views, replication and sessions (nobody needs them yet), and TLS (an `https`
+//! Deliberately absent: views and sessions (nobody needs them yet), and TLS (an `https`
 //! address is refused; `connection.rs` is where it will go).
 //!
 //! # The order to read in
@@ -12,7 +12,7 @@
 //! [`Client`] and [`Database`] are what a caller holds. Below them one request goes through `exchange`
 //! (time-out, limits, what may be repeated), `pool` and `connection`. What a caller gives and gets is
 //! in the files named after it: `document`, `put`, `bulk`, `all_docs`, `attachment`, `local`,
-//! `changes`. [`Feed`] stands on `lines` and `backoff`.
+//! `changes`; what a replicator asks is in `replicate`. [`Feed`] stands on `lines` and `backoff`.
 //!
 //! ```no_run
 //! use blitz_couchdb::{Client, Put, PutOptions};
@@ -41,6 +41,7 @@ mod all_docs;
 mod attachment;
 mod local;
 mod changes;
+mod replicate;
 mod feed;
 mod lines;
 mod backoff;
@@ -62,6 +63,7 @@ pub use document::Document;
 pub use error::Error;
 pub use feed::{Feed, FeedEvent, FollowOptions};
 pub use put::{Put, PutOptions};
+pub use replicate::{Fetched, Missing, Refused, Wanted};
 pub use revision::{NotARevision, Revision};
 pub use sequence::Sequence;
 

@@ -80,10 +80,10 @@ impl Path {
     }
 
     /// One more parameter of the query.
-    pub(crate) fn parameter(mut self, name: &'static str, value: &str) -> Self {
-        self.text.push(if self.has_query { '&' } else { '?' });
+    pub(crate) fn parameter(mut self, name: &str, value: &str) -> Self {
+        let separator = if self.has_query { '&' } else { '?' };
         self.has_query = true;
-        self.text.push_str(name);
+        write_encoded(&mut self.text, separator, name);
         write_encoded(&mut self.text, '=', value);
         self
     }

@@ -21,7 +21,7 @@ impl Network {
     /// A client with these settings and the server that it reaches.
     pub(crate) fn with(config: Config) -> (Client, Self) {
         let (dial, listener) = mpsc::channel(BACKLOG);
-        (Client::through(config, Dial::Memory(dial)).unwrap(), Self(listener))
+        (Client::through(config, Dial::Pipes(dial)).unwrap(), Self(listener))
     }
 
     /// A client with the defaults.
