@@ -12,6 +12,11 @@ pub(crate) struct Case {
 }
 
 impl Case {
+    /// Whether its outcome depends on how long something takes.
+    pub(crate) fn has_time_limit(&self) -> bool {
+        self.words.iter().any(|word| matches!(word.as_str(), "-m" | "--connect-timeout" | "-y"))
+    }
+
     /// Reads `KIND: WORD 'WORD WITH SPACES' ...`; without the kind it is a plain server.
     pub(crate) fn parse(line: &str) -> Self {
         let (server, rest) = match line.split_once(": ") {

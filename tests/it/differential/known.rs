@@ -45,6 +45,19 @@ fn is_meant(pattern: &str, case: &str) -> bool {
     pattern.strip_prefix('*').map_or(pattern == case, |end| case.ends_with(end))
 }
 
+/// Whether the differences of a case are those that the table has for it, as far as one case tells.
+pub(crate) fn fits(case: &Case, differences: &[Difference]) -> bool {
+    let covered = |it: &Difference| table().any(|(_, known)| known.covers(&case.name, it));
+    let named = |known: &Known| match known.cases {
+        Where(_) => false,
+        These(patterns) => patterns.iter().any(|pattern| is_meant(pattern, &case.name)),
+    };
+    differences.iter().all(covered)
+        && table()
+            .filter(|(_, known)| named(known))
+            .all(|(_, known)| differences.iter().any(|it| known.covers(&case.name, it)))
+}
+
 /// Collects what was seen.
 #[derive(Default)]
 pub(crate) struct Book {
