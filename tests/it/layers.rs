@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("blitz-contract", &[]),
     ("blitz-couchdb", &[]),
-    ("blitz-embedded", &[]),
+    ("blitz-embedded", &["blitz-couchdb"]),
     ("blitz-plugin", &["blitz-contract", "blitz-plugin-macro"]),
     ("blitz-plugin-macro", &["blitz-contract"]),
     ("blitz-curl", &["blitz-plugin"]),
@@ -40,6 +40,7 @@ const ENDS_IN: &[(&str, &[&str])] = &[
     ("hickory-proto", &["blitz-runtime"]),
     ("quinn", &["blitz-runtime"]),
     ("rusqlite", &["blitz-embedded"]),
+    ("rquickjs", &["blitz-embedded"]),
     ("axum", &["blitz-gateway"]),
     ("clap", &["blitz"]),
     ("wit-bindgen", &["blitz-plugin"]),

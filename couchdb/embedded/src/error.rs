@@ -1,5 +1,6 @@
 //! What can go wrong when a store is opened, and later when it works.
 
+use rusqlite::ErrorCode;
 use std::path::PathBuf;
 
 /// Why a store could not be opened.
@@ -44,8 +45,23 @@ pub enum OpenError {
         /// What cannot be written.
         path: PathBuf,
     },
+    /// The path leads to a file, or through one.
+    #[error("open the store in {path}: it is not a directory; give another path", path = path.display())]
+    NotDirectory {
+        /// What is no directory.
+        path: PathBuf,
+    },
+    /// There is no room for the first bytes.
+    #[error("open the store in {path}: the disk is full; free some space and start again", path = path.display())]
+    Full {
+        /// What could not be written.
+        path: PathBuf,
+    },
     /// Anything else that the operating system or SQLite refused.
-    #[error("open the store in {path}: {cause}", path = path.display())]
+    #[error(
+        "open the store in {path}: {cause}; mend that or give another directory",
+        path = path.display()
+    )]
     Io {
         /// What was being opened.
         path: PathBuf,
@@ -65,6 +81,9 @@ pub(crate) enum StoreError {
     /// SQLite or the disk under it refused.
     #[error("the store failed: {0}")]
     Failed(std::sync::Arc<str>),
+    /// There is no room for what was asked. Nothing of it is kept, and what is there stays.
+    #[error("the store's disk is full; free some space, then writes go on by themselves")]
+    Full,
     /// The store holds something that it never wrote.
     #[error("the store is damaged: {0}")]
     Damaged(&'static str),
@@ -78,7 +97,17 @@ pub(crate) enum StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> StoreError {
-        StoreError::Failed(error.to_string().into())
+        let next = match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => return StoreError::Full,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                "; stop the server, move its file away and restore a copy"
+            }
+            Some(ErrorCode::ReadOnly | ErrorCode::SystemIoFailure) => {
+                "; see that its disk can be written, then restart the server"
+            }
+            _ => "",
+        };
+        StoreError::Failed(format!("{error}{next}").into())
     }
 }
 

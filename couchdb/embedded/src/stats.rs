@@ -18,6 +18,8 @@ pub(crate) struct Stats {
     pub(crate) requests: Counter,
     /// `_changes` feeds that were opened and stay open.
     pub(crate) feeds: Counter,
+    /// How often feeds looked whether there is something for them.
+    pub(crate) feed_looks: Counter,
     /// Rows that feeds took from memory.
     pub(crate) feed_rows_recent: Counter,
     /// Pages that feeds had to read from the store.
@@ -51,6 +53,8 @@ impl Stats {
             "httpd": {
                 "requests": counter(&self.requests, "number of HTTP requests"),
                 "feeds": counter(&self.feeds, "number of _changes feeds opened"),
+                "feed_looks":
+                    counter(&self.feed_looks, "number of times that feeds looked for changes"),
                 "feed_rows_recent":
                     counter(&self.feed_rows_recent, "number of feed rows served from memory"),
                 "feed_pages_read":

@@ -137,7 +137,7 @@ impl Stack {
         // The directory and the address are what can be taken: tried first, told first.
         let store_password = random_token()?;
         let admin = Admin { name: ADMIN.to_owned(), password: store_password.clone() };
-        let options = Options { admin: Some(admin), ..Options::default() };
+        let options = Options { admins: vec![admin], ..Options::default() };
         let store = Store::open(plan.storage, options)?;
         let listener = listen(plan.listen).await?;
         let store_listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;

@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use super::namespace::{Namespace, Unavailable, remove_leftovers};
-use super::server::{Plan, READY};
+use super::server::{ADMIN, Plan, READY};
 use super::traffic::{self, Count, Place};
 use super::{
     ALLOWED_PORT, DENIED_PORT, ENGINE_V4, ENGINE_V6, GATEWAY_PORT, NAME_SERVER_V4, NAME_SERVER_V6,
@@ -135,7 +135,7 @@ impl Lab {
     /// When it does not get ready.
     pub async fn gateway(&self, regions: &[&str]) -> Part {
         let (listen, regions) = (format!("127.0.0.1:{GATEWAY_PORT}"), regions.join(","));
-        let store = format!("http://{STORE}");
+        let store = store_url(STORE);
         let args = ["gateway", "--store", &store, "--listen", &listen, "--region", &regions];
         let (child, ready) = started(self.command(&args), Log::default(), "gateway");
         ready.until(|line| line.starts_with("gateway")).await;
@@ -155,7 +155,7 @@ impl Lab {
         args: &[&str],
         variables: &[(&str, &str)],
     ) -> Part {
-        let store = format!("http://{store}");
+        let store = store_url(store);
         let all = [&["engine", "--store", &store, "--region", region], args].concat();
         let mut command = self.command(&all);
         command.envs(variables.iter().copied());
@@ -361,6 +361,12 @@ impl Ready {
         };
         tokio::time::timeout(LIMIT, wait).await.expect("it gets ready");
     }
+}
+
+/// The address of the store under this name, with its administrator.
+fn store_url(place: &str) -> String {
+    let (name, password) = ADMIN;
+    format!("http://{name}:{password}@{place}")
 }
 
 /// Lines that wait to be looked at before a process is ready.

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use blitz_embedded::{Options, Storage, Store};
+use blitz_embedded::{Admin, Options, Storage, Store};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_rustls::TlsAcceptor;
@@ -16,6 +16,9 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_util::sync::CancellationToken;
 
 use super::dns::{Transport, Zone};
+
+/// The administrator of the store: it listens to more than its own machine.
+pub(super) const ADMIN: (&str, &str) = ("admin", "pw");
 
 /// Said when everything listens.
 pub const READY: &str = "ready";
@@ -98,7 +101,10 @@ pub async fn serve(plan: Plan) -> std::io::Result<()> {
         tokio::spawn(connections(listener, address, Arc::clone(&zone)));
     }
     if let Some(address) = plan.store {
-        let store = Store::open(Storage::Memory, Options::default());
+        let (name, password) = ADMIN;
+        let admin = Admin { name: name.to_owned(), password: password.to_owned() };
+        let options = Options { admins: vec![admin], ..Options::default() };
+        let store = Store::open(Storage::Memory, options);
         let store = store.map_err(|e| std::io::Error::other(e.to_string()))?;
         let listener = listen(address).await?;
         tokio::spawn(blitz_embedded::serve(store, listener, CancellationToken::new()));

@@ -6,13 +6,13 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::Bytes;
-use flate2::bufread::MultiGzDecoder;
-use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::io::Read as _;
 
-use super::object;
+use super::{
+    object,
+    packing::{self, BadPacking, Encoding, Packed},
+};
 
 /// What CouchDB says of an attachment that came without a type.
 pub(crate) const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
@@ -36,9 +36,21 @@ pub(crate) struct Attachment {
     pub(crate) revpos: u64,
     /// `md5-` and the digest in base64.
     pub(crate) digest: String,
+    /// How long it is said to be. Of one that a client brought packed, CouchDB tells the packed
+    /// length and does not know the other.
     pub(crate) length: u64,
+    /// The length of the blob, if that is packed with gzip; None when it has the bytes themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encoded_length: Option<u64>,
     /// The key of the blob; it does not leave the store.
     pub(crate) blob: i64,
+}
+
+impl Attachment {
+    /// How many bytes its blob has.
+    pub(crate) fn stored_length(&self) -> u64 {
+        self.encoded_length.unwrap_or(self.length)
+    }
 }
 
 /// An attachment that a client gives with a document.
@@ -53,18 +65,11 @@ pub(crate) struct Given {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     /// Here.
-    Data { content_type: String, digest: String, data: Bytes },
+    Data { content_type: String, packed: Packed },
     /// In the revision before: `"stub": true`.
     Stub { digest: Option<String> },
     /// In a later part of the same multipart body: `"follows": true`.
     Follows { content_type: String, encoding: Encoding },
-}
-
-/// How the bytes of a part are packed. A CouchDB that replicates sends what it compressed as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Encoding {
-    Identity,
-    Gzip,
 }
 
 /// What is wrong with an attachment. The texts are CouchDB's.
@@ -83,36 +88,22 @@ pub(crate) enum BadAttachment {
     Encoding { name: String, encoding: String },
 }
 
-/// The digest as it stands in documents.
-pub(crate) fn digest(data: &[u8]) -> String {
-    format!("md5-{}", BASE64.encode(Md5::digest(data)))
-}
-
 impl Given {
     /// The attachment with the bytes of its part, of which there may be `limit` once they are unpacked.
     ///
-    /// The digest is that of the bytes as they came: so CouchDB names them, in later stubs too.
+    /// What came packed stays so, under the digest that it has where it came from.
     pub(crate) fn with_part(&mut self, part: Bytes, limit: usize) -> Result<(), BadAttachment> {
         let Content::Follows { content_type, encoding } = &self.content else { return Ok(()) };
-        let digest = digest(&part);
-        let data = match encoding {
-            Encoding::Identity => part,
-            Encoding::Gzip => {
-                let mut data = Vec::new();
-                let reader = MultiGzDecoder::new(&*part);
-                // One byte more tells what is too long from what just fits.
-                let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-                reader
-                    .take(most)
-                    .read_to_end(&mut data)
-                    .map_err(|_| BadAttachment::Data(self.name.clone()))?;
-                data.into()
-            }
+        let too_large = || BadAttachment::TooLarge { name: self.name.clone(), limit };
+        let packed = match encoding {
+            Encoding::Identity if part.len() > limit => return Err(too_large()),
+            Encoding::Identity => packing::pack(content_type, part),
+            Encoding::Gzip => packing::take_packed(part, limit).map_err(|bad| match bad {
+                BadPacking::NotGzip => BadAttachment::Data(self.name.clone()),
+                BadPacking::TooLarge => too_large(),
+            })?,
         };
-        if data.len() > limit {
-            return Err(BadAttachment::TooLarge { name: self.name.clone(), limit });
-        }
-        self.content = Content::Data { content_type: content_type.clone(), digest, data };
+        self.content = Content::Data { content_type: content_type.clone(), packed };
         Ok(())
     }
 }
@@ -167,14 +158,22 @@ fn read_one(name: &str, value: &RawValue) -> Option<Result<Given, BadAttachment>
         Content::Follows { content_type, encoding }
     } else {
         // As in CouchDB, `encoding` says nothing of inline data: it is never packed.
-        let data: Option<String> = members.read("data");
-        match data.and_then(|data| BASE64.decode(data).ok()) {
+        match members.get("data").and_then(|data| decode(data.get())) {
             Some(data) => {
-                let digest = digest(&data);
-                Content::Data { content_type, digest, data: data.into() }
+                let packed = packing::pack(&content_type, data.into());
+                Content::Data { content_type, packed }
             }
             None => return Some(Err(BadAttachment::Data(name.to_owned()))),
         }
     };
     Some(Ok(Given { name: name.to_owned(), revpos, content }))
+}
+
+/// The bytes of a JSON text in base64. It may be many MiB and is not copied if it has no escapes.
+fn decode(json: &str) -> Option<Vec<u8>> {
+    let plain = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match plain.filter(|text| !text.contains('\\')) {
+        Some(text) => BASE64.decode(text).ok(),
+        None => BASE64.decode(serde_json::from_str::<String>(json).ok()?).ok(),
+    }
 }

@@ -11,11 +11,47 @@ use std::fmt;
 #[error("invalid UTF-8 JSON")]
 pub(crate) struct NotJson;
 
-/// Looks at every value of the text. Nesting beyond 128 levels is refused too.
-pub(crate) fn check(bytes: &[u8]) -> Result<&str, NotJson> {
+/// How many arrays and objects may lie in each other. CouchDB has no limit; here reading is recursive, so
+/// that a deeper text would end the process. It is the limit of `serde_json`, which reads what passed.
+pub(crate) const DEPTH_MAX: usize = 127;
+
+/// Why bytes are not taken as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadJson {
+    #[error(transparent)]
+    Text(#[from] NotJson),
+    #[error("JSON is nested deeper than the {DEPTH_MAX} levels that this server reads; flatten it")]
+    TooDeep,
+}
+
+/// Looks at every value of the text.
+pub(crate) fn check(bytes: &[u8]) -> Result<&str, BadJson> {
     let text = str::from_utf8(bytes).map_err(|_| NotJson)?;
-    serde_json::from_str::<Checked>(text).map_err(|_| NotJson)?;
-    Ok(text)
+    match serde_json::from_str::<Checked>(text) {
+        Ok(Checked) => Ok(text),
+        // The error has no kind of its own for this; a deep text that is wrong as well is too deep.
+        Err(_) if depth(text) > DEPTH_MAX => Err(BadJson::TooDeep),
+        Err(_) => Err(NotJson.into()),
+    }
+}
+
+/// How deep a text opens arrays and objects, outside of its strings.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 struct Checked;
@@ -90,6 +126,16 @@ mod tests {
         ] {
             assert_eq!(check(text).is_ok(), accepted, "{}", String::from_utf8_lossy(text));
         }
-        assert!(check(format!("{}{}", "[".repeat(200), "]".repeat(200)).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_is_too_deep_says_so() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(check(nested(DEPTH_MAX).as_bytes()).is_ok());
+        for levels in [DEPTH_MAX + 1, 1_000_000] {
+            assert_eq!(check(nested(levels).as_bytes()), Err(BadJson::TooDeep), "{levels}");
+        }
+        let in_a_string = format!("[\"\\\"{}\"", nested(200));
+        assert_eq!(check(in_a_string.as_bytes()), Err(NotJson.into()));
     }
 }

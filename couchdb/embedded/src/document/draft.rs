@@ -2,7 +2,7 @@
 
 use super::{
     attachment::{self, BadAttachment, Given},
-    check::{self, NotJson},
+    check::{self, BadJson},
     object::{self, Members},
 };
 use crate::revision::{BadRevision, Hash, Revision};
@@ -32,7 +32,7 @@ pub(crate) struct Draft {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadDraft {
     #[error(transparent)]
-    Json(#[from] NotJson),
+    Json(#[from] BadJson),
     #[error("Document must be a JSON object")]
     NotObject,
     #[error(transparent)]
@@ -84,7 +84,7 @@ impl Draft {
 
     /// The same for text that is known to be JSON, such as a member of a larger body.
     pub(crate) fn from_checked(text: &str, id_matters: bool) -> Result<Draft, BadDraft> {
-        let members = object::members(text)?.ok_or(BadDraft::NotObject)?;
+        let members = object::members(text).map_err(BadJson::from)?.ok_or(BadDraft::NotObject)?;
         let mut draft = Draft {
             id: None,
             revision: None,

@@ -7,4 +7,5 @@ pub(crate) mod attachment;
 pub(crate) mod check;
 pub(crate) mod draft;
 pub(crate) mod object;
+pub(crate) mod packing;
 pub(crate) mod render;

@@ -41,7 +41,8 @@ impl Render {
 
     /// Adds `_attachments` as stubs, when there are any.
     pub(crate) fn stubs(self, attachments: &[Attachment]) -> Render {
-        self.attachments(attachments.iter().map(|attachment| (&*attachment.name, stub(attachment))))
+        let stub = |one| attachment(one, None, Told::default());
+        self.attachments(attachments.iter().map(|one| (&*one.name, stub(one))))
     }
 
     /// Adds `_attachments` in this order, when there are any. A client that writes the document back
@@ -88,15 +89,61 @@ pub(crate) fn append(text: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(text, value).expect("our own values are JSON");
 }
 
-/// What a reader sees of an attachment unless it asks for the bytes.
-pub(crate) fn stub(attachment: &Attachment) -> Value {
-    json!({
-        "content_type": attachment.content_type,
-        "revpos": attachment.revpos,
-        "digest": attachment.digest,
-        "length": attachment.length,
-        "stub": true,
-    })
+/// What is told of attachments beside their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// How the bytes are packed: `att_encoding_info`.
+    pub(crate) encodings: bool,
+    /// The bytes of those that are newer than this generation follow in parts of their own.
+    pub(crate) following_after: Option<u64>,
+}
+
+impl Told {
+    /// Whether the bytes of this attachment follow.
+    pub(crate) fn follows(&self, attachment: &Attachment) -> bool {
+        self.following_after.is_some_and(|generation| attachment.revpos > generation)
+    }
+}
+
+/// What a reader sees of an attachment; `data` is in base64.
+#[derive(Serialize)]
+pub(crate) struct Seen<'a> {
+    content_type: &'a str,
+    revpos: u64,
+    digest: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stub: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    follows: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoded_length: Option<u64>,
+}
+
+/// An attachment as a reader sees it.
+pub(crate) fn attachment<'a>(
+    attachment: &'a Attachment,
+    data: Option<&'a str>,
+    told: Told,
+) -> Seen<'a> {
+    let follows = told.follows(attachment);
+    let encoded_length = attachment.encoded_length.filter(|_| told.encodings);
+    Seen {
+        content_type: &attachment.content_type,
+        revpos: attachment.revpos,
+        digest: &attachment.digest,
+        data,
+        length: data.is_none().then_some(attachment.length),
+        stub: (data.is_none() && !follows).then_some(true),
+        follows: follows.then_some(true),
+        encoding: encoded_length.map(|_| "gzip"),
+        encoded_length,
+    }
 }
 
 /// `_revisions`: the path of a revision, newest first, as the protocol writes it.

@@ -1,13 +1,17 @@
 //! The place where one database's commits meet its feeds.
 //!
 //! The writer publishes after a commit: it appends to a short memory of recent changes and wakes
-//! whoever waits. It never waits for a reader, and keeps nothing for one.
+//! whoever follows all of them. Those with a filter hear it from [`Herald`](super::herald::Herald), each
+//! as a part of an [`Audience`]. Nobody waits for a reader, and nothing is kept for one.
 
-use super::change::Change;
+use super::{audience::Audience, change::Change, filter::Filter};
 use crate::sequence::Sequence;
 use std::{
-    collections::{HashSet, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::sync::watch;
 
@@ -32,6 +36,35 @@ pub(crate) struct Committed {
 pub(crate) struct Hub {
     committed: watch::Sender<Committed>,
     recent: Mutex<Recent>,
+    /// Those who follow with a filter, by its name.
+    audiences: Mutex<Audiences>,
+    /// The herald was called and has not come yet.
+    called: AtomicBool,
+}
+
+type Audiences = HashMap<Box<str>, Hall>;
+
+/// An audience with the number of its members: it goes with the last.
+#[derive(Debug)]
+struct Hall {
+    audience: Arc<Audience>,
+    members: usize,
+}
+
+/// One who follows; dropped it does not any more.
+#[derive(Debug)]
+pub(crate) struct Follower<'a> {
+    hub: &'a Hub,
+    wakes: watch::Receiver<Committed>,
+    /// None for one who is woken by every commit.
+    audience: Option<Joined<'a>>,
+}
+
+/// A place in an audience.
+#[derive(Debug)]
+struct Joined<'a> {
+    name: &'a str,
+    audience: Arc<Audience>,
 }
 
 #[derive(Debug)]
@@ -48,12 +81,19 @@ impl Hub {
         Hub {
             committed: watch::Sender::new(Committed { sequence, deleted: false }),
             recent: Mutex::new(recent),
+            audiences: Mutex::default(),
+            called: AtomicBool::new(false),
         }
     }
 
     /// Whether anybody follows. Without a follower changes need not be prepared for one.
     pub(crate) fn has_followers(&self) -> bool {
-        self.committed.receiver_count() > 0
+        self.committed.receiver_count() > 0 || self.has_audiences()
+    }
+
+    /// Whether anybody follows with a filter.
+    pub(crate) fn has_audiences(&self) -> bool {
+        !self.lock_audiences().is_empty()
     }
 
     /// Starts to follow: the receiver wakes on each commit from now on.
@@ -61,21 +101,89 @@ impl Hub {
         self.committed.subscribe()
     }
 
+    /// Starts to follow with a filter: wakes when a commit from now on has what it wants. Filters of
+    /// one name are equal; without a name it wakes on each commit.
+    pub(crate) fn follow_filtered<'a>(
+        &'a self,
+        name: Option<&'a str>,
+        filter: &Arc<Filter>,
+    ) -> Follower<'a> {
+        let Some(name) = name else {
+            return Follower { hub: self, wakes: self.follow(), audience: None };
+        };
+        let mut audiences = self.lock_audiences();
+        let hall = audiences.entry(name.into()).or_insert_with(|| {
+            // Read under the lock: whoever commits later finds the audience there.
+            let audience = Audience::new(Arc::clone(filter), self.committed());
+            Hall { audience: Arc::new(audience), members: 0 }
+        });
+        hall.members += 1;
+        let audience = Arc::clone(&hall.audience);
+        Follower { hub: self, wakes: audience.join(), audience: Some(Joined { name, audience }) }
+    }
+
     /// What was committed last.
     pub(crate) fn committed(&self) -> Committed {
         *self.committed.borrow()
     }
 
-    /// Called by the writer after a commit. `changes` is in the order of sequences, and whole or
-    /// empty: an empty one makes the feeds read from the store.
+    /// Called by the writer after a commit, and then the herald. `changes` is in the order of sequences,
+    /// and whole or empty: an empty one makes the feeds read from the store.
     pub(crate) fn publish(&self, sequence: Sequence, changes: Vec<Arc<Change>>) {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).add(sequence, changes);
         self.committed.send_modify(|committed| committed.sequence = sequence);
     }
 
+    /// Wakes the feeds without news, so that they look whether the server stops. Cheaper than for each
+    /// of them to wait for two things.
+    pub(crate) fn nudge(&self) {
+        self.committed.send_modify(|_| ());
+        self.wake_audiences();
+    }
+
     /// Ends the feeds: the database is gone.
     pub(crate) fn end(&self) {
         self.committed.send_modify(|committed| committed.deleted = true);
+        self.wake_audiences();
+    }
+
+    /// Wakes those who want something of what was published.
+    pub(crate) fn tell(&self) {
+        // First: what is published from now on calls again.
+        self.not_called();
+        for audience in self.all_audiences() {
+            audience.hear(self);
+        }
+    }
+
+    /// Whether the herald was called already; from now on it is.
+    pub(super) fn is_called(&self) -> bool {
+        self.called.swap(true, Ordering::AcqRel)
+    }
+
+    pub(super) fn not_called(&self) {
+        // A swap and no store: it reads what the callers before it have written.
+        self.called.swap(false, Ordering::AcqRel);
+    }
+
+    fn wake_audiences(&self) {
+        let committed = self.committed();
+        for audience in self.all_audiences() {
+            audience.wake(committed);
+        }
+    }
+
+    fn all_audiences(&self) -> Vec<Arc<Audience>> {
+        self.lock_audiences().values().map(|hall| Arc::clone(&hall.audience)).collect()
+    }
+
+    fn lock_audiences(&self) -> MutexGuard<'_, Audiences> {
+        self.audiences.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn audiences(&self) -> usize {
+        self.lock_audiences().len()
     }
 
     /// The changes after `position`, without those that a later one in the list replaces; None when
@@ -97,6 +205,47 @@ impl Hub {
             changes.retain(|_| keep.pop().unwrap_or(true));
         }
         Some(changes)
+    }
+}
+
+impl Follower<'_> {
+    /// Waits until there may be something to look at; at once when there was something since the last
+    /// [`look`](Follower::look).
+    pub(crate) async fn woken(&mut self) {
+        // The sender lives in the hub that is held here.
+        self.wakes.changed().await.unwrap_or_default();
+    }
+
+    /// What was committed last. A commit after this wakes.
+    pub(crate) fn look(&mut self) -> Committed {
+        // In this order: what is not seen here wakes later.
+        self.wakes.borrow_and_update();
+        self.hub.committed()
+    }
+
+    /// A position at or after this one, between which the filter wants nothing.
+    pub(crate) fn skip(&self, position: Sequence) -> Sequence {
+        self.audience.as_ref().map_or(position, |joined| joined.audience.skip(position))
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_woken(&mut self) -> bool {
+        let woken = self.wakes.has_changed().unwrap();
+        self.wakes.mark_unchanged();
+        woken
+    }
+}
+
+impl Drop for Follower<'_> {
+    /// The last one of an audience takes it along.
+    fn drop(&mut self) {
+        let Some(Joined { name, .. }) = self.audience else { return };
+        let mut audiences = self.hub.lock_audiences();
+        let Some(hall) = audiences.get_mut(name) else { return };
+        hall.members = hall.members.saturating_sub(1);
+        if hall.members == 0 {
+            audiences.remove(name);
+        }
     }
 }
 

@@ -1,21 +1,23 @@
 //! `/{db}/{doc}/{attachment}`: the bytes of one attachment.
 
 use super::{
+    blob,
     call::Call,
+    document::to_be_read,
     heavy,
+    range::{self, Asked, Part},
     refusal::Refusal,
-    reply::{self, Broken, Handled},
+    reply::{self, Broken, Handled, Reply},
     write,
 };
 use crate::{
     document::{
         attachment::{self, Attachment, Content, DEFAULT_CONTENT_TYPE, Given},
         draft::check_id,
+        packing::{self, BadPacking, Encoding, Packed},
     },
-    revision::Revision,
     store::{
-        CHUNK_BYTES,
-        database::Database,
+        database::{Database, random_id},
         edit::{Edit, Kind},
         read::{Opened, Which},
     },
@@ -46,7 +48,7 @@ async fn find(
     id: String,
     name: &str,
 ) -> Result<Attachment, Refusal> {
-    let asked: Option<Revision> = call.query.get("rev").map(str::parse).transpose()?;
+    let asked = call.query.get("rev").map(to_be_read).transpose()?;
     let by_revision = asked.is_some();
     let which = match asked {
         Some(revision) => Which::These { revisions: vec![revision], latest: false },
@@ -72,11 +74,64 @@ async fn get(call: &Call, database: &Arc<Database>, id: String, name: &str) -> H
         reply::etag(&mut reply, &tag);
         return Ok(reply);
     }
+    let is_packed = attachment.encoded_length.is_some();
+    let mut reply = if is_packed { packed(call, attachment) } else { identity(call, attachment)? };
+    reply::etag(&mut reply, &tag);
+    // As in CouchDB: a page that somebody attached shall not act for who looks at it.
+    reply::set(&mut reply, header::CONTENT_SECURITY_POLICY, "sandbox");
+    reply::set(&mut reply, header::ACCEPT_RANGES, if is_packed { "none" } else { "bytes" });
+    Ok(reply)
+}
+
+/// An attachment that lies packed: as it is for those who take it so, unpacked for the others.
+fn packed(call: &Call, attachment: Attachment) -> Reply {
+    let takes_gzip = takes_gzip(call.header(header::ACCEPT_ENCODING).unwrap_or(""));
+    let server = Arc::clone(&call.server);
+    let stored = attachment.stored_length();
+    let length = if takes_gzip { Some(stored) } else { Some(attachment.length) };
+    // Of one that came packed the real length is not known.
+    let length = length.filter(|_| takes_gzip || attachment.length != stored);
+    let content_type = attachment.content_type.clone();
+    let mut reply = reply::produced(StatusCode::OK, &content_type, async move |pieces| {
+        let sent = if takes_gzip {
+            blob::send(&server, attachment.blob, 0, stored, &pieces).await
+        } else {
+            blob::send_unpacked(&server, &attachment, &pieces).await
+        };
+        if sent.is_err() {
+            drop(pieces.send(Err(Broken)).await);
+        }
+    });
+    if takes_gzip {
+        reply::set(&mut reply, header::CONTENT_ENCODING, "gzip");
+    }
+    if let Some(length) = length {
+        reply::set(&mut reply, header::CONTENT_LENGTH, &length.to_string());
+    }
+    reply
+}
+
+/// Whether a client with this `Accept-Encoding` takes gzip.
+fn takes_gzip(accept: &str) -> bool {
+    accept.split(',').any(|taken| {
+        let mut parts = taken.split(';').map(str::trim);
+        let name = parts.next().unwrap_or("");
+        let refused = |part: &str| {
+            let weight = part.strip_prefix("q=").map(str::parse::<f32>);
+            weight.is_some_and(|weight| weight.is_ok_and(|weight| weight <= 0.0))
+        };
+        (name.eq_ignore_ascii_case("gzip") || name == "*") && !parts.any(refused)
+    })
+}
+
+/// An attachment that lies as it is: whole or in parts.
+fn identity(call: &Call, attachment: Attachment) -> Result<Reply, Refusal> {
     let length = attachment.length;
-    let asked = call.header(header::RANGE).map_or(Asked::Whole, |text| range(text, length));
-    let (status, from, to) = match asked {
-        Asked::Whole => (StatusCode::OK, 0, length),
-        Asked::Part { from, to } => (StatusCode::PARTIAL_CONTENT, from, to),
+    let asked = call.header(header::RANGE).map_or(Asked::Whole, |text| range::read(text, length));
+    let (status, Part { from, to }) = match asked {
+        Asked::Whole => (StatusCode::OK, Part { from: 0, to: length }),
+        Asked::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
+        Asked::Parts(parts) => return Ok(several(call, attachment, parts)),
         Asked::Outside => {
             return Err(Refusal::new(
                 StatusCode::RANGE_NOT_SATISFIABLE,
@@ -88,32 +143,11 @@ async fn get(call: &Call, database: &Arc<Database>, id: String, name: &str) -> H
     let server = Arc::clone(&call.server);
     let blob = attachment.blob;
     let mut reply = reply::produced(status, &attachment.content_type, async move |pieces| {
-        let mut at = from;
-        while at < to {
-            let number = at / CHUNK;
-            let read = match i64::try_from(number) {
-                Ok(number) => server.store.chunk(blob, number).await.ok(),
-                Err(_) => None,
-            };
-            let piece = read.and_then(|data| {
-                let start = usize::try_from(at - number * CHUNK).ok()?;
-                let end = usize::try_from(to - number * CHUNK).ok()?.min(data.len());
-                let piece = Bytes::from(data);
-                (start < end).then(|| piece.slice(start..end))
-            });
-            let Some(piece) = piece else {
-                drop(pieces.send(Err(Broken)).await);
-                return;
-            };
-            at += u64::try_from(piece.len()).unwrap_or(CHUNK);
-            if pieces.send(Ok(piece)).await.is_err() {
-                return;
-            }
+        if blob::send(&server, blob, from, to, &pieces).await.is_err() {
+            drop(pieces.send(Err(Broken)).await);
         }
     });
-    reply::etag(&mut reply, &tag);
     reply::set(&mut reply, header::CONTENT_LENGTH, &(to - from).to_string());
-    reply::set(&mut reply, header::ACCEPT_RANGES, "bytes");
     if status == StatusCode::PARTIAL_CONTENT {
         let range = format!("bytes {from}-{}/{length}", to - 1);
         reply::set(&mut reply, header::CONTENT_RANGE, &range);
@@ -121,33 +155,33 @@ async fn get(call: &Call, database: &Arc<Database>, id: String, name: &str) -> H
     Ok(reply)
 }
 
-const CHUNK: u64 = CHUNK_BYTES as u64;
-
-/// What a `Range` header asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    /// Everything; also for several ranges at once, which a server may answer so.
-    Whole,
-    /// From here up to but without there.
-    Part {
-        from: u64,
-        to: u64,
-    },
-    Outside,
-}
-
-fn range(text: &str, length: u64) -> Asked {
-    let Some((first, last)) = text.strip_prefix("bytes=").and_then(|text| text.split_once('-'))
-    else {
-        return Asked::Whole;
-    };
-    let (from, to) = match (first.parse::<u64>(), last.parse::<u64>()) {
-        (Ok(first), Ok(last)) if first <= last => (first, last.saturating_add(1)),
-        (Ok(first), Err(_)) if last.is_empty() => (first, length),
-        (Err(_), Ok(count)) if first.is_empty() => (length.saturating_sub(count), length),
-        _ => return Asked::Whole,
-    };
-    if from >= length { Asked::Outside } else { Asked::Part { from, to: to.min(length) } }
+/// Several ranges at once.
+fn several(call: &Call, attachment: Attachment, parts: Vec<Part>) -> Reply {
+    let server = Arc::clone(&call.server);
+    let boundary = random_id();
+    let content_type = format!("multipart/byteranges; boundary=\"{boundary}\"");
+    reply::produced(StatusCode::PARTIAL_CONTENT, &content_type, async move |pieces| {
+        let Attachment { content_type, length, blob, .. } = attachment;
+        let content_type = content_type.replace(char::is_control, "");
+        let written = async {
+            for (index, Part { from, to }) in parts.into_iter().enumerate() {
+                let before = if index == 0 { "" } else { "\r\n" };
+                let last = to - 1;
+                let mut head = format!(
+                    "{before}--{boundary}\r\nContent-Type: {content_type}\r\n\
+                     Content-Range: bytes {from}-{last}/{length}\r\n\r\n"
+                )
+                .into_bytes();
+                reply::flush(&pieces, &mut head, true).await?;
+                blob::send(&server, blob, from, to, &pieces).await?;
+            }
+            let mut end = format!("\r\n--{boundary}--").into_bytes();
+            reply::flush(&pieces, &mut end, true).await
+        };
+        if written.await.is_err() {
+            drop(pieces.send(Err(Broken)).await);
+        }
+    })
 }
 
 async fn put(call: &Call, database: &Arc<Database>, id: String, name: String) -> Handled {
@@ -155,18 +189,25 @@ async fn put(call: &Call, database: &Arc<Database>, id: String, name: String) ->
     let content_type = call.header(header::CONTENT_TYPE).unwrap_or(DEFAULT_CONTENT_TYPE).to_owned();
     attachment::check_name(&name, &content_type)
         .map_err(|bad| Refusal::bad_request(bad.to_string()))?;
-    let encoding = call.header(header::CONTENT_ENCODING).unwrap_or("identity");
-    if !encoding.eq_ignore_ascii_case("identity") {
-        return Err(Refusal::bad_request(format!(
-            "the embedded store does not implement Content-Encoding {encoding:?}; send the bytes themselves"
-        )));
-    }
+    let encoding = match call.header(header::CONTENT_ENCODING).unwrap_or("identity").trim() {
+        known if known.eq_ignore_ascii_case("identity") => Encoding::Identity,
+        known if known.eq_ignore_ascii_case("gzip") => Encoding::Gzip,
+        _ => {
+            return Err(Refusal::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "bad_content_type",
+                "Only gzip and identity content-encodings are supported",
+            ));
+        }
+    };
     let revision = write::named_revision(call)?;
-    let received = call.body(call.store().options().attachment_bytes_max).await?;
-    let data = received.bytes.clone();
-    let hashed = data.clone();
-    let digest = heavy::run(data.len(), move || Ok(attachment::digest(&hashed))).await?;
-    let content = Content::Data { content_type, digest, data };
+    let limit = call.store().options().attachment_bytes_max;
+    let received = call.raw_body(limit).await?;
+    let (data, kind) = (received.bytes.clone(), content_type.clone());
+    let packed = heavy::run(data.len(), move || pack(encoding, &kind, data, limit)).await?;
+    // A packed copy was made, or the bytes are shared with it.
+    drop(received);
+    let content = Content::Data { content_type, packed };
     let attachment = Given { name: name.clone(), revpos: None, content };
     let edit = Edit { id: id.clone(), kind: Kind::PutAttachment { revision, attachment } };
     let revision = write::stored(write::apply(call, database, edit).await?, &id)?;
@@ -188,26 +229,47 @@ async fn delete(call: &Call, database: &Arc<Database>, id: String, name: String)
     Ok(reply::json(StatusCode::OK, &body))
 }
 
+/// The bytes of a body with this `Content-Encoding` as they are stored.
+fn pack(
+    encoding: Encoding,
+    content_type: &str,
+    data: Bytes,
+    limit: usize,
+) -> Result<Packed, Refusal> {
+    if encoding == Encoding::Identity {
+        return Ok(packing::pack(content_type, data));
+    }
+    let stored = u64::try_from(data.len()).unwrap_or(u64::MAX);
+    match packing::take_packed(data, limit) {
+        // As in CouchDB, which does not look into it.
+        Ok(packed) => Ok(Packed { length: stored, ..packed }),
+        // CouchDB stores it and cannot unpack it later.
+        Err(BadPacking::NotGzip) => {
+            Err(Refusal::bad_request("Request body is not properly gzipped."))
+        }
+        Err(BadPacking::TooLarge) => {
+            let reason = format!("the attachment is longer than {limit} bytes");
+            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", reason))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_cut_to_what_is_there() {
-        for (text, asked) in [
-            ("bytes=2-5", Asked::Part { from: 2, to: 6 }),
-            ("bytes=-3", Asked::Part { from: 7, to: 10 }),
-            ("bytes=-100", Asked::Part { from: 0, to: 10 }),
-            ("bytes=7-", Asked::Part { from: 7, to: 10 }),
-            ("bytes=5-100", Asked::Part { from: 5, to: 10 }),
-            ("bytes=5-18446744073709551615", Asked::Part { from: 5, to: 10 }),
-            ("bytes=100-200", Asked::Outside),
-            ("bytes=-0", Asked::Outside),
-            ("bytes=5-2", Asked::Whole),
-            ("bytes=0-1,4-5", Asked::Whole),
-            ("rubbish", Asked::Whole),
+    fn clients_that_take_gzip_say_so() {
+        for (accept, takes) in [
+            ("", false),
+            ("identity", false),
+            ("gzip", true),
+            ("deflate, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("*", true),
+            ("br, *;q=0", false),
         ] {
-            assert_eq!(range(text, 10), asked, "{text}");
+            assert_eq!(takes_gzip(accept), takes, "{accept}");
         }
     }
 }

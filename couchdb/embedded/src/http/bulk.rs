@@ -1,10 +1,12 @@
 //! `_bulk_docs`: many documents in one commit.
 
 use super::{
+    admit::admit,
     call::{Call, Received},
     heavy, local,
     refusal::{Refusal, allow},
     reply::{self, Handled},
+    security,
     write::{self, Origin},
 };
 use crate::{
@@ -14,13 +16,13 @@ use crate::{
     },
     store::{
         database::{Database, random_id},
-        edit::{self, Edit, Outcome},
+        edit::{self, Edit, Kind, Outcome},
         local::{Local, put},
     },
 };
 use http::StatusCode;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 /// How many documents one request may have: they share one transaction, and others wait for it.
 const DOCS_MAX: usize = 100_000;
@@ -33,6 +35,7 @@ enum Row {
 
 /// How a row went.
 enum Done {
+    Refused { id: String, made: Option<String>, refusal: Refusal },
     Edit { id: String, outcome: Outcome },
     Local { id: String, revision: u64 },
 }
@@ -107,19 +110,32 @@ async fn apply(
     database: &Arc<Database>,
     rows: Vec<Row>,
 ) -> Result<Vec<Done>, Refusal> {
+    let rows = admitted(call, database, rows).await?;
     let database = Arc::clone(database);
     let done = call
         .store()
         .write(move |transaction| {
             let mut done = Vec::with_capacity(rows.len());
+            let mut updated = HashSet::new();
             for row in rows {
                 done.push(match row {
-                    Row::Edit(one) => {
+                    Err((id, made, refusal)) => Done::Refused { id, made, refusal },
+                    Ok(Row::Edit(one)) => {
                         let id = one.id.clone();
-                        let outcome = edit::apply(transaction, &database, one)?;
+                        let is_update = matches!(one.kind, Kind::Update { .. });
+                        // As in CouchDB. It was admitted as a follower of what was there before the
+                        // request, and may name a revision that only the request makes.
+                        let outcome = if is_update && updated.contains(&id) {
+                            Outcome::Conflict
+                        } else {
+                            edit::apply(transaction, &database, one)?
+                        };
+                        if is_update && matches!(outcome, Outcome::Stored(_)) {
+                            updated.insert(id.clone());
+                        }
                         Done::Edit { id, outcome }
                     }
-                    Row::Local(local) => {
+                    Ok(Row::Local(local)) => {
                         put(transaction, &database, &local)?;
                         Done::Local { id: local.id, revision: local.revision }
                     }
@@ -131,9 +147,50 @@ async fn apply(
     Ok(done)
 }
 
+/// An edit that may not be made: its id, the revision when it was made elsewhere, and why.
+type Refused = (String, Option<String>, Refusal);
+
+/// The rows, those with edits that may not be made as their refusals.
+async fn admitted(
+    call: &Call,
+    database: &Arc<Database>,
+    rows: Vec<Row>,
+) -> Result<Vec<Result<Row, Refused>>, Refusal> {
+    let (mut edits, mut places) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+    for row in rows {
+        match row {
+            Row::Edit(edit) => {
+                let made = match &edit.kind {
+                    Kind::Merge { path, .. } => path.first().map(ToString::to_string),
+                    _ => None,
+                };
+                places.push(Err((edit.id.clone(), made)));
+                edits.push(edit);
+            }
+            Row::Local(local) => places.push(Ok(local)),
+        }
+    }
+    let mut edits = admit(call, database, edits).await?.into_iter();
+    let rows = places.into_iter().filter_map(|place| match place {
+        Ok(local) => Some(match security::may_write_local(call, database) {
+            Ok(()) => Ok(Row::Local(local)),
+            Err(refusal) => Err((local.id, None, refusal)),
+        }),
+        Err((id, made)) => {
+            edits.next().map(|edit| edit.map(Row::Edit).map_err(|refusal| (id, made, refusal)))
+        }
+    });
+    Ok(rows.collect())
+}
+
 /// The row of the answer; a replica hears only of what was refused.
 fn answer(done: Done, replica: bool) -> Option<Value> {
     let (id, revision) = match done {
+        Done::Refused { id, made: None, refusal } => (id, Err(refusal)),
+        Done::Refused { id, made: Some(made), refusal } => {
+            let Refusal { error, reason, .. } = refusal;
+            return Some(json!({"id": id, "rev": made, "error": error, "reason": reason}));
+        }
         Done::Local { id, revision } => (id, Ok(format!("0-{revision}"))),
         Done::Edit { id, outcome } => {
             let revision = write::stored(outcome, &id).map(|revision| revision.to_string());

@@ -1,13 +1,25 @@
 //! One request on its way through the handlers: who asks for what, and the body that was sent.
 
-use super::{heavy, query::Query, refusal::Refusal};
-use crate::{document::check, store::Store};
+use super::{
+    auth::Auth, heavy, query::Query, refusal::Refusal, trouble::Trouble, unpack,
+    validate::Validators,
+};
+use crate::{
+    document::check, replicator::Replicator, script::Scripts, store::Store, user::User,
+    view::registry::Views,
+};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, Method, StatusCode, header, request::Parts};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -29,39 +41,67 @@ const BODY_SILENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Server {
     pub(crate) store: Arc<Store>,
     pub(crate) stop: CancellationToken,
+    pub(crate) auth: Auth,
+    pub(crate) scripts: Scripts,
+    pub(crate) trouble: Trouble,
+    pub(crate) validators: Validators,
+    pub(crate) views: Views,
+    pub(crate) replicator: Replicator,
     large: Arc<Semaphore>,
 }
 
 impl Server {
     pub(crate) fn new(store: Arc<Store>, stop: CancellationToken) -> Server {
-        Server { store, stop, large: Arc::new(Semaphore::new(LARGE_BODIES_MAX)) }
+        Server {
+            auth: Auth::new(store.options(), store.cookie_secret()),
+            scripts: Scripts::new(),
+            trouble: Trouble::new(&store.options().test_modes, store.options().test_seed),
+            validators: Validators::default(),
+            views: Views::new(store.directory()),
+            replicator: Replicator::new(),
+            store,
+            stop,
+            large: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
+        }
     }
 }
 
-/// Who asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum User {
-    /// The administrator, or anybody where there is none.
-    Admin,
-    Anonymous,
+impl Server {
+    /// A place among those that may hold a large body; None for work on few bytes.
+    pub(crate) async fn place(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        if usize::try_from(bytes).is_ok_and(|bytes| bytes <= LARGE_BYTES) {
+            return None;
+        }
+        Arc::clone(&self.large).acquire_owned().await.ok()
+    }
 }
 
 /// A request.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) server: Arc<Server>,
-    pub(crate) user: User,
+    pub(crate) user: Arc<User>,
     pub(crate) method: Method,
     pub(crate) query: Query,
     pub(crate) parts: Parts,
     body: Mutex<Option<Incoming>>,
+    /// Copies of the document took different writes.
+    disagreed: AtomicBool,
 }
 
 impl Call {
-    pub(crate) fn new(server: Arc<Server>, user: User, parts: Parts, body: Incoming) -> Call {
+    pub(crate) fn new(server: Arc<Server>, user: Arc<User>, parts: Parts, body: Incoming) -> Call {
         let query = Query::read(parts.uri.query());
         let method = parts.method.clone();
-        Call { server, user, method, query, parts, body: Mutex::new(Some(body)) }
+        Call {
+            server,
+            user,
+            method,
+            query,
+            parts,
+            body: Mutex::new(Some(body)),
+            disagreed: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -70,6 +110,16 @@ impl Call {
 
     pub(crate) fn header(&self, name: HeaderName) -> Option<&str> {
         self.parts.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Remembers that the copies of a document took different writes.
+    pub(crate) fn note_disagreement(&self) {
+        self.disagreed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether they did.
+    pub(crate) fn is_disagreed(&self) -> bool {
+        self.disagreed.load(Ordering::Relaxed)
     }
 
     /// GET, or HEAD, which is answered alike; the body of a HEAD does not leave.
@@ -89,19 +139,10 @@ impl Call {
 
     /// Refuses what only an administrator may do with the server.
     pub(crate) fn need_admin(&self) -> Result<(), Refusal> {
-        match self.user {
-            User::Admin => Ok(()),
-            User::Anonymous => Err(Refusal::unauthorized("You are not a server admin.")),
-        }
-    }
-
-    /// Refuses who may not see a database.
-    pub(crate) fn need_member(&self) -> Result<(), Refusal> {
-        match self.user {
-            User::Admin => Ok(()),
-            User::Anonymous => {
-                Err(Refusal::unauthorized("You are not authorized to access this db."))
-            }
+        if self.user.is_admin() {
+            Ok(())
+        } else {
+            Err(Refusal::unauthorized("You are not a server admin."))
         }
     }
 
@@ -119,18 +160,33 @@ impl Call {
         ))
     }
 
-    /// Receives the body, up to `limit` bytes.
+    /// Receives the body, unpacked if it was packed, up to `limit` bytes.
     pub(crate) async fn body(&self, limit: usize) -> Result<Received, Refusal> {
+        let is_packed = unpack::is_packed(self.header(header::CONTENT_ENCODING))?;
+        let received = self.raw_body(limit).await?;
+        if !is_packed {
+            return Ok(received);
+        }
+        // How large it becomes is not known: it takes a place among the large ones if it has none.
+        let permit = match received._permit {
+            Some(permit) => Some(permit),
+            None => Arc::clone(&self.server.large).acquire_owned().await.ok(),
+        };
+        let packed = received.bytes;
+        let bytes = heavy::run(usize::MAX, move || {
+            unpack::unpack(&packed, limit)?.ok_or_else(|| too_large(limit))
+        });
+        Ok(Received { bytes: bytes.await?, _permit: permit })
+    }
+
+    /// Receives the body as it comes, up to `limit` bytes.
+    pub(crate) async fn raw_body(&self, limit: usize) -> Result<Received, Refusal> {
         let Some(mut body) = self.body.lock().await.take() else {
             return Ok(Received { bytes: Bytes::new(), _permit: None });
         };
-        let too_large = || {
-            let reason = format!("the request entity is larger than {limit} bytes");
-            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", reason)
-        };
         let announced = self.header(header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
         if announced.is_some_and(|length: usize| length > limit) {
-            return Err(too_large());
+            return Err(too_large(limit));
         }
         let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0).min(LARGE_BYTES));
         let mut permit = None;
@@ -142,10 +198,12 @@ impl Call {
             let frame = frame.map_err(|_| Refusal::bad_request("the body ended too early"))?;
             let Some(data) = frame.data_ref() else { continue };
             if bytes.len() + data.len() > limit {
-                return Err(too_large());
+                return Err(too_large(limit));
             }
             if bytes.len() + data.len() > LARGE_BYTES && permit.is_none() {
                 permit = Arc::clone(&self.server.large).acquire_owned().await.ok();
+                // At once: growing by doubling would hold the body up to three times.
+                bytes.reserve(announced.unwrap_or(0).saturating_sub(bytes.len()));
             }
             bytes.extend_from_slice(data);
         }
@@ -176,6 +234,11 @@ impl Call {
         }
         location
     }
+}
+
+pub(crate) fn too_large(limit: usize) -> Refusal {
+    let reason = format!("the request entity is larger than {limit} bytes");
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", reason)
 }
 
 /// A body that was received; while it lives, it counts as one of the large ones if it is.

@@ -4,23 +4,23 @@
 use super::{
     call::{Call, Server},
     feed::{self, Form},
+    filter::{self, FeedError, First},
     query,
     refusal::{Refusal, allow},
     reply::{self, Broken, Handled, Pieces},
 };
 use crate::{
     document::render,
-    error::StoreError,
     feed::{
         change::{Change, RowStyle},
         filter::Filter,
+        hub::Follower,
     },
     selector::{Selector, split_path},
     sequence::{Sequence, Since, read_since},
     store::{
         database::Database,
         list::{Changes, ChangesRange, Detail},
-        read::Which,
     },
 };
 use http::StatusCode;
@@ -45,16 +45,21 @@ pub(crate) struct Ask {
     pub(crate) style: RowStyle,
     pub(crate) detail: Detail,
     pub(crate) filter: Arc<Filter>,
+    /// What the filter is known by to the hub; None when the feed tries each commit itself.
+    filter_name: Option<Box<str>>,
     /// `fields` beside a selector: the paths that documents are cut down to.
     fields: Option<Vec<Vec<String>>>,
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) timeout: Duration,
+    /// What a filter function let through before the answer began.
+    pub(crate) first: First,
 }
 
 /// `_changes`.
 pub(crate) async fn changes(call: &Call, database: &Arc<Database>) -> Handled {
     allow(&call.method, &["GET", "POST", "HEAD"])?;
     let ask = read(call, database).await?;
+    filter::begin(&ask).await?;
     if ask.form == Form::Normal {
         let tag = ask.database.token(ask.database.feed.committed().sequence).to_string();
         let mut reply = reply::produced(StatusCode::OK, "application/json", async move |pieces| {
@@ -75,17 +80,25 @@ async fn read(call: &Call, database: &Arc<Database>) -> Result<Ask, Refusal> {
     let heartbeat = heartbeat(query.get("heartbeat"))?;
     let bad_number = |name: &str| Refusal::query(format!("Invalid value for integer: {name}"));
     let timeout = match query.get("timeout") {
-        Some(text) => Duration::from_millis(text.parse().map_err(|_| bad_number("timeout"))?),
+        Some(text) => {
+            let number = query::integer(text).and_then(|number| u64::try_from(number).ok());
+            Duration::from_millis(number.ok_or_else(|| bad_number("timeout"))?)
+        }
         None => TIMEOUT,
     };
     let limit = match query.get("limit") {
         None => u64::MAX,
         // CouchDB takes a negative limit for none.
-        Some(text) => match text.parse::<i64>() {
-            Ok(number) => u64::try_from(number).unwrap_or(u64::MAX),
-            Err(_) => return Err(bad_number("limit")),
-        },
+        Some(text) => {
+            let number = query::integer(text).ok_or_else(|| bad_number("limit"))?;
+            u64::try_from(number).unwrap_or(u64::MAX)
+        }
     };
+    // Every row has its sequence here, so that the interval changes nothing.
+    let interval = call.query.get("seq_interval").map(query::integer);
+    if interval.is_some_and(|number| number.is_none_or(|number| number < 1)) {
+        return Err(Refusal::bad_request("invalid_seq_interval"));
+    }
     let all_leaves = match query.get("style").unwrap_or("main_only") {
         "main_only" => false,
         "all_docs" => true,
@@ -94,7 +107,7 @@ async fn read(call: &Call, database: &Arc<Database>) -> Result<Ask, Refusal> {
     let include_docs = query.is_true("include_docs");
     let filter = filter(call, database, &body).await?;
     let fields = match (&filter, body.get("fields")) {
-        (Filter::Selector(_), Some(Value::Array(fields))) if include_docs => {
+        (Filter::Selector { .. }, Some(Value::Array(fields))) if include_docs => {
             let paths = fields.iter().filter_map(Value::as_str).map(split_path);
             Some(paths.collect())
         }
@@ -104,27 +117,32 @@ async fn read(call: &Call, database: &Arc<Database>) -> Result<Ask, Refusal> {
     let last_id = last_id.filter(|_| form == Form::EventSource);
     let since = query.either("since", "last-event-id").or(last_id).unwrap_or("0");
     let since = match read_since(since, database.identity)? {
-        Since::Sequence(sequence) => sequence,
+        Since::Sequence(sequence) => call.server.trouble.rewound(sequence),
         Since::Now => database.feed.committed().sequence,
     };
+    let detail = Detail {
+        documents: include_docs,
+        conflicts: include_docs && query.is_true("conflicts"),
+        attachments: include_docs && query.is_true("attachments"),
+        leaves: all_leaves,
+    };
+    let descending = query.is_true("descending");
+    let filter_name = if is_simple(detail, descending) { filter.name() } else { None };
     Ok(Ask {
         server: Arc::clone(&call.server),
         database: Arc::clone(database),
         form,
         since,
         limit,
-        descending: query.is_true("descending"),
+        descending,
         style: RowStyle { all_leaves, include_docs },
-        detail: Detail {
-            documents: include_docs,
-            conflicts: include_docs && query.is_true("conflicts"),
-            attachments: include_docs && query.is_true("attachments"),
-            leaves: all_leaves,
-        },
+        detail,
         filter: Arc::new(filter),
+        filter_name,
         fields,
         heartbeat,
         timeout,
+        first: First::default(),
     })
 }
 
@@ -147,12 +165,12 @@ fn heartbeat(text: Option<&str>) -> Result<Option<Duration>, Refusal> {
     match text {
         None => Ok(None),
         Some("true") => Ok(Some(TIMEOUT)),
-        Some(text) => match text.parse::<u64>() {
-            Ok(0) => Err(Refusal::bad_request(
+        Some(text) => match query::integer(text).and_then(|number| u64::try_from(number).ok()) {
+            Some(0) => Err(Refusal::bad_request(
                 "The heartbeat value should be a positive integer (in milliseconds).",
             )),
-            Ok(number) => Ok(Some(Duration::from_millis(number))),
-            Err(_) => Err(Refusal::bad_request(
+            Some(number) => Ok(Some(Duration::from_millis(number))),
+            None => Err(Refusal::bad_request(
                 "Invalid heartbeat value. Expecting a positive integer value (in milliseconds).",
             )),
         },
@@ -182,41 +200,64 @@ async fn filter(
         }
         Some("_selector") => {
             let selector = body.get("selector").unwrap_or(&Value::Null);
-            Ok(Filter::Selector(Selector::parse(selector)?))
+            let text = selector.to_string().into();
+            Ok(Filter::Selector { selector: Selector::parse(selector)?, text })
         }
         Some("_view") if call.query.get("view").is_none() => {
             Err(Refusal::bad_request("`view` filter parameter is not provided."))
         }
-        Some("_view") => Err(Refusal::not_implemented("filter=_view")),
+        Some("_view") => filter::view(call, database).await,
+        Some(name) if name.starts_with('_') => {
+            Err(Refusal::bad_request("unknown builtin filter name"))
+        }
         Some(name) => {
-            let (design, _) = name.split_once('/').ok_or_else(|| {
-                Refusal::bad_request("`filter` must be of the form `designname/filtername`")
-            })?;
-            let id = format!("_design/{design}");
-            let found = call.store().document(database, id, Which::Winner, false).await?;
-            found.ok_or_else(|| Refusal::not_found("missing"))?;
-            Err(Refusal::not_implemented("filter functions of design documents"))
+            let body = if call.is_read() { None } else { Some(body) };
+            filter::function(call, database, name, body).await
         }
     }
 }
 
+/// Whether the rows are those that the hub remembers.
+fn is_simple(detail: Detail, descending: bool) -> bool {
+    !detail.conflicts && !detail.attachments && !descending
+}
+
 impl Ask {
+    /// Starts to follow the database.
+    pub(crate) fn follow(&self) -> Follower<'_> {
+        self.database.feed.follow_filtered(self.filter_name.as_deref(), &self.filter)
+    }
+
     /// The next wanted changes after `position`, up to `until` at least; from memory if it has them.
     pub(crate) async fn next(
         &self,
         position: Sequence,
         until: Sequence,
         limit: u64,
-    ) -> Result<Changes, StoreError> {
+    ) -> Result<Changes, FeedError> {
+        if let Filter::Script(script) = &*self.filter {
+            return filter::next(self, script, position, until, limit).await;
+        }
+        self.page(position, until, limit).await
+    }
+
+    /// The same, before a function of a design document is asked.
+    pub(super) async fn page(
+        &self,
+        position: Sequence,
+        until: Sequence,
+        limit: u64,
+    ) -> Result<Changes, FeedError> {
         let stats = self.server.store.stats();
-        let simple = !self.detail.conflicts && !self.detail.attachments && !self.descending;
-        if simple && let Some(recent) = self.database.feed.recent(position) {
+        if is_simple(self.detail, self.descending)
+            && let Some(recent) = self.database.feed.recent(position)
+        {
             return Ok(self.choose(recent, position, until, limit));
         }
         stats.feed_pages_read.add(1);
         let range = ChangesRange { position, until, descending: self.descending, limit };
         let filter = Arc::clone(&self.filter);
-        self.server.store.changes(&self.database, range, filter, self.detail).await
+        Ok(self.server.store.changes(&self.database, range, filter, self.detail).await?)
     }
 
     fn choose(
@@ -254,16 +295,14 @@ impl Ask {
     }
 
     /// How many changes the client has not seen, as CouchDB counts them.
-    pub(crate) async fn pending(
-        &self,
-        position: Sequence,
-        written: u64,
-    ) -> Result<u64, StoreError> {
+    pub(crate) async fn pending(&self, position: Sequence, written: u64) -> Result<u64, FeedError> {
         let by_id = matches!(*self.filter, Filter::Ids(_) | Filter::Design);
         let from = match (self.descending, by_id) {
             (true, _) => 0,
             (false, true) => self.since,
-            (false, false) => return self.server.store.pending(&self.database, position).await,
+            (false, false) => {
+                return Ok(self.server.store.pending(&self.database, position).await?);
+            }
         };
         let all = self.server.store.pending(&self.database, from).await?;
         Ok(all.saturating_sub(written))
@@ -310,7 +349,13 @@ async fn write_once(ask: &Ask, pieces: &Pieces) -> Result<(), Broken> {
     let mut position = ask.start();
     let mut written = 0;
     while written < ask.limit && (ask.descending || position < until) {
-        let page = ask.next(position, until, ask.limit - written).await.map_err(|_| Broken)?;
+        let page = match ask.next(position, until, ask.limit - written).await {
+            Ok(page) => page,
+            Err(error) => {
+                filter::fail(&mut text, error)?;
+                return reply::flush(pieces, &mut text, true).await;
+            }
+        };
         for change in &page.changes {
             text.extend_from_slice(if written == 0 { b"\n" } else { b",\n" });
             ask.write(&mut text, change);

@@ -1,13 +1,15 @@
 //! The paths of one database: making, deleting, its numbers and settings.
 
 use super::{
-    call::{BODY_BYTES_MAX, Call},
+    call::{Call, Server},
     document, query,
     refusal::{Refusal, allow},
     reply::{self, Handled},
+    security,
+    server::NODE,
 };
 use crate::store::{
-    database::{DATABASES_MAX, Database, check_name},
+    database::{DATABASES_MAX, Database, State, check_name},
     databases::{self, Created},
     transaction::Transaction,
 };
@@ -18,9 +20,6 @@ use std::sync::Arc;
 /// The largest `_revs_limit`: a document's tree is read and written as a whole.
 const REVS_LIMIT_MAX: usize = 10_000;
 
-/// The largest `_security`, in bytes: it is held in memory for every database.
-const SECURITY_BYTES_MAX: usize = 64 << 10;
-
 /// `/{db}`.
 pub(crate) async fn route(call: &Call, name: String) -> Handled {
     match call.method.as_str() {
@@ -29,10 +28,11 @@ pub(crate) async fn route(call: &Call, name: String) -> Handled {
         "GET" | "HEAD" | "POST" => {}
         _ => return Err(Refusal::method(&["DELETE", "GET", "HEAD", "POST"])),
     }
-    call.need_member()?;
-    let database = call.store().catalog().get(&name).ok_or_else(Refusal::no_database)?;
+    let database = call.store().catalog().get(&name);
+    let database = database.ok_or_else(|| security::no_database(call, &name))?;
+    security::enter(call, &database, &[])?;
     if call.is_read() {
-        return Ok(reply::json(StatusCode::OK, &info(&database)));
+        return Ok(reply::json(StatusCode::OK, &info(&call.server, &database)));
     }
     document::post(call, &database).await
 }
@@ -87,27 +87,42 @@ async fn delete(call: &Call, name: String) -> Handled {
     }
     let deleted =
         call.store().write(move |transaction| databases::delete(transaction, &name)).await?;
-    if deleted { Ok(reply::ok(StatusCode::OK)) } else { Err(Refusal::no_database()) }
+    let Some(identity) = deleted else { return Err(Refusal::no_database()) };
+    call.server.views.forget(identity).await;
+    Ok(reply::ok(StatusCode::OK))
 }
 
 /// What `GET /{db}` tells.
-pub(crate) fn info(database: &Database) -> Value {
+pub(crate) fn info(server: &Server, database: &Database) -> Value {
+    let copies = server.trouble.copies();
+    let majority = copies / 2 + 1;
     let state = database.state();
     json!({
         "db_name": database.name,
         "instance_start_time": database.started_us.to_string(),
         "update_seq": database.token(state.sequence),
-        "purge_seq": database.token(0),
+        "purge_seq": database.token(state.purge_sequence),
         "doc_count": state.documents,
         "doc_del_count": state.tombstones,
-        "sizes": {"file": state.bytes, "external": state.bytes, "active": state.bytes},
+        "sizes": {"file": file_bytes(&state), "external": state.bytes, "active": state.bytes},
         "props": {},
         "disk_format_version": 8,
         "compact_running": database.is_compacting(),
-        // One copy, whatever `n` was asked for: so does a single node of CouchDB.
-        "cluster": {"q": database.shards, "n": 1, "w": 1, "r": 1},
+        // Whatever `n` was asked for: so does a single node of CouchDB.
+        "cluster": {"q": database.shards, "n": copies, "w": majority, "r": majority},
     })
 }
+
+/// About how much of the store's file is this database's: all databases lie in one file, and the share
+/// of one is known to SQLite only after it has read all pages. Views are not in it.
+fn file_bytes(state: &State) -> u64 {
+    let documents = state.documents.saturating_add(state.tombstones);
+    state.bytes.saturating_add(documents.saturating_mul(DOCUMENT_BYTES))
+}
+
+/// What a document takes beside its bodies: its tree, its id in two tables, heads of rows, and what
+/// stays free of their pages. Measured with short ids and one revision each.
+const DOCUMENT_BYTES: u64 = 140;
 
 /// `_ensure_full_commit`: every write was durable before it was answered.
 pub(crate) fn ensure_full_commit(call: &Call, database: &Database) -> Handled {
@@ -118,6 +133,25 @@ pub(crate) fn ensure_full_commit(call: &Call, database: &Database) -> Handled {
     Ok(reply::json(StatusCode::CREATED, &body))
 }
 
+/// `_shards` and, for one document, `_shards/{doc}`: everything lies in one piece on one node.
+pub(crate) fn shards(call: &Call, of_document: bool) -> Handled {
+    allow(&call.method, &["GET"])?;
+    const ALL: &str = "00000000-ffffffff";
+    let body = if of_document {
+        json!({"range": ALL, "nodes": [NODE]})
+    } else {
+        json!({"shards": {ALL: [NODE]}})
+    };
+    Ok(reply::json(StatusCode::OK, &body))
+}
+
+/// `_sync_shards`: there is nothing to bring together.
+pub(crate) fn sync_shards(call: &Call) -> Handled {
+    call.need_admin()?;
+    allow(&call.method, &["POST"])?;
+    Ok(reply::ok(StatusCode::ACCEPTED))
+}
+
 /// `_compact`: happens in idle time.
 pub(crate) async fn compact(
     call: &Call,
@@ -126,18 +160,11 @@ pub(crate) async fn compact(
 ) -> Handled {
     allow(&call.method, &["POST"])?;
     call.need_json()?;
-    if design.is_some() {
-        return Err(Refusal::not_found("missing"));
+    if let Some(design) = design {
+        return super::view::compact(call, database, design).await;
     }
     let database = Arc::clone(database);
     call.store().write(move |transaction| databases::compact(transaction, &database)).await?;
-    Ok(reply::ok(StatusCode::ACCEPTED))
-}
-
-/// `_view_cleanup`: there are no views yet, so there is nothing to clean.
-pub(crate) fn view_cleanup(call: &Call) -> Handled {
-    allow(&call.method, &["POST"])?;
-    call.need_json()?;
     Ok(reply::ok(StatusCode::ACCEPTED))
 }
 
@@ -159,45 +186,4 @@ pub(crate) async fn revs_limit(call: &Call, database: &Arc<Database>) -> Handled
     };
     call.store().write(set).await?;
     Ok(reply::ok(StatusCode::OK))
-}
-
-/// `_security`. It is kept for what will read it; so far only the administrator comes in.
-pub(crate) async fn security(call: &Call, database: &Arc<Database>) -> Handled {
-    allow(&call.method, &["PUT", "GET"])?;
-    if call.is_read() {
-        let security = match database.state().security {
-            Some(text) => query::parse(&text)?,
-            None => json!({"members": {"roles": ["_admin"]}, "admins": {"roles": ["_admin"]}}),
-        };
-        return Ok(reply::json(StatusCode::OK, &security));
-    }
-    call.need_admin()?;
-    let received = call.body(SECURITY_BYTES_MAX.min(BODY_BYTES_MAX)).await?;
-    let security = query::parse(received.text()?)?;
-    check_security(&security)?;
-    let text: Arc<str> = security.to_string().into();
-    let database = Arc::clone(database);
-    let set = move |transaction: &mut Transaction<'_>| {
-        databases::set_security(transaction, &database, text)
-    };
-    call.store().write(set).await?;
-    Ok(reply::ok(StatusCode::OK))
-}
-
-/// `admins` and `members` are objects whose `names` and `roles` are lists of texts.
-fn check_security(security: &Value) -> Result<(), Refusal> {
-    let texts =
-        |value: &Value| value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
-    let group = |value: &Value| {
-        let part = |name| value.get(name).is_none_or(texts);
-        value.is_object() && part("names") && part("roles")
-    };
-    let sound = security.is_object()
-        && ["admins", "members"].iter().all(|name| security.get(name).is_none_or(group));
-    if sound {
-        return Ok(());
-    }
-    Err(Refusal::bad_request(
-        "`_security` is an object; `admins` and `members` in it have lists of `names` and `roles`",
-    ))
 }

@@ -1,16 +1,19 @@
 //! `/{db}/{doc}`: reading and writing one document.
 
 use super::{
+    blob::Related,
     call::{BODY_BYTES_MAX, Call},
-    heavy, local, multipart,
-    parts::{self, Form, Part, Reader},
-    query,
+    copy, heavy, local, multipart,
+    parts::{self, Bytes, Form, Part, Reader},
     refusal::Refusal,
     reply::{self, Broken, Handled},
     write::{self, Origin},
 };
 use crate::{
-    document::draft::{Draft, check_id},
+    document::{
+        draft::{Draft, check_id},
+        render::Told,
+    },
     revision::Revision,
     store::{
         database::{Database, random_id},
@@ -33,7 +36,7 @@ pub(crate) async fn route(call: &Call, database: &Arc<Database>, id: String) -> 
         "DELETE" => delete(call, database, id).await,
         // CouchDB takes a form here for its old web pages.
         "POST" => Err(Refusal::bad_request("Referer header required.")),
-        "COPY" => Err(Refusal::not_implemented("COPY")),
+        "COPY" => copy::copy(call, database, id).await,
         _ => Err(Refusal::method(&METHODS)),
     }
 }
@@ -50,12 +53,14 @@ async fn get(call: &Call, database: &Arc<Database>, id: String) -> Handled {
     if check_id(&id).is_err() {
         return Err(Refusal::not_found("missing"));
     }
-    call.query.json("atts_since")?;
+    let known = atts_since(call)?;
     if call.query.get("open_revs").is_some() {
-        return open_revs(call, database, id).await;
+        return open_revs(call, database, id, known.unwrap_or_default()).await;
     }
     let with_data = call.query.is_true("attachments");
-    let asked: Option<Revision> = call.query.get("rev").map(str::parse).transpose()?;
+    // As in CouchDB, a client that does not say what it takes gets parts.
+    let in_parts = with_data && call.accepts("multipart/related");
+    let asked = call.query.get("rev").map(to_be_read).transpose()?;
     let by_revision = asked.is_some();
     let which = match asked {
         Some(revision) => {
@@ -63,40 +68,63 @@ async fn get(call: &Call, database: &Arc<Database>, id: String) -> Handled {
         }
         None => Which::Winner,
     };
-    let document = call.store().document(database, id, which, with_data).await?;
-    let document = document.ok_or_else(|| Refusal::not_found("missing"))?;
-    let found = match document.revisions.first() {
+    let document = call.store().document(database, id, which, with_data && !in_parts).await?;
+    let mut document = document.ok_or_else(|| Refusal::not_found("missing"))?;
+    let found = match std::mem::take(&mut document.revisions).into_iter().next() {
         Some(Opened::Found(found)) => found,
         Some(Opened::Missing(_)) | None => return Err(Refusal::not_found("missing")),
     };
     if found.deleted && !by_revision {
         return Err(Refusal::not_found("deleted"));
     }
-    let mut render = found.render(&document.id);
+    let told = if in_parts {
+        Bytes::Following { known: known.unwrap_or_default() }.told(&document, &found.revision)
+    } else {
+        Told { encodings: call.query.is_true("att_encoding_info"), following_after: None }
+    };
+    let mut render = found.render_as(&document.id, told);
     if call.query.is_true("revs") {
         render.member("_revisions", &document.revisions_member(&found.revision));
     }
     // CouchDB tells of the whole tree only beside the winner.
-    let told = if by_revision { Vec::new() } else { whole_tree(call, database, &document, found) };
-    for (name, value) in &told {
+    let more = if by_revision { Vec::new() } else { whole_tree(call, database, &document, &found) };
+    for (name, value) in &more {
         render.member(name, value);
     }
     let tag = found.revision.to_string();
-    let unchanged = told.is_empty()
+    let unchanged = more.is_empty()
         && call.header(header::IF_NONE_MATCH).is_some_and(|known| known == format!("\"{tag}\""));
     let mut reply = if unchanged {
         reply::whole(StatusCode::NOT_MODIFIED, bytes::Bytes::new())
-    } else if with_data && call.accepts("multipart/related") {
-        return Ok(multipart::related(render.finish()));
     } else {
-        let mut text = render.finish();
-        text.push(b'\n');
-        reply::text_json(StatusCode::OK, text)
+        match Related::new(render.finish(), *found, told) {
+            Ok(related) => multipart::related(&call.server, related),
+            Err(mut text) => {
+                text.push(b'\n');
+                reply::text_json(StatusCode::OK, text)
+            }
+        }
     };
-    if told.is_empty() {
+    if more.is_empty() {
         reply::etag(&mut reply, &tag);
     }
     Ok(reply)
+}
+
+/// A revision that a client wants to read. One that cannot be here is missing.
+pub(crate) fn to_be_read(text: &str) -> Result<Revision, Refusal> {
+    if Revision::is_beyond(text) {
+        return Err(Refusal::not_found("missing"));
+    }
+    Ok(text.parse()?)
+}
+
+/// The revisions whose attachments the client has: a JSON array.
+fn atts_since(call: &Call) -> Result<Option<Vec<Revision>>, Refusal> {
+    let Some(list) = call.query.json("atts_since")? else { return Ok(None) };
+    let list = list.as_array().ok_or_else(|| Refusal::bad_request("Invalid list of revisions"))?;
+    let read = |value: &Value| value.as_str().unwrap_or("").parse();
+    Ok(Some(list.iter().map(read).collect::<Result<_, _>>()?))
 }
 
 /// What the request wants to know of the revisions beside this one.
@@ -129,7 +157,9 @@ fn whole_tree(
     for (parameter, member, deleted) in
         [("conflicts", "_conflicts", false), ("deleted_conflicts", "_deleted_conflicts", true)]
     {
-        let conflicts = if wants(parameter) { tree.conflicts(deleted) } else { Vec::new() };
+        let silent = !deleted && call.server.trouble.hides_conflicts(database, &document.id);
+        let told_of = wants(parameter) && !silent;
+        let conflicts = if told_of { tree.conflicts(deleted) } else { Vec::new() };
         if !conflicts.is_empty() {
             told.push((member, json!(conflicts)));
         }
@@ -140,12 +170,17 @@ fn whole_tree(
     told
 }
 
-async fn open_revs(call: &Call, database: &Arc<Database>, id: String) -> Handled {
+async fn open_revs(
+    call: &Call,
+    database: &Arc<Database>,
+    id: String,
+    known: Vec<Revision>,
+) -> Handled {
     let text = call.query.get("open_revs").unwrap_or("");
     let which = if text == "all" {
         Which::Leaves
     } else {
-        let list = query::parse(text)?;
+        let list = call.query.json("open_revs")?.unwrap_or_default();
         let list = list.as_array().ok_or_else(|| {
             Refusal::bad_request("`open_revs` is `all` or a JSON array of revisions")
         })?;
@@ -156,10 +191,14 @@ async fn open_revs(call: &Call, database: &Arc<Database>, id: String) -> Handled
     // A client must say that it takes JSON only, or it gets parts.
     let form = if call.accepts("multipart/mixed") { Form::Mixed } else { Form::Array };
     // CouchDB's parts always have the attachments: its replicators do not ask for them.
-    let with_data = call.query.is_true("attachments") || form == Form::Mixed;
+    let bytes = match form {
+        Form::Mixed => Bytes::Following { known },
+        Form::Array if call.query.is_true("attachments") => Bytes::Inline,
+        Form::Array => Bytes::None,
+    };
     let asked = which.clone();
     let revs = call.query.is_true("revs");
-    let mut reader = Reader { id, which: Some(which), revs, with_data };
+    let mut reader = Reader { id, which: Some(which), revs, bytes };
     // The first ones decide whether this is a document at all.
     let mut parts = match (reader.next(&call.server, database).await?, asked) {
         (Some(parts), _) => parts,
@@ -169,7 +208,7 @@ async fn open_revs(call: &Call, database: &Arc<Database>, id: String) -> Handled
         (None, _) => return Err(Refusal::not_found("missing")),
     };
     let (server, database) = (Arc::clone(&call.server), Arc::clone(database));
-    Ok(parts::answer(form, async move |mut writer| {
+    Ok(parts::answer(Arc::clone(&server), form, async move |mut writer| {
         loop {
             for part in parts {
                 writer.part(part).await?;
@@ -238,7 +277,7 @@ async fn delete(call: &Call, database: &Arc<Database>, id: String) -> Handled {
 }
 
 /// The answer to a document that was stored.
-fn written(
+pub(super) fn written(
     call: &Call,
     database: &Database,
     id: &str,

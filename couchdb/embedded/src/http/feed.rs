@@ -1,17 +1,18 @@
 //! `_changes` that waits: `longpoll` until the first change, `continuous` and `eventsource` for ever.
 //!
-//! A feed sleeps until its database's hub tells of a commit, its heartbeat is due, its time is over,
-//! or the server stops. It is a part of the connection's body: a client that does not read stops its
-//! own feed and nothing else, and a client that goes takes the feed with it.
+//! A feed sleeps until its database's hub tells of a commit that its filter may want, its heartbeat is
+//! due, its time is over, or the server stops. It is a part of the connection's body: a client that does
+//! not read stops its own feed and nothing else, and a client that goes takes the feed with it.
 
 use super::{
     changes::{self, Ask},
+    filter::{self, FeedError},
     refusal::Refusal,
     reply::{self, Broken, Pieces, Reply},
 };
 use crate::{document::render, feed::change::Change, sequence::Sequence};
 use http::StatusCode;
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 /// How changes are asked for.
@@ -68,13 +69,6 @@ struct Feed<'a> {
     due: Instant,
 }
 
-/// Why a feed woke.
-enum Woken {
-    Commit,
-    Due,
-    Stop,
-}
-
 impl<'a> Feed<'a> {
     fn new(ask: &'a Ask, pieces: &'a Pieces) -> Feed<'a> {
         let position = ask.start();
@@ -84,15 +78,25 @@ impl<'a> Feed<'a> {
 
     async fn run(&mut self) -> Result<(), Broken> {
         // Follow first, look then: a commit between the two wakes the feed at once.
-        let mut commits = self.ask.database.feed.follow();
+        let mut commits = self.ask.follow();
+        // Made once: each wake would register a new one.
+        let mut sleep = pin!(sleep_until(self.due));
         if self.ask.form == Form::Longpoll {
             self.text.extend_from_slice(b"{\"results\":[");
             self.flush().await?;
         }
+        let mut over = false;
         loop {
-            let committed = *commits.borrow_and_update();
-            self.catch_up(committed.sequence).await?;
-            let enough = self.written >= self.ask.limit
+            self.ask.server.store.stats().feed_looks.add(1);
+            let committed = commits.look();
+            // It slept through what it does not want.
+            self.position = commits.skip(self.position);
+            if let Err(failed) = self.catch_up(committed.sequence).await? {
+                filter::fail(&mut self.text, failed)?;
+                return self.flush().await;
+            }
+            let enough = over
+                || self.written >= self.ask.limit
                 || self.ask.descending
                 || committed.deleted
                 || self.ask.form == Form::Longpoll && self.written > 0;
@@ -100,30 +104,51 @@ impl<'a> Feed<'a> {
                 return self.end().await;
             }
             self.greet().await?;
+            // A stop wakes all feeds, as a commit does.
+            if self.ask.server.stop.is_cancelled() {
+                return self.end().await;
+            }
             loop {
-                let woken = tokio::select! {
-                    changed = commits.changed() => match changed {
-                        Ok(()) => Woken::Commit,
-                        Err(_) => Woken::Stop,
-                    },
-                    () = self.ask.server.stop.cancelled() => Woken::Stop,
-                    () = sleep_until(self.due) => Woken::Due,
-                };
-                match woken {
-                    Woken::Commit => break,
-                    Woken::Stop => return self.end().await,
-                    Woken::Due if self.ask.heartbeat.is_none() => return self.end().await,
-                    Woken::Due => self.heartbeat().await?,
+                if sleep.deadline() != self.due {
+                    sleep.as_mut().reset(self.due);
                 }
+                // Commits first: of all wakes they are the many, and a thousand feeds have each of them.
+                let is_due = tokio::select! {
+                    biased;
+                    () = commits.woken() => false,
+                    () = sleep.as_mut() => true,
+                };
+                if is_due && self.ask.heartbeat.is_some() {
+                    self.heartbeat().await?;
+                    continue;
+                }
+                // At its end too it looks once more: `last_seq` is behind all that was committed.
+                over = is_due;
+                break;
             }
         }
     }
 
-    /// Writes what was committed since, as far as the client wants it.
-    async fn catch_up(&mut self, until: Sequence) -> Result<(), Broken> {
+    /// Writes what was committed since, as far as the client wants it, with heartbeats while a filter
+    /// takes its time.
+    async fn catch_up(&mut self, until: Sequence) -> Result<Result<(), FeedError>, Broken> {
         while self.written < self.ask.limit && (self.ask.descending || self.position < until) {
             let left = self.ask.limit - self.written;
-            let page = self.ask.next(self.position, until, left).await.map_err(|_| Broken)?;
+            let ask = self.ask;
+            let mut next = pin!(ask.next(self.position, until, left));
+            let page = loop {
+                tokio::select! {
+                    biased;
+                    page = next.as_mut() => break page,
+                    () = sleep_until(self.due), if ask.heartbeat.is_some() => {
+                        self.heartbeat().await?;
+                    }
+                }
+            };
+            let page = match page {
+                Ok(page) => page,
+                Err(error) => return Ok(Err(error)),
+            };
             for change in &page.changes {
                 self.write(change);
                 reply::flush(self.pieces, &mut self.text, false).await?;
@@ -133,10 +158,10 @@ impl<'a> Feed<'a> {
                 self.flush().await?;
             }
             if !page.more && self.ask.descending {
-                return Ok(());
+                return Ok(Ok(()));
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn write(&mut self, change: &Change) {

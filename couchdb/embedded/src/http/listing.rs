@@ -1,9 +1,10 @@
-//! `_all_docs` and `_design_docs`: living documents in the order of their ids.
+//! `_all_docs` and `_design_docs`: living documents in the order of their ids. What these and
+//! `_local_docs` have in common is here too.
 
 use super::{
+    asked::{self, Asked},
     call::{Call, Server},
-    query::{self, Query},
-    refusal::{Refusal, allow},
+    local_docs,
     reply::{self, Broken, Handled, Pieces},
 };
 use crate::{
@@ -14,156 +15,46 @@ use crate::{
     },
 };
 use http::StatusCode;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::sync::Arc;
 
-/// What a list is asked for.
-#[derive(Clone, Debug)]
-struct Asked {
-    range: Range,
-    /// Instead of the range.
-    keys: Option<Vec<Value>>,
-    skip: u64,
-    limit: u64,
-    detail: Detail,
-    update_seq: bool,
+/// What is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Documents,
+    Designs,
+    Locals,
 }
 
-/// Where a parameter is looked up: in the body of a POST first, then in the URL.
-struct Parameters<'a> {
-    query: &'a Query,
-    body: Map<String, Value>,
-}
-
-impl Parameters<'_> {
-    fn json(&self, name: &str, other: &str) -> Result<Option<Value>, Refusal> {
-        match self.body.get(name).or_else(|| self.body.get(other)) {
-            Some(value) => Ok(Some(value.clone())),
-            None => self.query.either(name, other).map(query::parse).transpose(),
-        }
-    }
-
-    /// The parameter as the text that a URL would have.
-    fn text(&self, name: &str) -> Option<String> {
-        match self.body.get(name) {
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(value) => Some(value.to_string()),
-            None => self.query.get(name).map(str::to_owned),
-        }
-    }
-
-    fn boolean(&self, name: &str) -> Result<Option<bool>, Refusal> {
-        match self.text(name).as_deref() {
-            None => Ok(None),
-            Some("true") => Ok(Some(true)),
-            Some("false") => Ok(Some(false)),
-            Some(other) => Err(Refusal::query(format!("Invalid boolean parameter: {other:?}"))),
-        }
-    }
-
-    fn number(&self, name: &str) -> Result<Option<u64>, Refusal> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        match text.parse::<i64>() {
-            Ok(number) => u64::try_from(number).map(Some).map_err(|_| {
-                Refusal::query(format!("Invalid value for positive integer: {text:?}"))
-            }),
-            Err(_) => Err(Refusal::query(format!("Invalid value for integer: {text:?}"))),
-        }
-    }
-
-    fn read(&self) -> Result<Asked, Refusal> {
-        let descending = self.boolean("descending")?.unwrap_or(false);
-        let inclusive = self.boolean("inclusive_end")?.unwrap_or(true);
-        let key = self.json("key", "key")?;
-        let start =
-            key.clone().map_or_else(|| self.json("startkey", "start_key"), |key| Ok(Some(key)))?;
-        let end = key.map_or_else(|| self.json("endkey", "end_key"), |key| Ok(Some(key)))?;
-        let (first, last) =
-            if descending { (End::Last, End::First) } else { (End::First, End::Last) };
-        let start = start.map_or(first, |key| end_of(key, true));
-        let end = end.map_or(last, |key| end_of(key, inclusive));
-        let (low, high) = if descending { (end, start) } else { (start, end) };
-        let keys = match self.json("keys", "keys")? {
-            None => None,
-            Some(Value::Array(keys)) => Some(keys),
-            Some(_) => {
-                return Err(Refusal::bad_request("`keys` body member must be an array."));
-            }
+/// One list: `_all_docs`, `_design_docs` or `_local_docs`.
+pub(crate) async fn list(call: &Call, database: &Arc<Database>, kind: Kind) -> Handled {
+    let asked = kind.narrow(asked::read(call).await?);
+    let (server, database) = (Arc::clone(&call.server), Arc::clone(database));
+    Ok(reply::produced(StatusCode::OK, "application/json", async move |pieces| {
+        let work = async {
+            let mut text = Vec::new();
+            kind.write(&server, &database, asked, &pieces, &mut text).await?;
+            text.push(b'\n');
+            reply::flush(&pieces, &mut text, true).await
         };
-        Ok(Asked {
-            range: Range { low, high, descending },
-            keys,
-            skip: self.number("skip")?.unwrap_or(0),
-            limit: self.number("limit")?.unwrap_or(u64::MAX),
-            detail: Detail {
-                documents: self.boolean("include_docs")?.unwrap_or(false),
-                conflicts: self.boolean("conflicts")?.unwrap_or(false),
-                attachments: self.boolean("attachments")?.unwrap_or(false),
-                leaves: false,
-            },
-            update_seq: self.boolean("update_seq")?.unwrap_or(false),
-        })
-    }
+        if work.await.is_err() {
+            drop(pieces.send(Err(Broken)).await);
+        }
+    }))
 }
 
-/// A key as an end of a range of ids: what is no text lies before or after all of them.
-fn end_of(key: Value, inclusive: bool) -> End {
-    match key {
-        Value::String(id) if inclusive => End::At(id),
-        Value::String(id) => End::Beside(id),
-        Value::Array(_) | Value::Object(_) => End::Last,
-        Value::Null | Value::Bool(_) | Value::Number(_) => End::First,
-    }
-}
-
-/// `_all_docs`.
-pub(crate) async fn all_docs(call: &Call, database: &Arc<Database>) -> Handled {
-    let asked = read(call).await?;
-    Ok(answer(call, database, vec![asked], None))
-}
-
-/// `_design_docs`.
-pub(crate) async fn design_docs(call: &Call, database: &Arc<Database>) -> Handled {
-    let mut asked = read(call).await?;
-    // `0` is the character after `/`.
-    let all = Range {
-        low: End::At(String::from("_design/")),
-        high: End::Beside(String::from("_design0")),
-        descending: asked.range.descending,
-    };
-    if asked.range.low == End::First {
-        asked.range.low = all.low.clone();
-    }
-    if asked.range.high == End::Last {
-        asked.range.high = all.high.clone();
-    }
-    Ok(answer(call, database, vec![asked], Some(all)))
-}
-
-/// `_all_docs/queries`: several lists in one answer.
-pub(crate) async fn queries(call: &Call, database: &Arc<Database>) -> Handled {
-    allow(&call.method, &["POST"])?;
-    call.need_json()?;
-    let received = call.json_body().await?;
-    let body = query::parse(received.text()?)?;
-    let bad = || Refusal::bad_request("`queries` is a list of objects.");
-    let queries = body.get("queries").and_then(Value::as_array).ok_or_else(bad)?;
-    let asked = queries
-        .iter()
-        .map(|one| {
-            let body = one.as_object().ok_or_else(bad)?.clone();
-            Parameters { query: &call.query, body }.read()
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+/// `queries` below one of them: several lists in one answer.
+pub(crate) async fn queries(call: &Call, database: &Arc<Database>, kind: Kind) -> Handled {
+    let all = asked::read_queries(call).await?;
     let (server, database) = (Arc::clone(&call.server), Arc::clone(database));
     Ok(reply::produced(StatusCode::OK, "application/json", async move |pieces| {
         let work = async {
             let mut text = Vec::from(b"{\"results\":[\n");
-            for (index, one) in asked.into_iter().enumerate() {
+            for (index, one) in all.into_iter().enumerate() {
                 if index > 0 {
                     text.extend_from_slice(b",\n");
                 }
-                write_list(&server, &database, one, None, &pieces, &mut text).await?;
+                kind.write(&server, &database, kind.narrow(one), &pieces, &mut text).await?;
             }
             text.extend_from_slice(b"\n]}\n");
             reply::flush(&pieces, &mut text, true).await
@@ -174,40 +65,61 @@ pub(crate) async fn queries(call: &Call, database: &Arc<Database>) -> Handled {
     }))
 }
 
-async fn read(call: &Call) -> Result<Asked, Refusal> {
-    allow(&call.method, &["GET", "HEAD", "POST"])?;
-    let mut body = Map::new();
-    if !call.is_read() {
-        call.need_json()?;
-        let received = call.json_body().await?;
-        match query::parse(received.text()?)? {
-            Value::Object(members) => body = members,
-            _ => return Err(Refusal::bad_request("Request body must be a JSON object")),
-        }
+/// The ids of design documents. `0` is the character after `/`.
+fn designs() -> Range {
+    Range {
+        low: End::At(String::from("_design/")),
+        high: End::Beside(String::from("_design0")),
+        descending: false,
     }
-    Parameters { query: &call.query, body }.read()
 }
 
-fn answer(
-    call: &Call,
-    database: &Arc<Database>,
-    asked: Vec<Asked>,
-    within: Option<Range>,
-) -> reply::Reply {
-    let (server, database) = (Arc::clone(&call.server), Arc::clone(database));
-    reply::produced(StatusCode::OK, "application/json", async move |pieces| {
-        let work = async {
-            let mut text = Vec::new();
-            for one in asked {
-                write_list(&server, &database, one, within.clone(), &pieces, &mut text).await?;
-            }
-            text.push(b'\n');
-            reply::flush(&pieces, &mut text, true).await
+impl Kind {
+    /// Keeps a list of design documents or of `_local` ones among them.
+    fn narrow(self, mut asked: Asked) -> Asked {
+        let prefix = match self {
+            Kind::Documents => "",
+            Kind::Designs => "_design/",
+            Kind::Locals => "_local/",
         };
-        if work.await.is_err() {
-            drop(pieces.send(Err(Broken)).await);
+        let is_one = |key: &Value| {
+            prefix.is_empty() || key.as_str().is_some_and(|id| id.starts_with(prefix))
+        };
+        asked.keys.iter_mut().for_each(|keys| keys.retain(is_one));
+        if self == Kind::Designs {
+            let all = designs();
+            let before = |id: &String| id.as_str() < "_design/";
+            match &asked.range.low {
+                End::First => asked.range.low = all.low,
+                End::At(id) | End::Beside(id) if before(id) => asked.range.low = all.low,
+                _ => {}
+            }
+            match &asked.range.high {
+                End::Last => asked.range.high = all.high,
+                End::At(id) | End::Beside(id) if id.as_str() >= "_design0" => {
+                    asked.range.high = all.high;
+                }
+                _ => {}
+            }
         }
-    })
+        asked
+    }
+
+    async fn write(
+        self,
+        server: &Server,
+        database: &Arc<Database>,
+        asked: Asked,
+        pieces: &Pieces,
+        text: &mut Vec<u8>,
+    ) -> Result<(), Broken> {
+        let within = match self {
+            Kind::Locals => return local_docs::write(server, database, asked, pieces, text).await,
+            Kind::Designs => Some(designs()),
+            Kind::Documents => None,
+        };
+        write_list(server, database, asked, within, pieces, text).await
+    }
 }
 
 /// Writes `{"total_rows": .., "offset": .., "rows": [..]}`.
@@ -221,14 +133,15 @@ async fn write_list(
 ) -> Result<(), Broken> {
     let state = database.state();
     let count = async |range| server.store.count(database, range).await.map_err(|_| Broken);
-    let total = match within.clone() {
+    let total = match within {
         None => Some(state.documents),
         Some(all) => count(all).await?,
     };
     let offset = if asked.keys.is_some() {
         None
     } else {
-        let before = count(before(&asked.range, within)).await?;
+        // Of design documents too, CouchDB counts all documents that come before.
+        let before = count(before(&asked.range)).await?;
         before.map(|before| before.saturating_add(asked.skip).min(total.unwrap_or(u64::MAX)))
     };
     text.extend_from_slice(b"{\"total_rows\":");
@@ -249,14 +162,14 @@ async fn write_list(
 }
 
 /// What lies before the range in the direction of reading.
-fn before(range: &Range, within: Option<Range>) -> Range {
+fn before(range: &Range) -> Range {
     let beside = |end: &End| match end {
         End::At(id) => End::Beside(id.clone()),
         // What follows an excluded end begins with the end itself.
         End::Beside(id) => End::At(id.clone()),
         other => other.clone(),
     };
-    let mut all = within.unwrap_or(Range { low: End::First, high: End::Last, descending: false });
+    let mut all = Range { low: End::First, high: End::Last, descending: false };
     if range.descending {
         all.low = beside(&range.high);
     } else {

@@ -1,11 +1,11 @@
 //! `_local` documents.
 
 use super::{
-    call::{BODY_BYTES_MAX, Call, Server},
-    heavy,
-    refusal::{Refusal, allow},
-    reply::{self, Broken, Handled, Pieces, Reply},
-    write,
+    call::{BODY_BYTES_MAX, Call},
+    copy, heavy,
+    refusal::Refusal,
+    reply::{self, Handled, Reply},
+    security, write,
 };
 use crate::{
     document::draft::{Draft, check_id},
@@ -63,7 +63,7 @@ pub(crate) async fn route(
             Ok(written(call, database, &id, 0, StatusCode::OK))
         }
         "POST" => Err(Refusal::bad_request("Referer header required.")),
-        "COPY" => Err(Refusal::not_implemented("COPY")),
+        "COPY" => copy::copy(call, database, id).await,
         _ => Err(Refusal::method(&["DELETE", "GET", "HEAD", "POST", "PUT", "COPY"])),
     }
 }
@@ -75,6 +75,7 @@ pub(crate) async fn put(
     id: String,
     draft: Draft,
 ) -> Handled {
+    security::may_write_local(call, database)?;
     let told = draft.revision.clone();
     let local = from_draft(draft, id.clone(), call.store().options().document_bytes_max)?;
     let mut revision = local.revision;
@@ -116,49 +117,4 @@ fn written(call: &Call, database: &Database, id: &str, revision: u64, status: St
     reply::etag(&mut reply, &revision);
     reply::set(&mut reply, header::LOCATION, &call.location(&[&database.name, id]));
     reply
-}
-
-/// `_local_docs`: all of them, read a page at a time while they are sent.
-pub(crate) async fn list(call: &Call, database: &Arc<Database>) -> Handled {
-    allow(&call.method, &["GET", "HEAD"])?;
-    let with_docs = call.query.is_true("include_docs");
-    let (server, database) = (Arc::clone(&call.server), Arc::clone(database));
-    Ok(reply::produced(StatusCode::OK, "application/json", async move |pieces| {
-        if write_list(&server, &database, with_docs, &pieces).await.is_err() {
-            drop(pieces.send(Err(Broken)).await);
-        }
-    }))
-}
-
-async fn write_list(
-    server: &Server,
-    database: &Database,
-    with_docs: bool,
-    pieces: &Pieces,
-) -> Result<(), Broken> {
-    let mut text = Vec::from(b"{\"total_rows\":null,\"offset\":null,\"rows\":[");
-    let mut after = String::new();
-    loop {
-        let page = server.store.locals(database, after.clone(), with_docs).await;
-        let page = page.map_err(|_| Broken)?;
-        if page.is_empty() {
-            break;
-        }
-        for local in page {
-            let revision = format!("0-{}", local.revision);
-            let row = json!({"id": local.id, "key": local.id, "value": {"rev": revision}});
-            text.extend_from_slice(if after.is_empty() { b"\n" } else { b",\n" });
-            let row = row.to_string();
-            text.extend_from_slice(row.strip_suffix('}').unwrap_or(&row).as_bytes());
-            if with_docs {
-                text.extend_from_slice(b",\"doc\":");
-                text.extend_from_slice(&local.render());
-            }
-            text.push(b'}');
-            after = local.id;
-            reply::flush(pieces, &mut text, false).await?;
-        }
-    }
-    text.extend_from_slice(b"\n]}\n");
-    reply::flush(pieces, &mut text, true).await
 }

@@ -1,28 +1,35 @@
 //! `multipart/related`: a document followed by its attachments.
 
 use super::{
+    blob::Related,
+    call::Server,
     refusal::Refusal,
-    reply::{self, Reply},
+    reply::{self, Broken, Reply},
 };
-use crate::{
-    document::{
-        attachment::Content,
-        draft::{BadDraft, Draft},
-    },
-    store::database::random_id,
+use crate::document::{
+    attachment::Content,
+    draft::{BadDraft, Draft},
+    object::{self, Members},
 };
 use bytes::Bytes;
 use http::{StatusCode, header};
+use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
-/// A document as the only part: its attachments are inside, in base64.
-pub(crate) fn related(document: Vec<u8>) -> Reply {
-    let boundary = random_id();
-    let mut text = format!("--{boundary}\r\nContent-Type: application/json\r\n\r\n").into_bytes();
-    text.extend_from_slice(&document);
-    text.extend_from_slice(format!("\r\n--{boundary}--").as_bytes());
-    let mut reply = reply::whole(StatusCode::OK, text.into());
-    let content_type = format!("multipart/related; boundary=\"{boundary}\"");
-    reply::set(&mut reply, header::CONTENT_TYPE, &content_type);
+/// A document and the attachments that follow it, read from the store while they are sent.
+pub(crate) fn related(server: &Arc<Server>, related: Related) -> Reply {
+    let server = Arc::clone(server);
+    let (content_type, length) = (related.content_type(), related.length());
+    let mut reply = reply::produced(StatusCode::OK, &content_type, async move |pieces| {
+        let written = async {
+            let mut text = Vec::new();
+            related.write(&server, &pieces, &mut text).await?;
+            reply::flush(&pieces, &mut text, true).await
+        };
+        if written.await.is_err() {
+            drop(pieces.send(Err(Broken)).await);
+        }
+    });
+    reply::set(&mut reply, header::CONTENT_LENGTH, &length.to_string());
     reply
 }
 
@@ -48,7 +55,9 @@ pub(crate) fn read_related(body: &Bytes, boundary: &str, limit: usize) -> Result
     if parts.is_empty() {
         return Err(Refusal::bad_request("the body has no part with the document"));
     }
-    let mut draft = Draft::read(&parts.remove(0), false)?;
+    let document = parts.remove(0);
+    let mut draft = Draft::read(&document, false)?;
+    let lengths = lengths(&document);
     let mut following = parts.into_iter();
     for given in &mut draft.attachments {
         if matches!(given.content, Content::Follows { .. }) {
@@ -56,10 +65,39 @@ pub(crate) fn read_related(body: &Bytes, boundary: &str, limit: usize) -> Result
                 let name = &given.name;
                 Refusal::bad_request(format!("the part of attachment {name:?} is missing"))
             })?;
+            // Parts come in the order of `_attachments`; the lengths tell when they do not.
+            if let Some(length) = lengths.get(&given.name) {
+                let came = i64::try_from(part.len()).unwrap_or(i64::MAX);
+                match came.cmp(length) {
+                    Ordering::Less => {
+                        return Err(Refusal::bad_request("attachment shorter than expected"));
+                    }
+                    Ordering::Equal => {}
+                    Ordering::Greater => {
+                        return Err(Refusal::bad_request("attachment longer than expected"));
+                    }
+                }
+            }
             given.with_part(part, limit).map_err(BadDraft::from)?;
         }
     }
     Ok(draft)
+}
+
+/// How many bytes the part of each attachment has, as far as the document says so.
+fn lengths(document: &[u8]) -> HashMap<String, i64> {
+    let read = || {
+        let members = object::members(str::from_utf8(document).ok()?).ok()??;
+        let attachments: Members<'_> = members.read("_attachments")?;
+        let lengths = attachments.0.iter().filter_map(|(name, value)| {
+            let attachment = object::members(value.get()).ok()??;
+            let is_packed = attachment.read::<&str>("encoding") == Some("gzip");
+            let length = if is_packed { "encoded_length" } else { "length" };
+            Some((name.clone().into_owned(), attachment.read(length)?))
+        });
+        Some(lengths.collect())
+    };
+    read().unwrap_or_default()
 }
 
 /// The bodies of the parts.
@@ -112,6 +150,26 @@ mod tests {
             let wanted: Option<Vec<Bytes>> =
                 wanted.map(|parts| parts.into_iter().map(Bytes::from).collect());
             assert_eq!(got, wanted, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_has_the_length_that_the_document_says() {
+        for (attachment, reason) in [
+            (r#"{"follows":true,"length":3}"#, None),
+            (r#"{"follows":true}"#, None),
+            (r#"{"follows":true,"length":2}"#, Some("attachment longer than expected")),
+            (r#"{"follows":true,"length":-1}"#, Some("attachment longer than expected")),
+            (r#"{"follows":true,"length":4}"#, Some("attachment shorter than expected")),
+            (
+                r#"{"follows":true,"encoding":"gzip","encoded_length":4,"length":3}"#,
+                Some("attachment shorter than expected"),
+            ),
+        ] {
+            let document = format!(r#"{{"_attachments":{{"x":{attachment}}}}}"#);
+            let body = format!("--b\r\n\r\n{document}\r\n--b\r\n\r\nabc\r\n--b--");
+            let got = read_related(&Bytes::from(body), "b", 100).err();
+            assert_eq!(got.as_ref().map(|refusal| &*refusal.reason), reason, "{attachment}");
         }
     }
 

@@ -2,10 +2,12 @@
 //! sent, so that the answer may be much larger than what it holds in memory.
 
 use super::{
+    blob::Related,
     call::Server,
     reply::{self, Broken, Pieces, Reply},
 };
 use crate::{
+    document::render::Told,
     error::StoreError,
     revision::Revision,
     store::{
@@ -15,12 +17,15 @@ use crate::{
 };
 use http::StatusCode;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// One revision of an answer.
 #[derive(Debug)]
 pub(crate) enum Part {
     /// The document as JSON.
     Found(Vec<u8>),
+    /// The document and the attachments that follow it.
+    Related(Related),
     Missing(Revision),
     /// The member `error` of a row of `_bulk_get`.
     Error(Value),
@@ -34,8 +39,30 @@ pub(crate) struct Reader {
     pub(crate) which: Option<Which>,
     /// With `_revisions`.
     pub(crate) revs: bool,
-    /// With the bytes of the attachments.
-    pub(crate) with_data: bool,
+    /// What is wanted of the attachments.
+    pub(crate) bytes: Bytes,
+}
+
+/// How the bytes of attachments are sent along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Bytes {
+    /// They are not.
+    None,
+    /// In the document, in base64.
+    Inline,
+    /// In parts that follow it, unless they came with one of these revisions or before it.
+    Following { known: Vec<Revision> },
+}
+
+impl Bytes {
+    /// What is told of the attachments of this revision.
+    pub(crate) fn told(&self, document: &Document, revision: &Revision) -> Told {
+        let Bytes::Following { known } = self else { return Told::default() };
+        let path = document.tree.path(revision).into_iter().map(|node| &node.revision);
+        let newest = path.filter(|revision| known.contains(revision));
+        let newest = newest.map(|revision| revision.generation).max();
+        Told { encodings: true, following_after: Some(newest.unwrap_or(0)) }
+    }
 }
 
 impl Reader {
@@ -48,14 +75,16 @@ impl Reader {
         database: &Database,
     ) -> Result<Option<Vec<Part>>, StoreError> {
         let Some(which) = self.which.take() else { return Ok(Some(Vec::new())) };
-        let read = server.store.document(database, self.id.clone(), which, self.with_data).await?;
+        let inline = self.bytes == Bytes::Inline;
+        let read = server.store.document(database, self.id.clone(), which, inline).await?;
         let Some(mut document) = read else { return Ok(None) };
         let rest = std::mem::take(&mut document.rest);
         if !rest.is_empty() {
             self.which = Some(Which::These { revisions: rest, latest: false });
         }
         let opened = std::mem::take(&mut document.revisions);
-        Ok(Some(opened.into_iter().map(|opened| part(&document, opened, self.revs)).collect()))
+        let part = |opened| part(&document, opened, self.revs, &self.bytes);
+        Ok(Some(opened.into_iter().map(part).collect()))
     }
 
     /// All were read.
@@ -64,15 +93,19 @@ impl Reader {
     }
 }
 
-fn part(document: &Document, opened: Opened, revs: bool) -> Part {
+fn part(document: &Document, opened: Opened, revs: bool, bytes: &Bytes) -> Part {
     match opened {
         Opened::Missing(revision) => Part::Missing(revision),
         Opened::Found(found) => {
-            let mut render = found.render(&document.id);
+            let told = bytes.told(document, &found.revision);
+            let mut render = found.render_as(&document.id, told);
             if revs {
                 render.member("_revisions", &document.revisions_member(&found.revision));
             }
-            Part::Found(render.finish())
+            match Related::new(render.finish(), *found, told) {
+                Ok(related) => Part::Related(related),
+                Err(document) => Part::Found(document),
+            }
         }
     }
 }
@@ -88,7 +121,7 @@ pub(crate) enum Form {
 
 /// An answer whose parts are written by `write`; an error of it breaks the connection off, so that the
 /// client does not take what came for the whole.
-pub(crate) fn answer<F, W>(form: Form, write: W) -> Reply
+pub(crate) fn answer<F, W>(server: Arc<Server>, form: Form, write: W) -> Reply
 where
     F: Future<Output = Result<Writer, Broken>> + Send + 'static,
     W: FnOnce(Writer) -> F + Send + 'static,
@@ -99,7 +132,8 @@ where
         Form::Mixed => format!("multipart/mixed; boundary=\"{boundary}\""),
     };
     reply::produced(StatusCode::OK, &content_type, async move |pieces| {
-        let writer = Writer { form, boundary, pieces: pieces.clone(), text: Vec::new(), count: 0 };
+        let writer =
+            Writer { server, form, boundary, pieces: pieces.clone(), text: Vec::new(), count: 0 };
         let written = async { write(writer).await?.end().await };
         if written.await.is_err() {
             drop(pieces.send(Err(Broken)).await);
@@ -110,6 +144,7 @@ where
 /// Writes the parts of an answer.
 #[derive(Debug)]
 pub(crate) struct Writer {
+    server: Arc<Server>,
     form: Form,
     boundary: String,
     pieces: Pieces,
@@ -134,6 +169,15 @@ impl Writer {
             }
             Form::Mixed => {
                 let (kind, body) = match part {
+                    Part::Related(related) => {
+                        let kind = related.content_type();
+                        let head = format!("--{}\r\nContent-Type: {kind}\r\n\r\n", self.boundary);
+                        self.text.extend_from_slice(head.as_bytes());
+                        related.write(&self.server, &self.pieces, &mut self.text).await?;
+                        self.text.extend_from_slice(b"\r\n");
+                        self.count += 1;
+                        return reply::flush(&self.pieces, &mut self.text, false).await;
+                    }
                     Part::Found(document) => ("application/json", document),
                     other => {
                         let body = failure(other).to_string().into_bytes();
@@ -167,7 +211,7 @@ pub(crate) fn failure(part: Part) -> Value {
     match part {
         Part::Missing(revision) => json!({"missing": revision.to_string()}),
         Part::Error(error) => error,
-        Part::Found(_) => Value::Null,
+        Part::Found(_) | Part::Related(_) => Value::Null,
     }
 }
 
@@ -181,7 +225,6 @@ mod tests {
             edit::{Edit, Kind},
         },
     };
-    use std::sync::Arc;
     use tokio_util::sync::CancellationToken;
 
     /// Of many large conflicts few are in memory at a time, and each comes once.
@@ -210,7 +253,7 @@ mod tests {
             (Which::These { revisions: asked, latest: false }, vec![2, 2, 3]),
         ] {
             let id = String::from("a");
-            let mut reader = Reader { id, which: Some(which), revs: false, with_data: false };
+            let mut reader = Reader { id, which: Some(which), revs: false, bytes: Bytes::None };
             let mut counts = Vec::new();
             let mut found = Vec::new();
             while !reader.is_done() {

@@ -3,7 +3,7 @@
 use crate::{
     document::{
         attachment::BadAttachment,
-        check::NotJson,
+        check::{BadJson, NotJson},
         draft::{BadDraft, BadId},
     },
     error::StoreError,
@@ -58,6 +58,10 @@ impl Refusal {
         Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", reason)
     }
 
+    pub(crate) fn forbidden(reason: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal::new(StatusCode::FORBIDDEN, "forbidden", reason)
+    }
+
     /// Something of CouchDB that this server does not have.
     pub(crate) fn not_implemented(what: &str) -> Refusal {
         Refusal::new(
@@ -86,7 +90,10 @@ impl Refusal {
 
 /// Whether the method is one of these.
 pub(crate) fn allow(method: &Method, allowed: &[&str]) -> Result<(), Refusal> {
-    if allowed.contains(&method.as_str()) { Ok(()) } else { Err(Refusal::method(allowed)) }
+    // CouchDB takes a HEAD for a GET wherever there is one; its list does not always say so.
+    let is_allowed = |method: &Method| allowed.contains(&method.as_str());
+    let is_head = *method == Method::HEAD && is_allowed(&Method::GET);
+    if is_head || is_allowed(method) { Ok(()) } else { Err(Refusal::method(allowed)) }
 }
 
 impl From<StoreError> for Refusal {
@@ -98,6 +105,10 @@ impl From<StoreError> for Refusal {
                 "service_unavailable",
                 "the store is closing",
             ),
+            StoreError::Full => {
+                let full = StatusCode::INSUFFICIENT_STORAGE;
+                Refusal::new(full, "insufficient_storage", error.to_string())
+            }
             StoreError::Failed(_) | StoreError::Damaged(_) => {
                 tracing::error!(%error, "a request failed in the store");
                 let reason = error.to_string();
@@ -109,6 +120,12 @@ impl From<StoreError> for Refusal {
 
 impl From<NotJson> for Refusal {
     fn from(error: NotJson) -> Refusal {
+        Refusal::bad_request(error.to_string())
+    }
+}
+
+impl From<BadJson> for Refusal {
+    fn from(error: BadJson) -> Refusal {
         Refusal::bad_request(error.to_string())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     call::{Call, Server},
-    parts::{self, Form, Part, Reader},
+    parts::{self, Bytes, Form, Part, Reader},
     refusal::{Refusal, allow},
     reply::{self, Broken, Handled, Pieces},
 };
@@ -97,13 +97,14 @@ pub(crate) async fn bulk_get(call: &Call, database: &Arc<Database>) -> Handled {
     let server = Arc::clone(&call.server);
     let database = Arc::clone(database);
     let revs = call.query.is_true("revs");
-    let with_data = call.query.is_true("attachments");
+    let inline = call.query.is_true("attachments");
+    let bytes = if inline { Bytes::Inline } else { Bytes::None };
     Ok(reply::produced(StatusCode::OK, "application/json", async move |pieces| {
         let results = async {
             let mut text = Vec::from(b"{\"results\":[");
             for (index, one) in asked.into_iter().enumerate() {
                 text.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
-                let rows = Rows::new(one, revs, with_data);
+                let rows = Rows::new(one, revs, bytes.clone());
                 write_result(&server, &database, rows, &pieces, &mut text).await?;
                 reply::flush(&pieces, &mut text, false).await?;
             }
@@ -153,10 +154,10 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(asked: Asked, revs: bool, with_data: bool) -> Rows {
+    fn new(asked: Asked, revs: bool, bytes: Bytes) -> Rows {
         let reader = match &asked.read {
             Ok((id, which)) => {
-                Ok(Reader { id: id.clone(), which: Some(which.clone()), revs, with_data })
+                Ok(Reader { id: id.clone(), which: Some(which.clone()), revs, bytes })
             }
             Err((error, reason)) => {
                 let rev = asked.rev.clone().unwrap_or_default();
@@ -230,9 +231,9 @@ async fn write_result(
 fn mixed(call: &Call, database: &Arc<Database>, asked: Vec<Asked>) -> reply::Reply {
     let revs = call.query.is_true("revs");
     let (server, database) = (Arc::clone(&call.server), Arc::clone(database));
-    parts::answer(Form::Mixed, async move |mut writer| {
+    parts::answer(Arc::clone(&server), Form::Mixed, async move |mut writer| {
         for one in asked {
-            let mut rows = Rows::new(one, revs, true);
+            let mut rows = Rows::new(one, revs, Bytes::Following { known: Vec::new() });
             while let Some(parts) = rows.next(&server, &database).await? {
                 for part in parts {
                     writer.part(part).await?;

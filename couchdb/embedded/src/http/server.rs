@@ -1,12 +1,14 @@
 //! The paths of the server itself: welcome, databases, identifiers, statistics.
 
 use super::{
-    call::{Call, User},
+    call::Call,
     database, query,
     refusal::{Refusal, allow},
+    replicate,
     reply::{self, Handled},
+    session,
 };
-use crate::{document::object, store::database::random_id};
+use crate::{document::object, replicator::show, store::database::random_id};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 
@@ -46,12 +48,14 @@ pub(crate) async fn route(call: &Call, first: &str, rest: &[String]) -> Option<H
         "_all_dbs" if last => all_dbs(call),
         "_dbs_info" if last => dbs_info(call).await,
         "_membership" if last => membership(call),
-        "_session" if last => session(call),
+        "_session" if last => session::session(call).await,
         "_node" => node(call, rest),
         "_utils" | "favicon.ico" => Err(Refusal::not_found("there is no web page here")),
-        "_users" | "_replicator" | "_global_changes" | "_replicate" | "_scheduler"
-        | "_db_updates" | "_cluster_setup" | "_reshard" | "_search_analyze"
-        | "_nouveau_analyze" => Err(Refusal::not_implemented(first)),
+        "_replicate" if last => replicate::replicate(call).await,
+        "_scheduler" => replicate::scheduler(call, rest).await,
+        "_db_updates" | "_cluster_setup" | "_reshard" | "_search_analyze" | "_nouveau_analyze" => {
+            Err(Refusal::not_implemented(first))
+        }
         _ => return None,
     })
 }
@@ -89,9 +93,10 @@ fn active_tasks(call: &Call) -> Handled {
     allow(&call.method, &["GET", "HEAD"])?;
     call.need_admin()?;
     let compacting = call.store().catalog().all().into_iter().filter(|db| db.is_compacting());
-    let tasks: Vec<Value> = compacting
+    let mut tasks: Vec<Value> = compacting
         .map(|db| json!({"type": "database_compaction", "database": db.name, "node": NODE}))
         .collect();
+    tasks.extend(show::tasks(&call.server.replicator.jobs));
     Ok(reply::json(StatusCode::OK, &Value::from(tasks)))
 }
 
@@ -100,12 +105,17 @@ fn all_dbs(call: &Call) -> Handled {
     call.need_admin()?;
     let query = &call.query;
     let text = |name, other| -> Result<Option<String>, Refusal> {
-        let value = query.either(name, other).map(query::parse).transpose()?;
+        let value = match query.json(name)? {
+            None => query.json(other)?,
+            value => value,
+        };
         Ok(value.and_then(|value| value.as_str().map(str::to_owned)))
     };
     let number = |name| -> Result<Option<usize>, Refusal> {
-        let value = query.get(name).map(str::parse).transpose();
-        value.map_err(|_| Refusal::query(format!("Invalid value for integer: {name}")))
+        let Some(text) = query.get(name) else { return Ok(None) };
+        let number = query::integer(text).and_then(|number| usize::try_from(number).ok());
+        let wrong = || Refusal::query(format!("Invalid value for integer: {name}"));
+        number.map(Some).ok_or_else(wrong)
     };
     let descending = query.is_true("descending");
     let start = text("startkey", "start_key")?;
@@ -151,7 +161,7 @@ async fn dbs_info(call: &Call) -> Handled {
     let infos: Vec<Value> = names
         .into_iter()
         .map(|name| match call.store().catalog().get(&name) {
-            Some(database) => json!({"key": name, "info": database::info(&database)}),
+            Some(database) => json!({"key": name, "info": database::info(&call.server, &database)}),
             None => json!({"key": name, "error": "not_found"}),
         })
         .collect();
@@ -159,7 +169,7 @@ async fn dbs_info(call: &Call) -> Handled {
 }
 
 /// The only node there is.
-const NODE: &str = "blitz@127.0.0.1";
+pub(super) const NODE: &str = "blitz@127.0.0.1";
 
 fn membership(call: &Call) -> Handled {
     allow(&call.method, &["GET", "HEAD"])?;
@@ -183,42 +193,6 @@ fn node(call: &Call, rest: &[String]) -> Handled {
         }
         _ => Err(Refusal::not_implemented("this part of _node")),
     }
-}
-
-fn session(call: &Call) -> Handled {
-    match call.method.as_str() {
-        "GET" | "HEAD" => {}
-        "POST" | "DELETE" => {
-            // Not 501: CouchDB's replicator takes a 404 for a server without cookies and sends the name
-            // and the password with each request instead; anything else ends the replication.
-            return Err(Refusal::not_found(
-                "cookies are not implemented here; use Basic authentication",
-            ));
-        }
-        _ => return Err(Refusal::method(&["GET", "HEAD", "POST", "DELETE"])),
-    }
-    let admin = call.store().options().admin.as_ref();
-    let body = match (call.user, admin) {
-        (User::Admin, Some(admin)) => json!({
-            "ok": true,
-            "userCtx": {"name": admin.name, "roles": ["_admin"]},
-            "info": {"authentication_handlers": ["default"], "authenticated": "default"},
-        }),
-        (User::Admin, None) => json!({
-            "ok": true,
-            "userCtx": {"name": null, "roles": ["_admin"]},
-            "info": {"authentication_handlers": ["default"]},
-        }),
-        (User::Anonymous, _) if call.query.is_true("basic") => {
-            return Err(Refusal::unauthorized("Please login."));
-        }
-        (User::Anonymous, _) => json!({
-            "ok": true,
-            "userCtx": {"name": null, "roles": []},
-            "info": {"authentication_handlers": ["default"]},
-        }),
-    };
-    Ok(reply::json(StatusCode::OK, &body))
 }
 
 #[cfg(test)]

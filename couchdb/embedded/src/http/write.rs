@@ -1,20 +1,16 @@
 //! From a document that a client sent to an edit of the store, and from the outcome to an answer.
 
-use super::{call::Call, refusal::Refusal};
+use super::{admit::admit, call::Call, refusal::Refusal, trouble};
 use crate::{
     document::draft::Draft,
     revision::Revision,
     store::{
         database::Database,
-        edit::{self, Edit, Kind, Outcome},
-        transaction::Transaction,
+        edit::{Edit, Kind, Outcome},
     },
 };
 use http::{StatusCode, header};
 use std::sync::Arc;
-
-/// The default of `w` and the most that can agree: there is one copy.
-const COPIES: u32 = 1;
 
 /// What is wrong with a document that was made elsewhere and does not say by which revision.
 const NEEDS_REVISION: &str =
@@ -42,7 +38,6 @@ pub(crate) fn edit(
         let reason = if origin == Origin::Single { String::new() } else { id };
         return Err(Refusal::document_too_large(reason));
     }
-    check_design(&id, &draft.body)?;
     let Draft { revision, history, deleted, body, attachments, .. } = draft;
     let text = String::from(body);
     let kind = if origin == Origin::Replica {
@@ -71,20 +66,16 @@ pub(crate) fn edit(
     Ok(Edit { id, kind })
 }
 
-/// A validate function that is not run would let through what its author forbade.
-fn check_design(id: &str, body: &str) -> Result<(), Refusal> {
-    let validates = id.starts_with("_design/")
-        && body.contains("validate_doc_update")
-        && crate::document::object::members(body)?
-            .is_some_and(|members| members.get("validate_doc_update").is_some());
-    if validates { Err(Refusal::not_implemented("validate_doc_update")) } else { Ok(()) }
+/// A revision that an edit shall follow. One that cannot be here is no leaf.
+pub(crate) fn followed(text: &str) -> Result<Revision, Refusal> {
+    if Revision::is_beyond(text) { Err(Refusal::conflict()) } else { Ok(text.parse()?) }
 }
 
 /// The revision that a request names in its URL or in `If-Match`.
 pub(crate) fn named_revision(call: &Call) -> Result<Option<Revision>, Refusal> {
-    let from_query: Option<Revision> = call.query.get("rev").map(str::parse).transpose()?;
-    let from_header: Option<Revision> =
-        call.header(header::IF_MATCH).map(|tag| tag.trim_matches('"').parse()).transpose()?;
+    let from_query = call.query.get("rev").map(followed).transpose()?;
+    let from_header =
+        call.header(header::IF_MATCH).map(|tag| followed(tag.trim_matches('"'))).transpose()?;
     match (from_query, from_header) {
         (Some(query), Some(header)) if query != header => {
             Err(Refusal::bad_request("Document rev and etag have different values"))
@@ -107,10 +98,15 @@ pub(crate) fn merge_revision(call: &Call, draft: &mut Draft) -> Result<(), Refus
     }
 }
 
-/// Whether more copies shall agree than there are. CouchDB then stores and answers 202.
+/// How many copies shall agree; None leaves it to the database.
+pub(crate) fn quorum(call: &Call) -> Option<u32> {
+    call.query.get("w").and_then(|text| text.parse().ok())
+}
+
+/// Whether fewer copies agreed than were asked for. CouchDB then stores and answers 202.
 pub(crate) fn is_below_quorum(call: &Call) -> bool {
-    let asked = call.query.get("w").and_then(|text| text.parse::<u32>().ok());
-    asked.is_some_and(|copies| copies > COPIES)
+    let copies = call.server.trouble.copies();
+    quorum(call).is_some_and(|asked| asked > copies) || call.is_disagreed()
 }
 
 /// Applies one edit.
@@ -119,9 +115,9 @@ pub(crate) async fn apply(
     database: &Arc<Database>,
     one: Edit,
 ) -> Result<Outcome, Refusal> {
-    let database = Arc::clone(database);
-    let write = move |transaction: &mut Transaction<'_>| edit::apply(transaction, &database, one);
-    Ok(call.store().write(write).await?)
+    let mut admitted = admit(call, database, vec![one]).await?;
+    let Some(one) = admitted.pop().transpose()? else { return Ok(Outcome::Missing) };
+    trouble::apply(call, database, one).await
 }
 
 /// The revision that was stored, or the answer that says why none was.

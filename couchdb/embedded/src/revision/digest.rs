@@ -4,10 +4,11 @@
 //! The same edit of the same revision therefore has the same name here and on an Apache CouchDB, and
 //! replicas that both made it agree without a conflict.
 //!
-//! There are exceptions, after which the same edit makes a conflict: an attachment of a type that
-//! CouchDB compresses (`text/*`, JSON, JavaScript and XML as it comes configured; the digest there is
-//! that of the compressed bytes), an object with a member twice, `-0`, and integers beyond 64 bits,
-//! which are hashed as doubles here.
+//! There are exceptions, after which the same edit makes a conflict: an attachment of a type that is
+//! compressed (`text/*`, JSON, JavaScript and XML; the digest is that of the compressed bytes, which
+//! are the same on both sides only of short texts), a document with attachments that begins again after
+//! its deletion, an object with a member twice, `-0`, and integers beyond 64 bits, which are hashed as
+//! doubles here.
 //!
 //! Source: `couch_db:new_revid/1` of CouchDB 3.5; Erlang documentation, "External Term Format".
 
@@ -71,6 +72,12 @@ pub(crate) fn digest(
     // One ends the attachments, one the list of five.
     term.extend_from_slice(&[NIL, NIL]);
     Hash::Digest(Md5::digest(&term).into())
+}
+
+/// Appends a JSON text as the term that CouchDB makes of it; false when it is no JSON.
+pub(crate) fn append_term(term: &mut Vec<u8>, json: &str) -> bool {
+    let mut json = serde_json::Deserializer::from_str(json);
+    Encode(term).deserialize(&mut json).is_ok()
 }
 
 fn length(length: usize) -> [u8; 4] {

@@ -30,6 +30,13 @@ impl Revision {
     pub(crate) fn new(generation: u64, hash: Hash) -> Revision {
         Revision { generation, hash }
     }
+
+    /// Whether the text is a revision for CouchDB, of a generation that nothing here can have.
+    pub(crate) fn is_beyond(text: &str) -> bool {
+        let Some((generation, _)) = text.split_once('-') else { return false };
+        let is_number = !generation.is_empty() && generation.bytes().all(|b| b.is_ascii_digit());
+        is_number && generation.parse().map_or(true, |number: u64| number > GENERATION_MAX)
+    }
 }
 
 impl fmt::Display for Revision {
@@ -109,7 +116,7 @@ impl FromStr for Hash {
     type Err = BadRevision;
 
     fn from_str(text: &str) -> Result<Hash, BadRevision> {
-        if text.is_empty() || text.len() > HASH_BYTES_MAX {
+        if text.len() > HASH_BYTES_MAX {
             return Err(BadRevision);
         }
         if text.len() != 32 {
@@ -154,7 +161,8 @@ mod tests {
             ("1-a-b", Some("1-a-b")),
             ("garbage", None),
             ("", None),
-            ("1-", None),
+            ("1-", Some("1-")),
+            ("-", None),
             ("-a", None),
             ("+1-a", None),
             ("x-1", None),

@@ -4,7 +4,7 @@
 //! past and because replication may bring a branch whose past is unknown here.
 
 use super::Revision;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Where the body of a revision lies in the store.
 pub(crate) type BodyKey = i64;
@@ -25,6 +25,15 @@ pub(crate) struct Node {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tree {
     nodes: Vec<Node>,
+}
+
+/// What was taken away from a tree.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pruned {
+    /// The leaves that are gone.
+    pub(crate) revisions: Vec<Revision>,
+    /// The bodies that are no longer pointed to.
+    pub(crate) bodies: Vec<BodyKey>,
 }
 
 impl Tree {
@@ -95,6 +104,17 @@ impl Tree {
             .is_some_and(|index| self.nodes.iter().all(|node| node.parent != Some(index)))
     }
 
+    /// The leaf that a revision with this path (newest first) grew out of, when the newest revision of
+    /// the path that is known lies further back than `limit` revisions.
+    pub(crate) fn leaf_behind(&self, path: &[Revision], limit: usize) -> Option<Revision> {
+        if path.len() <= limit {
+            return None;
+        }
+        let known: HashSet<&Revision> = self.nodes.iter().map(|node| &node.revision).collect();
+        let place = path.iter().position(|revision| known.contains(revision))?;
+        path.get(place).filter(|found| place >= limit && self.is_leaf(found)).cloned()
+    }
+
     /// The revision and its known past, newest first.
     pub(crate) fn path(&self, revision: &Revision) -> Vec<&Node> {
         let mut path = Vec::new();
@@ -162,7 +182,7 @@ impl Tree {
     }
 
     /// Forgets what lies more than `limit` revisions back from every leaf.
-    fn stem(&mut self, limit: usize) -> Vec<BodyKey> {
+    pub(crate) fn stem(&mut self, limit: usize) -> Vec<BodyKey> {
         if self.nodes.len() <= limit {
             return Vec::new();
         }
@@ -197,6 +217,27 @@ impl Tree {
         forgotten
     }
 
+    /// Takes away those of the revisions that are leaves, with what led to them and to no other leaf.
+    pub(crate) fn prune(&mut self, revisions: &[Revision]) -> Pruned {
+        let leaves: Vec<(Revision, bool)> = self
+            .leaves()
+            .into_iter()
+            .map(|leaf| (leaf.revision.clone(), revisions.contains(&leaf.revision)))
+            .collect();
+        let mut kept = vec![false; self.nodes.len()];
+        for (leaf, _) in leaves.iter().filter(|(_, pruned)| !pruned) {
+            let mut next = self.index(leaf);
+            while let Some(index) = next.filter(|index| !kept[*index]) {
+                kept[index] = true;
+                next = self.nodes[index].parent;
+            }
+        }
+        let revisions = leaves.into_iter().filter(|(_, pruned)| *pruned);
+        let revisions: Vec<Revision> = revisions.map(|(leaf, _)| leaf).collect();
+        let bodies = if revisions.is_empty() { Vec::new() } else { self.retain(&kept) };
+        Pruned { revisions, bodies }
+    }
+
     /// Gives up the bodies of inner revisions that lie more than `kept` behind this leaf.
     ///
     /// CouchDB keeps old bodies until a compaction that somebody must ask for; here a document that
@@ -227,6 +268,16 @@ impl Tree {
         }
         let nodes = self.nodes.iter_mut().zip(inner).filter(|(_, inner)| *inner);
         nodes.filter_map(|(node, _)| node.body.take()).collect()
+    }
+
+    /// How many bodies are those of inner revisions: what a compaction would drop.
+    pub(crate) fn inner_bodies(&self) -> usize {
+        let mut inner = vec![false; self.nodes.len()];
+        for parent in self.nodes.iter().filter_map(|node| node.parent) {
+            inner[parent] = true;
+        }
+        let nodes = self.nodes.iter().zip(inner);
+        nodes.filter(|(node, inner)| *inner && node.body.is_some()).count()
     }
 
     /// Every body that the tree still points to.
@@ -317,11 +368,34 @@ mod tests {
     }
 
     #[test]
+    fn a_leaf_far_behind_is_found() {
+        let tree = tree(&["2-b 1-a", "2-c 1-a"]);
+        let found =
+            |path_: &str, limit| tree.leaf_behind(&path(path_), limit).map(|leaf| leaf.to_string());
+        assert_eq!(found("5-e 4-d 3-c 2-b 1-a", 3).as_deref(), Some("2-b"));
+        assert_eq!(found("5-e 4-d 3-c 2-b 1-a", 4), None, "grafting meets it");
+        assert_eq!(found("4-e 3-d 2-x 1-a", 2), None, "no leaf");
+        assert_eq!(found("4-e 3-d 2-x 1-x", 2), None);
+    }
+
+    #[test]
     fn old_bodies_are_given_up_one_by_one() {
         let mut tree = tree(&["1-a", "2-b 1-a", "3-c 2-b"]);
         assert_eq!(tree.drop_old_bodies(&"3-c".parse().unwrap(), 1), [1]);
         assert_eq!(tree.drop_old_bodies(&"3-c".parse().unwrap(), 1), [0; 0]);
         assert_eq!(tree.bodies().collect::<Vec<_>>(), [2, 3]);
         assert_eq!(tree.drop_inner_bodies(), [2]);
+    }
+
+    #[test]
+    fn a_pruned_leaf_takes_along_what_led_to_it_alone() {
+        let mut tree = tree(&["1-a", "2-b 1-a", "2-c 1-a", "3-d 2-c"]);
+        let prune = |tree: &mut Tree, text: &str| tree.prune(&path(text));
+        assert_eq!(prune(&mut tree, "2-c 9-x"), Pruned::default(), "only leaves are pruned");
+        let pruned = prune(&mut tree, "3-d");
+        assert_eq!((pruned.revisions.len(), pruned.bodies.len()), (1, 2));
+        assert_eq!((leaves(&tree), tree.nodes().len()), (vec![String::from("2-b")], 2));
+        assert_eq!(prune(&mut tree, "2-b").bodies.len(), 2);
+        assert!(tree.winner().is_none() && tree.nodes().is_empty());
     }
 }

@@ -1,22 +1,27 @@
 //! Whether a condition holds for a value.
 
-use super::{Comparison, Node, Test, collation::compare};
+use super::{Comparison, Node, Test, collation::Texts};
 use serde_json::Value;
 use std::cmp::Ordering;
 
-/// `value` is None where the document has no such field.
-pub(super) fn holds(node: &Node, value: Option<&Value>) -> bool {
+/// `value` is None where the document has no such field. Texts are compared as `texts` says.
+pub(super) fn holds(node: &Node, value: Option<&Value>, texts: Texts) -> bool {
     match node {
-        Node::And(nodes) => nodes.iter().all(|node| holds(node, value)),
-        Node::Or(nodes) => nodes.is_empty() || nodes.iter().any(|node| holds(node, value)),
-        Node::Not(inner) => value.is_some() && !holds(inner, value),
-        Node::Field(path, inner) => holds(inner, value.and_then(|value| find(value, path))),
+        Node::And(nodes) => nodes.iter().all(|node| holds(node, value, texts)),
+        Node::Or(nodes) => nodes.is_empty() || nodes.iter().any(|node| holds(node, value, texts)),
+        Node::Not(inner) => value.is_some() && !holds(inner, value, texts),
+        Node::Field(path, inner) => {
+            // Ids are in the order of their bytes everywhere.
+            let texts = if path.len() == 1 && path[0] == "_id" { Texts::Raw } else { texts };
+            holds(inner, value.and_then(|value| find(value, path)), texts)
+        }
         Node::Test(Test::Exists(exists)) => value.is_some() == *exists,
-        Node::Test(test) => value.is_some_and(|value| passes(test, value)),
+        Node::Test(test) => value.is_some_and(|value| passes(test, value, texts)),
     }
 }
 
-fn find<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
+/// What lies under a path: members of objects, elements of arrays.
+pub(super) fn find<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, name| match value {
         Value::Object(members) => members.get(name),
         Value::Array(elements) => elements.get(name.parse::<usize>().ok()?),
@@ -24,10 +29,10 @@ fn find<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
     })
 }
 
-fn passes(test: &Test, value: &Value) -> bool {
+fn passes(test: &Test, value: &Value, texts: Texts) -> bool {
     match test {
         Test::Compare(comparison, argument) => {
-            let order = compare(value, argument);
+            let order = texts.order(value, argument);
             match comparison {
                 Comparison::Equal => order == Ordering::Equal,
                 Comparison::NotEqual => order != Ordering::Equal,
@@ -37,8 +42,8 @@ fn passes(test: &Test, value: &Value) -> bool {
                 Comparison::GreaterOrEqual => order != Ordering::Less,
             }
         }
-        Test::In(list) => is_in(value, list),
-        Test::NotIn(list) => !is_in(value, list),
+        Test::In(list) => is_in(value, list, texts),
+        Test::NotIn(list) => !is_in(value, list, texts),
         Test::Exists(exists) => *exists,
         Test::Type(name) => kind(value) == name,
         Test::Mod { divisor, remainder } => {
@@ -46,32 +51,31 @@ fn passes(test: &Test, value: &Value) -> bool {
         }
         Test::Regex(regex) => value.as_str().is_some_and(|text| regex.is_match(text)),
         Test::BeginsWith(start) => value.as_str().is_some_and(|text| text.starts_with(start)),
+        // Here CouchDB compares terms: 1 and 1.0 are two.
         Test::All(list) => value.as_array().is_some_and(|elements| {
-            !list.is_empty() && list.iter().all(|wanted| elements.iter().any(|e| equal(e, wanted)))
+            let only = list.len() == 1 && list[0].is_array() && list[0] == *value;
+            only || !list.is_empty() && list.iter().all(|wanted| elements.contains(wanted))
         }),
         Test::Size(size) => {
             value.as_array().is_some_and(|elements| u64::try_from(elements.len()) == Ok(*size))
         }
-        Test::ElementMatch(node) => {
-            value.as_array().is_some_and(|elements| elements.iter().any(|e| holds(node, Some(e))))
-        }
+        Test::ElementMatch(node) => value
+            .as_array()
+            .is_some_and(|elements| elements.iter().any(|e| holds(node, Some(e), texts))),
         Test::AllMatch(node) => value.as_array().is_some_and(|elements| {
-            !elements.is_empty() && elements.iter().all(|e| holds(node, Some(e)))
+            !elements.is_empty() && elements.iter().all(|e| holds(node, Some(e), texts))
         }),
         Test::KeyMatch(node) => value.as_object().is_some_and(|members| {
-            members.keys().any(|key| holds(node, Some(&Value::from(key.as_str()))))
+            members.keys().any(|key| holds(node, Some(&Value::from(key.as_str())), texts))
         }),
     }
 }
 
-fn equal(a: &Value, b: &Value) -> bool {
-    compare(a, b) == Ordering::Equal
-}
-
-/// An array also passes when one of its elements is in the list.
-fn is_in(value: &Value, list: &[Value]) -> bool {
-    let listed = |value: &Value| list.iter().any(|wanted| equal(value, wanted));
-    listed(value) || value.as_array().is_some_and(|elements| elements.iter().any(listed))
+/// Of an array one of its elements must be in the list, not the array itself.
+fn is_in(value: &Value, list: &[Value], texts: Texts) -> bool {
+    let listed =
+        |value: &Value| list.iter().any(|wanted| texts.order(value, wanted) == Ordering::Equal);
+    value.as_array().map_or_else(|| listed(value), |elements| elements.iter().any(listed))
 }
 
 fn kind(value: &Value) -> &'static str {

@@ -4,11 +4,10 @@
 //! allocating. Negations are pushed down to the fields while parsing, as CouchDB does: `$not`, `$ne`
 //! and `$nin` hold only where the field exists.
 //!
-//! Not here: indexes, sorting (`_find` comes later), and ICU collation; texts are compared by code
-//! point.
+//! Not here: indexes and sorting, which are [`mango`](crate::mango).
 //! Source: CouchDB documentation, "/{db}/_find", and `mango_selector.erl` of 3.5.
 
-mod collation;
+pub(crate) mod collation;
 mod matching;
 mod parse;
 
@@ -18,6 +17,11 @@ use serde_json::Value;
 /// The parts of a path such as `a.b`.
 pub(crate) fn split_path(name: &str) -> Vec<String> {
     parse::split(name)
+}
+
+/// What lies under the path in a document.
+pub(crate) fn find<'a>(document: &'a Value, path: &[String]) -> Option<&'a Value> {
+    matching::find(document, path)
 }
 
 /// A condition on a document, or on one value inside it.
@@ -91,7 +95,7 @@ impl Selector {
 
     /// Whether the document, an object with `_id` and `_rev`, meets the condition.
     pub(crate) fn matches(&self, document: &Value) -> bool {
-        matching::holds(&self.root, Some(document))
+        matching::holds(&self.root, Some(document), collation::Texts::Unicode)
     }
 }
 

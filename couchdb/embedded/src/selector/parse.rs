@@ -35,6 +35,14 @@ fn all(members: &Map<String, Value>, path: &[String]) -> Result<Node, BadSelecto
     })
 }
 
+/// The same inside an operator, where an empty object is a value, as in CouchDB.
+fn some(members: &Map<String, Value>, path: &[String]) -> Result<Node, BadSelector> {
+    if members.is_empty() {
+        return Ok(at(path, Test::Compare(Comparison::Equal, Value::Object(Map::new()))));
+    }
+    all(members, path)
+}
+
 /// What is asked of one field.
 fn field(path: &[String], argument: &Value) -> Result<Node, BadSelector> {
     match argument {
@@ -78,14 +86,14 @@ fn operator(name: &str, argument: &Value, path: &[String]) -> Result<Node, BadSe
     let bad = || BadSelector::Argument { operator: name.to_owned(), argument: erlang(argument) };
     let list = || argument.as_array().ok_or_else(bad);
     let inner = || match argument {
-        Value::Object(members) => all(members, &[]),
+        Value::Object(members) => some(members, &[]),
         _ => Err(bad()),
     };
     let each = || -> Result<Vec<Node>, BadSelector> {
         list()?
             .iter()
             .map(|value| match value {
-                Value::Object(members) => all(members, path),
+                Value::Object(members) => some(members, path),
                 _ => Err(bad()),
             })
             .collect()
@@ -97,7 +105,7 @@ fn operator(name: &str, argument: &Value, path: &[String]) -> Result<Node, BadSe
         "$nor" => return Ok(Node::And(each()?.into_iter().map(negate).collect())),
         "$not" => {
             return match argument {
-                Value::Object(members) => Ok(negate(all(members, path)?)),
+                Value::Object(members) => Ok(negate(some(members, path)?)),
                 _ => Err(bad()),
             };
         }

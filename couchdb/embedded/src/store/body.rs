@@ -1,8 +1,15 @@
 //! The bodies of revisions and the bytes of attachments: writing, reading, removing.
 
 use super::schema::{CHUNK_BYTES, CHUNKS_MAX};
-use crate::{document::attachment::Attachment, error::StoreError, revision::tree::BodyKey};
+use crate::{
+    document::attachment::{Attachment, BASE64},
+    error::StoreError,
+    revision::tree::BodyKey,
+};
+use base64::write::EncoderStringWriter;
+use flate2::write::MultiGzDecoder;
 use rusqlite::{Connection, OptionalExtension as _};
+use std::io::Write as _;
 
 /// A body as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +22,7 @@ pub(crate) struct Body {
 
 impl Body {
     fn bytes(&self) -> u64 {
-        let attachments: u64 = self.attachments.iter().map(|attachment| attachment.length).sum();
+        let attachments: u64 = self.attachments.iter().map(Attachment::stored_length).sum();
         u64::try_from(self.text.len()).unwrap_or(u64::MAX).saturating_add(attachments)
     }
 }
@@ -100,19 +107,38 @@ pub(super) fn chunk(
     data.ok_or(StoreError::Damaged("a piece of an attachment is missing"))
 }
 
-/// All bytes of an attachment.
-pub(super) fn blob(
+/// All bytes of an attachment, unpacked, in base64. Only one piece of them is held beside that.
+pub(super) fn base64(
     connection: &Connection,
     attachment: &Attachment,
-) -> Result<Vec<u8>, StoreError> {
-    let mut data = Vec::new();
-    let length = usize::try_from(attachment.length).unwrap_or(usize::MAX);
+) -> Result<String, StoreError> {
+    let mut text = EncoderStringWriter::new(&BASE64);
+    let damaged = |_| StoreError::Damaged("an attachment cannot be unpacked");
+    if attachment.encoded_length.is_some() {
+        let mut unpacked = MultiGzDecoder::new(text);
+        pieces(connection, attachment, |piece| unpacked.write_all(piece).map_err(damaged))?;
+        text = unpacked.finish().map_err(damaged)?;
+    } else {
+        pieces(connection, attachment, |piece| text.write_all(piece).map_err(damaged))?;
+    }
+    Ok(text.into_inner())
+}
+
+/// Hands over the pieces of a blob one by one.
+fn pieces(
+    connection: &Connection,
+    attachment: &Attachment,
+    mut take: impl FnMut(&[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut left = attachment.stored_length();
     let mut number = 0;
-    while data.len() < length {
-        data.extend(chunk(connection, attachment.blob, number)?);
+    while left > 0 {
+        let piece = chunk(connection, attachment.blob, number)?;
+        left = left.saturating_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+        take(&piece)?;
         number += 1;
     }
-    Ok(data)
+    Ok(())
 }
 
 fn remove_blob(connection: &Connection, key: i64) -> Result<(), StoreError> {

@@ -29,7 +29,7 @@ pub(crate) struct Database {
     pub(crate) started_us: i64,
     /// The `q` that was asked for: told to clients, which expect it, and not used.
     pub(crate) shards: u32,
-    pub(crate) feed: Hub,
+    pub(crate) feed: Arc<Hub>,
     /// A compaction was asked for and has not ended.
     pub(crate) compacting: AtomicBool,
     state: Mutex<State>,
@@ -45,9 +45,39 @@ pub(crate) struct State {
     pub(crate) tombstones: u64,
     /// The bodies and attachments of all revisions that are kept.
     pub(crate) bytes: u64,
+    /// Bodies of revisions that others follow: what a compaction drops.
+    pub(crate) superseded: u64,
     pub(crate) revs_limit: usize,
+    /// How many purges of documents there were.
+    pub(crate) purge_sequence: Sequence,
+    /// How many of them are remembered.
+    pub(crate) purges_limit: u64,
+    /// When a design document changed last since the store was opened; 0 before the first. What was
+    /// made of design documents is good as long as this stays.
+    pub(crate) designs: Sequence,
     /// The text of `_security`; None for the default.
     pub(crate) security: Option<Arc<str>>,
+}
+
+/// A database is compacted by itself when this much of it is garbage, in bytes: less is not worth the
+/// work.
+const GARBAGE_BYTES_MIN: u64 = 4 << 20;
+
+/// And when at least one body in so many is garbage. The same point at which CouchDB's daemon begins:
+/// the file is twice as large as what lives in it.
+const GARBAGE_SHARE: u64 = 2;
+
+impl State {
+    /// Whether so much of the database is garbage that it is compacted without being asked.
+    pub(super) fn wants_compaction(&self) -> bool {
+        let bodies = self.documents + self.tombstones + self.superseded;
+        if self.superseded == 0 || self.superseded.saturating_mul(GARBAGE_SHARE) < bodies {
+            return false;
+        }
+        // Taken as large as the others.
+        let garbage = self.bytes / bodies * self.superseded;
+        garbage >= GARBAGE_BYTES_MIN
+    }
 }
 
 impl Database {
@@ -65,7 +95,7 @@ impl Database {
             identity,
             started_us,
             shards,
-            feed: Hub::new(state.sequence),
+            feed: Arc::new(Hub::new(state.sequence)),
             compacting: AtomicBool::new(false),
             state: Mutex::new(state),
         }
@@ -129,6 +159,9 @@ impl Catalog {
 )]
 pub(crate) struct BadName(String);
 
+/// The databases that every store has from its first start, as a single node of CouchDB does.
+pub(super) const SYSTEM: [&str; 2] = ["_replicator", "_users"];
+
 /// The longest name of a database, in bytes; CouchDB's own.
 const NAME_BYTES_MAX: usize = 238;
 
@@ -138,7 +171,11 @@ pub(crate) fn check_name(name: &str) -> Result<(), BadName> {
     let sound = name.starts_with(|first: char| first.is_ascii_lowercase())
         && name.bytes().all(allowed)
         && name.len() <= NAME_BYTES_MAX;
-    if sound { Ok(()) } else { Err(BadName(name.to_owned())) }
+    if sound || SYSTEM.contains(&name) || name == "_global_changes" {
+        Ok(())
+    } else {
+        Err(BadName(name.to_owned()))
+    }
 }
 
 /// 128 random bits as 32 hexadecimal digits: ids that the server gives out.

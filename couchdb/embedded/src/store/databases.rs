@@ -2,6 +2,7 @@
 
 use super::{
     database::{DATABASES_MAX, Database, REVS_LIMIT, State, random},
+    purge::HISTORY_LIMIT,
     transaction::Transaction,
 };
 use crate::{error::StoreError, sequence::Identity};
@@ -46,7 +47,11 @@ pub(crate) fn create(
         documents: 0,
         tombstones: 0,
         bytes: 0,
+        superseded: 0,
         revs_limit: REVS_LIMIT,
+        purge_sequence: 0,
+        purges_limit: HISTORY_LIMIT,
+        designs: 0,
         security: None,
     };
     let mut statement = connection.prepare_cached(
@@ -61,14 +66,18 @@ pub(crate) fn create(
     Ok(Created::Yes)
 }
 
-/// Deletes a database at once; its rows are removed when the writer is idle. False: there is none.
-pub(crate) fn delete(transaction: &mut Transaction<'_>, name: &str) -> Result<bool, StoreError> {
-    let Some(database) = transaction.database_named(name) else { return Ok(false) };
+/// Deletes a database at once; its rows are removed when the writer is idle. Gives which it was.
+pub(crate) fn delete(
+    transaction: &mut Transaction<'_>,
+    name: &str,
+) -> Result<Option<Identity>, StoreError> {
+    let Some(database) = transaction.database_named(name) else { return Ok(None) };
+    let identity = database.identity;
     let mut statement =
         transaction.connection.prepare_cached("UPDATE databases SET name = NULL WHERE key = ?1")?;
     statement.execute([database.key])?;
     transaction.dropped(database);
-    Ok(true)
+    Ok(Some(identity))
 }
 
 /// Replaces `_security`.
@@ -105,7 +114,7 @@ pub(crate) fn compact(
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<Vec<Arc<Database>>> {
     let mut statement = connection.prepare(
         "SELECT key, name, identity, started_us, shards, sequence, documents, tombstones, bytes, \
-         revs_limit, security FROM databases WHERE name IS NOT NULL",
+         revs_limit, security, superseded, purge_sequence, purges_limit FROM databases WHERE name IS NOT NULL",
     )?;
     let rows = statement.query_map([], |row| {
         let state = State {
@@ -113,8 +122,12 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Vec<Arc<Database
             documents: row.get(6)?,
             tombstones: row.get(7)?,
             bytes: row.get(8)?,
+            superseded: row.get(11)?,
             revs_limit: row.get(9)?,
+            designs: 0,
             security: row.get::<_, Option<String>>(10)?.map(Arc::from),
+            purge_sequence: row.get(12)?,
+            purges_limit: row.get(13)?,
         };
         let identity = Identity(row.get::<_, i64>(2)?.cast_unsigned());
         let database =

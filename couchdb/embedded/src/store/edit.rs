@@ -10,10 +10,14 @@ use super::{
     transaction::Transaction,
 };
 use crate::{
-    document::attachment::{Attachment, Content, Given},
+    document::{
+        attachment::{Attachment, Content, Given},
+        packing::Encoding,
+    },
     error::StoreError,
     revision::{Revision, digest::digest},
 };
+use rusqlite::Connection;
 use std::sync::Arc;
 
 /// A change that a client asks for.
@@ -45,6 +49,9 @@ pub(crate) enum Kind {
     PutAttachment { revision: Option<Revision>, attachment: Given },
     /// One attachment is taken away.
     DeleteAttachment { revision: Option<Revision>, name: String },
+    /// Another change, which was allowed beside this winner (None: beside no document). With another
+    /// one it is a conflict: who asked may have foreseen the revision that came in between.
+    IfWinner { winner: Option<Revision>, then: Box<Kind> },
 }
 
 /// How it went.
@@ -103,20 +110,24 @@ pub(crate) fn apply(
             }
         }
         Kind::Merge { mut path, deleted, text, attachments } => {
-            // Stemming would forget the rest; grafting it first would take long.
-            path.truncate(limit);
             let Some(newest) = path.first().cloned() else { return Ok(Outcome::Conflict) };
             if row.as_ref().is_some_and(|row| row.tree.has(&newest)) {
                 return Ok(Outcome::Stored(newest));
             }
-            let before = path.get(1..).unwrap_or_default();
+            // Stemming would forget what lies further back; grafting it first would take long. But the
+            // leaf that this grew out of is none any more, however far back it is.
+            let covers = row.as_ref().and_then(|row| row.tree.leaf_behind(&path, limit));
+            path.truncate(limit);
+            let mut before = path.get(1..).unwrap_or_default().to_vec();
+            before.extend(covers.clone());
             let Resolved { attachments, bad } =
-                resolve(transaction, row.as_ref(), before, attachments, newest.generation)?;
+                resolve(transaction, row.as_ref(), &before, attachments, newest.generation)?;
             if let Some(name) = bad {
                 return Ok(Outcome::BadStub(name));
             }
             let body = Body { text, attachments };
-            row::store(transaction, database, row, NewRevision { id, path: &path, deleted, body })?;
+            let new = NewRevision { id, path: &path, covers, deleted, body };
+            row::store(transaction, database, row, new)?;
             Ok(Outcome::Stored(newest))
         }
         Kind::PutAttachment { revision, attachment } => {
@@ -125,15 +136,22 @@ pub(crate) fn apply(
         Kind::DeleteAttachment { revision, name } => {
             delete_attachment(transaction, database, row, id, revision, &name)
         }
+        Kind::IfWinner { winner, then } => {
+            let now = row.as_ref().and_then(|row| row.tree.winner()).map(|now| &now.revision);
+            if now != winner.as_ref() {
+                return Ok(Outcome::Conflict);
+            }
+            apply(transaction, database, Edit { id: edit.id, kind: *then })
+        }
     }
 }
 
-fn is_deleted(row: &Row) -> bool {
+pub(super) fn is_deleted(row: &Row) -> bool {
     row.tree.winner().is_some_and(|winner| winner.deleted)
 }
 
 /// The revision that an update follows, newest first, or why it must not happen.
-fn parent_path(
+pub(super) fn parent_path(
     row: Option<&Row>,
     parent: Vec<Revision>,
     unknown_parent: bool,
@@ -182,14 +200,16 @@ fn resolve(
     let mut data = Vec::new();
     for given in given {
         match given.content {
-            Content::Data { content_type, digest, data: bytes } => {
-                data.push((resolved.attachments.len(), bytes.clone()));
+            Content::Data { content_type, packed } => {
+                let stored = u64::try_from(packed.data.len()).unwrap_or(u64::MAX);
+                data.push((resolved.attachments.len(), packed.data));
                 resolved.attachments.push(Attachment {
                     name: given.name,
                     content_type,
                     revpos: given.revpos.unwrap_or(generation).min(generation),
-                    digest,
-                    length: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+                    digest: packed.digest,
+                    length: packed.length,
+                    encoded_length: (packed.encoding == Encoding::Gzip).then_some(stored),
                     blob: 0,
                 });
             }
@@ -235,13 +255,14 @@ fn store_child(
     );
     let mut path = vec![revision.clone()];
     path.extend(before);
-    row::store(transaction, database, row, NewRevision { id, path: &path, deleted, body })?;
+    let new = NewRevision { id, path: &path, covers: None, deleted, body };
+    row::store(transaction, database, row, new)?;
     Ok(Outcome::Stored(revision))
 }
 
 /// The revision that an attachment is put to or taken from, with its body.
-fn attachable(
-    transaction: &Transaction<'_>,
+pub(super) fn attachable(
+    connection: &Connection,
     row: Option<&Row>,
     revision: Option<Revision>,
 ) -> Result<Result<(Vec<Revision>, Body), Outcome>, StoreError> {
@@ -263,7 +284,7 @@ fn attachable(
     if is_deleted(row) || !row.tree.is_leaf(&revision) {
         return Ok(Err(Outcome::Conflict));
     }
-    match row::body_of(transaction.connection, &row.tree, &revision)? {
+    match row::body_of(connection, &row.tree, &revision)? {
         Some(body) => Ok(Ok((vec![revision], body))),
         None => Err(StoreError::Damaged("a leaf has no body")),
     }
@@ -277,7 +298,7 @@ fn put_attachment(
     revision: Option<Revision>,
     attachment: Given,
 ) -> Result<Outcome, StoreError> {
-    let (before, mut body) = match attachable(transaction, row.as_ref(), revision)? {
+    let (before, mut body) = match attachable(transaction.connection, row.as_ref(), revision)? {
         Ok(found) => found,
         Err(outcome) => return Ok(outcome),
     };
@@ -302,7 +323,7 @@ fn delete_attachment(
     if row.is_none() {
         return Ok(Outcome::Missing);
     }
-    let (before, mut body) = match attachable(transaction, row.as_ref(), revision)? {
+    let (before, mut body) = match attachable(transaction.connection, row.as_ref(), revision)? {
         Ok(found) => found,
         Err(outcome) => return Ok(outcome),
     };

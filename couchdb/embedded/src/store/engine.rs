@@ -11,6 +11,7 @@
 
 use super::{
     chores::Chores,
+    idle::{self, Received},
     transaction::{Shared, Transaction},
 };
 use crate::error::StoreError;
@@ -18,6 +19,7 @@ use rusqlite::Connection;
 use std::{
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -196,7 +198,8 @@ fn write_loop(
     shared: &Arc<Shared>,
     mut chores: Chores,
 ) {
-    while let Some(first) = next(connection, &mut queue, shared, &mut chores) {
+    let mut pace = Pace { asked: Instant::now(), worked: Instant::now() };
+    while let Some(first) = next(connection, &mut queue, shared, &mut chores, &mut pace) {
         let mut reads = Vec::new();
         let mut writes = Vec::new();
         let mut message = Some(first);
@@ -218,28 +221,69 @@ fn write_loop(
     }
 }
 
-/// The next message. While none waits, a piece of housekeeping is done.
+/// The next message. While none comes, housekeeping is done a piece at a time.
 fn next(
     connection: &Connection,
     queue: &mut mpsc::Receiver<Message>,
     shared: &Shared,
     chores: &mut Chores,
+    pace: &mut Pace,
 ) -> Option<Message> {
-    loop {
-        match queue.try_recv() {
-            Ok(message) => return Some(message),
-            Err(mpsc::error::TryRecvError::Disconnected) => return None,
-            Err(mpsc::error::TryRecvError::Empty) => {}
+    let piece = |pace: &mut Pace, chores: &mut Chores| {
+        let now = Instant::now();
+        match chores.step(connection, shared) {
+            Ok(true) => {}
+            // As if somebody had asked: the next piece comes after a pause.
+            Ok(false) => pace.asked = now,
+            Err(error) => {
+                // Tried again with the next start; requests do not depend on it.
+                tracing::error!(%error, "the store could not tidy up");
+                chores.give_up(shared);
+            }
         }
+        pace.worked = now;
+    };
+    loop {
         if chores.is_empty() {
             return queue.blocking_recv();
         }
-        if let Err(error) = chores.step(connection, shared) {
-            // Tried again with the next start; requests do not depend on it.
-            tracing::error!(%error, "the store could not tidy up");
-            chores.give_up(shared);
+        if pace.worked.elapsed() >= OVERDUE {
+            piece(pace, chores);
+        }
+        let message = match queue.try_recv() {
+            Ok(message) => Received::Message(message),
+            Err(mpsc::error::TryRecvError::Disconnected) => Received::Closed,
+            Err(mpsc::error::TryRecvError::Empty) => {
+                let quiet = pace.asked.elapsed();
+                if quiet >= QUIET {
+                    piece(pace, chores);
+                    continue;
+                }
+                idle::receive(queue, QUIET.saturating_sub(quiet))
+            }
+        };
+        match message {
+            Received::Message(message) => {
+                pace.asked = Instant::now();
+                return Some(message);
+            }
+            Received::Quiet => {}
+            Received::Closed => return None,
         }
     }
+}
+
+/// How long nobody must have asked for anything before housekeeping goes on: writers that take turns
+/// with their client leave gaps that are shorter.
+const QUIET: Duration = Duration::from_millis(20);
+
+/// Under a load without gaps a piece is done this often: it takes about a hundredth of the time.
+const OVERDUE: Duration = Duration::from_millis(100);
+
+/// When the writer last did what.
+struct Pace {
+    asked: Instant,
+    worked: Instant,
 }
 
 fn write_batch(

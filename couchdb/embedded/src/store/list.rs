@@ -16,8 +16,11 @@ pub(super) const PAGE_ROWS: usize = 500;
 /// A page ends with the row that brings it over this many bytes.
 pub(super) const PAGE_BYTES: usize = 1 << 20;
 
-/// How far `offset` and `pending` are counted. Beyond it the answer would cost more than the rows.
+/// How far `offset` is counted. Beyond it the answer would cost more than the rows.
 pub(crate) const COUNT_MAX: u64 = 20_000;
+
+/// How far `pending` of changes is counted: clients show progress by it. The index alone is read for it.
+const PENDING_MAX: u64 = 1_000_000;
 
 /// What of the documents is wanted beside their ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,8 +80,14 @@ fn columns(row: &rusqlite::Row<'_>) -> rusqlite::Result<Columns> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
 }
 
-/// The condition on the id, and its two values.
+/// The condition on living documents, and its two values.
 fn condition(range: &Range) -> (String, String, String) {
+    let (condition, from, to) = ids(range);
+    (format!("{condition} AND deleted = 0"), from, to)
+}
+
+/// The condition on the id, and its two values.
+pub(super) fn ids(range: &Range) -> (String, String, String) {
     let (low, from) = match &range.low {
         End::First => ("id >= ?2", ""),
         // Nothing: no text is greater than every id.
@@ -92,7 +101,7 @@ fn condition(range: &Range) -> (String, String, String) {
         End::At(id) => ("id <= ?3", id.as_str()),
         End::Beside(id) => ("id < ?3", id.as_str()),
     };
-    (format!("database = ?1 AND {low} AND {high} AND deleted = 0"), from.into(), to.into())
+    (format!("database = ?1 AND {low} AND {high}"), from.into(), to.into())
 }
 
 /// The first rows of the range, after `skip` others.
@@ -127,7 +136,7 @@ pub(super) fn range(
 }
 
 /// SQLite counts in signed integers.
-const SKIP_MAX: u64 = 1 << 62;
+pub(super) const SKIP_MAX: u64 = 1 << 62;
 
 /// How many living documents the range has; None above [`COUNT_MAX`].
 pub(super) fn count(
@@ -310,7 +319,7 @@ fn change(
     Ok(Change::new(sequence, &id, deleted, leaves, text))
 }
 
-/// How many changes lie after `position`, counted up to [`COUNT_MAX`].
+/// How many changes lie after `position`, counted up to [`PENDING_MAX`].
 pub(super) fn pending(
     connection: &Connection,
     database: i64,
@@ -320,5 +329,5 @@ pub(super) fn pending(
         "SELECT count(*) FROM (SELECT 1 FROM documents INDEXED BY changes \
          WHERE database = ?1 AND sequence > ?2 LIMIT ?3)",
     )?;
-    Ok(statement.query_row((database, position, COUNT_MAX), |row| row.get(0))?)
+    Ok(statement.query_row((database, position, PENDING_MAX), |row| row.get(0))?)
 }

@@ -3,7 +3,7 @@
 
 use super::{
     database::Database,
-    list::{PAGE_BYTES, PAGE_ROWS},
+    list::{self, PAGE_BYTES, PAGE_ROWS, Range, SKIP_MAX},
     transaction::Transaction,
 };
 use crate::{document::render::Render, error::StoreError};
@@ -70,20 +70,25 @@ pub(super) fn get(
     Ok(found)
 }
 
-/// The next `_local` documents in the order of their ids: as many as fit a page, none at the end.
-/// Without `with_text` their text is left empty.
+/// The first `_local` documents of the range, after `skip` others: as many as fit a page, none at the
+/// end. Without `with_text` their text is left empty.
 pub(super) fn list(
     connection: &Connection,
     database: i64,
-    after: &str,
+    range: &Range,
+    skip: u64,
+    limit: u64,
     with_text: bool,
 ) -> Result<Vec<Local>, StoreError> {
     let text = if with_text { "text" } else { "''" };
+    let (condition, from, to) = list::ids(range);
+    let order = if range.descending { "DESC" } else { "ASC" };
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT id, revision, {text} FROM locals WHERE database = ?1 AND id > ?2 \
-         ORDER BY id LIMIT ?3"
+        "SELECT id, revision, {text} FROM locals WHERE {condition} \
+         ORDER BY id {order} LIMIT ?4 OFFSET ?5"
     ))?;
-    let mut found = statement.query((database, after, PAGE_ROWS))?;
+    let wanted = limit.min(u64::try_from(PAGE_ROWS).unwrap_or(u64::MAX));
+    let mut found = statement.query((database, from, to, wanted, skip.min(SKIP_MAX)))?;
     let mut page = Vec::new();
     let mut bytes = 0;
     while bytes <= PAGE_BYTES

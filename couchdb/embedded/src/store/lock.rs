@@ -15,7 +15,8 @@ const LOCK_BYTES_MAX: u64 = 32;
 /// Holds a directory until it is dropped. The kernel frees it when the process dies.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
-    _file: File,
+    directory: PathBuf,
+    file: File,
 }
 
 impl DirectoryLock {
@@ -35,7 +36,20 @@ impl DirectoryLock {
         }
         write_holder(&mut file).map_err(|cause| failed(&path, cause))?;
         tighten(&path);
-        Ok(DirectoryLock { _file: file })
+        Ok(DirectoryLock { directory: directory.to_owned(), file })
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+impl Drop for DirectoryLock {
+    /// Closing alone would not do: a child process that is just being started still has the file.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(directory = %self.directory.display(), %error, "a store stays locked");
+        }
     }
 }
 
@@ -96,6 +110,13 @@ pub(super) fn open_error(path: PathBuf, cause: io::Error) -> OpenError {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             OpenError::ReadOnly { path }
         }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            OpenError::NotDirectory { path }
+        }
+        io::ErrorKind::IsADirectory => {
+            OpenError::Corrupt { file: path, detail: String::from("it is a directory") }
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::Full { path },
         _ => OpenError::Io { path, cause },
     }
 }

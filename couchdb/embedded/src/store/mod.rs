@@ -1,7 +1,7 @@
 //! The store: databases and documents in SQLite, behind one writer.
 //!
 //! Read in this order: [`engine`] (threads, group commit), [`transaction`] (what a commit makes
-//! visible), [`edit`] and [`row`] (what a write does), [`read`] and [`list`] (what a reader gets),
+//! visible), [`edit`], [`row`] and [`purge`] (what a write does), [`read`] and [`list`] (what a reader gets),
 //! [`schema`] (tables), [`chores`] (what happens in idle time). Nothing here knows HTTP.
 
 mod body;
@@ -10,10 +10,13 @@ pub(crate) mod database;
 pub(crate) mod databases;
 pub(crate) mod edit;
 mod engine;
+mod idle;
 pub(crate) mod list;
 pub(crate) mod local;
 mod lock;
 mod open;
+pub(crate) mod purge;
+pub(crate) mod preview;
 pub(crate) mod read;
 mod row;
 mod schema;
@@ -40,14 +43,23 @@ use transaction::{Shared, Transaction};
 ///
 /// It holds its directory until the last [`Arc`] of it is dropped, which waits for writes that were
 /// already given to it.
-#[derive(Debug)]
 pub struct Store {
     // Dropped in this order: the threads close their connections before the directory is let go.
     engine: engine::Engine,
     shared: Arc<Shared>,
     options: Options,
     uuid: String,
+    /// None in memory.
+    directory: Option<std::path::PathBuf>,
+    cookie_secret: String,
     _lock: Option<lock::DirectoryLock>,
+}
+
+impl std::fmt::Debug for Store {
+    /// Without the secret of its cookies.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("uuid", &self.uuid).finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -72,6 +84,16 @@ impl Store {
         &self.uuid
     }
 
+    /// Where its files are; None in memory.
+    pub(crate) fn directory(&self) -> Option<&std::path::Path> {
+        self.directory.as_deref()
+    }
+
+    /// What session cookies are signed with.
+    pub(crate) fn cookie_secret(&self) -> &str {
+        &self.cookie_secret
+    }
+
     pub(crate) fn catalog(&self) -> &Catalog {
         &self.shared.catalog
     }
@@ -82,7 +104,7 @@ impl Store {
 
     /// Whether its threads still run; when one of them has died, only a new start helps.
     pub(crate) fn is_alive(&self) -> bool {
-        self.engine.is_alive()
+        self.engine.is_alive() && self.shared.herald.is_alive()
     }
 
     /// Runs a write; see [`engine::Engine::write`].
@@ -103,6 +125,21 @@ impl Store {
     ) -> Result<Option<Document>, StoreError> {
         let key = database.key;
         self.engine.read(move |sql| read::document(sql, key, id, which, with_data)).await
+    }
+
+    /// What the writer would make of each of the edits, which are given back.
+    pub(crate) async fn preview(
+        &self,
+        database: &Database,
+        edits: Vec<edit::Edit>,
+    ) -> Result<Vec<(edit::Edit, preview::Seen)>, StoreError> {
+        let key = database.key;
+        let look = move |sql: &rusqlite::Connection| {
+            let one = |edit| Ok((preview::preview(sql, key, &edit)?, edit));
+            let seen = edits.into_iter().map(one).collect::<Result<Vec<_>, StoreError>>()?;
+            Ok(seen.into_iter().map(|(seen, edit)| (edit, seen)).collect())
+        };
+        self.engine.read(look).await
     }
 
     /// What of each document's revisions is not here.
@@ -188,15 +225,27 @@ impl Store {
         self.engine.read(move |sql| local::get(sql, key, &id)).await
     }
 
-    /// A page of the `_local` documents after this id; without their text unless it is wanted.
+    /// A page of `_local` documents; without their text unless it is wanted.
     pub(crate) async fn locals(
         &self,
         database: &Database,
-        after: String,
+        range: Range,
+        skip: u64,
+        limit: u64,
         with_text: bool,
     ) -> Result<Vec<Local>, StoreError> {
         let key = database.key;
-        self.engine.read(move |sql| local::list(sql, key, &after, with_text)).await
+        self.engine.read(move |sql| local::list(sql, key, &range, skip, limit, with_text)).await
+    }
+
+    /// The purges after this purge sequence: a page of them, none at the end.
+    pub(crate) async fn purges(
+        &self,
+        database: &Database,
+        after: Sequence,
+    ) -> Result<purge::History, StoreError> {
+        let key = database.key;
+        self.engine.read(move |sql| purge::history(sql, key, after)).await
     }
 
     /// A piece of an attachment.

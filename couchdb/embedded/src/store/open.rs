@@ -7,13 +7,14 @@ use super::{
     engine::Engine,
     lock::{self, DirectoryLock},
     schema::{self, Found},
-    transaction::Shared,
+    transaction::{Shared, Transaction},
 };
 use crate::{
-    error::OpenError,
+    error::{OpenError, StoreError},
     options::{Options, Storage},
+    revision::hex,
 };
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -54,12 +55,15 @@ fn on_disk(
     options: Options,
 ) -> rusqlite::Result<Result<Store, OpenError>> {
     let writer = Connection::open(file)?;
+    // Until it is known to be ours, not even its log is worked off.
+    writer.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     schema::prepare_writer(&writer, true)?;
     let corrupt = |detail: &str| {
         Ok(Err(OpenError::Corrupt { file: file.to_owned(), detail: detail.to_owned() }))
     };
     match schema::prepare_file(&writer, true)? {
         Found::New | Found::Ours => {
+            writer.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
             for suffix in ["", "-wal", "-shm"] {
                 let mut path = file.as_os_str().to_owned();
                 path.push(suffix);
@@ -91,17 +95,41 @@ fn start(
     lock: Option<DirectoryLock>,
     options: Options,
 ) -> rusqlite::Result<Store> {
+    let directory = lock.as_ref().map(|lock| lock.directory().to_owned());
     let uuid = schema::meta(&writer, "uuid", database::random_id)?;
-    let shared = Arc::new(Shared::default());
+    // The only refusal is that of a thread; SQLite's error carries it to the caller.
+    let thread = |error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
+    let shared = Arc::new(Shared::new().map_err(thread)?);
     for database in databases::load(&writer)? {
         shared.catalog.add(database);
     }
-    let chores = Chores::of(&writer)?;
-    let engine = Engine::start(writer, readers, Arc::clone(&shared), chores)
-        // The only refusal is that of a thread; SQLite's error carries it to the caller.
+    let cookie_secret = schema::meta(&writer, "cookie_secret", || hex(&database::random::<32>()))?;
+    let mut chores = Chores::of(&writer, &shared.catalog)?;
+    // Its own error is one of SQLite or says that the store is damaged; both end in `explain`.
+    make_system(&writer, &shared, &mut chores)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    Ok(Store { engine, shared, options, uuid, _lock: lock })
+    let engine = Engine::start(writer, readers, Arc::clone(&shared), chores).map_err(thread)?;
+    Ok(Store { engine, shared, options, uuid, directory, cookie_secret, _lock: lock })
 }
+
+/// Makes the databases of the system that are missing.
+fn make_system(
+    writer: &Connection,
+    shared: &Shared,
+    chores: &mut Chores,
+) -> Result<(), StoreError> {
+    if database::SYSTEM.iter().all(|name| shared.catalog.get(name).is_some()) {
+        return Ok(());
+    }
+    let mut transaction = Transaction::begin(writer, shared)?;
+    for name in database::SYSTEM {
+        databases::create(&mut transaction, name.to_owned(), SYSTEM_SHARDS)?;
+    }
+    transaction.commit(chores)
+}
+
+/// The `q` that they tell of; CouchDB's default.
+const SYSTEM_SHARDS: u32 = 2;
 
 /// What SQLite's refusal means to the caller.
 fn explain(file: &Path, error: &rusqlite::Error) -> OpenError {
@@ -110,6 +138,7 @@ fn explain(file: &Path, error: &rusqlite::Error) -> OpenError {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             OpenError::Corrupt { file: path, detail: error.to_string() }
         }
+        Some(ErrorCode::DiskFull) => OpenError::Full { path },
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => OpenError::ReadOnly { path },
         Some(ErrorCode::CannotOpen) => {
             // SQLite does not say why; the operating system does.

@@ -3,9 +3,8 @@
 use super::{body, body::Body, row};
 use crate::{
     document::{
-        attachment::{Attachment, BASE64},
         render,
-        render::Render,
+        render::{Render, Told},
     },
     error::StoreError,
     revision::{
@@ -14,9 +13,7 @@ use crate::{
     },
     sequence::Sequence,
 };
-use base64::Engine as _;
 use rusqlite::Connection;
-use serde::Serialize;
 use serde_json::Value;
 
 /// Which revisions of a document are asked for.
@@ -66,11 +63,16 @@ pub(crate) struct Found {
 impl Found {
     /// Starts the JSON of the revision: everything but what depends on the tree.
     pub(crate) fn render(&self, id: &str) -> Render {
+        self.render_as(id, Told::default())
+    }
+
+    /// The same, with more or less told of the attachments.
+    pub(crate) fn render_as(&self, id: &str, told: Told) -> Render {
         let render = Render::new(id, &self.revision).body(&self.body.text).deleted(self.deleted);
-        let Some(data) = &self.data else { return render.stubs(&self.body.attachments) };
+        let data = self.data.iter().flatten().map(|data| Some(&**data));
+        let data = data.chain(std::iter::repeat(None));
         render.attachments(self.body.attachments.iter().zip(data).map(|(attachment, data)| {
-            let Attachment { content_type, revpos, digest, .. } = attachment;
-            (&*attachment.name, WithData { content_type, revpos: *revpos, digest, data })
+            (&*attachment.name, render::attachment(attachment, data, told))
         }))
     }
 
@@ -79,15 +81,6 @@ impl Found {
         let data = self.data.iter().flatten().map(String::len).sum::<usize>();
         self.body.text.len().saturating_add(data)
     }
-}
-
-/// An attachment with its bytes.
-#[derive(Serialize)]
-struct WithData<'a> {
-    content_type: &'a str,
-    revpos: u64,
-    digest: &'a str,
-    data: &'a str,
 }
 
 impl Document {
@@ -165,7 +158,7 @@ pub(super) fn found(
     with_data: bool,
 ) -> Result<Found, StoreError> {
     let data = if with_data {
-        let encode = |attachment| Ok(BASE64.encode(body::blob(connection, attachment)?));
+        let encode = |attachment| body::base64(connection, attachment);
         Some(body.attachments.iter().map(encode).collect::<Result<_, StoreError>>()?)
     } else {
         None

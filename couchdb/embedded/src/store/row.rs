@@ -1,6 +1,11 @@
 //! The row of a document: its revision tree, its place in the feed, its winner.
 
-use super::{body, body::Body, database::Database, transaction::Transaction};
+use super::{
+    body,
+    body::Body,
+    database::{Database, State},
+    transaction::Transaction,
+};
 use crate::{
     document::{attachment::Attachment, render::Render},
     error::StoreError,
@@ -43,6 +48,8 @@ pub(super) struct NewRevision<'a> {
     pub(super) id: &'a str,
     /// Newest first.
     pub(super) path: &'a [Revision],
+    /// The leaf that it grew out of, where that lies further back than `path` reaches.
+    pub(super) covers: Option<Revision>,
     pub(super) deleted: bool,
     pub(super) body: Body,
 }
@@ -63,44 +70,26 @@ pub(super) fn store(
         return Ok(());
     }
     let limit = transaction.state(database)?.revs_limit;
+    let superseded_before = superseded(&tree);
     let (key, added) = body::add(connection, &new.body)?;
-    let mut unused = tree.graft(new.path, new.deleted, key, limit);
+    let mut unused = new.covers.map_or_else(Vec::new, |leaf| tree.prune(&[leaf]).bodies);
+    unused.extend(tree.graft(new.path, new.deleted, key, limit));
     unused.extend(tree.drop_old_bodies(newest, OLD_BODIES_MAX));
     let mut freed = 0;
     for body in unused {
         freed += body::remove(connection, body)?;
     }
     let state = transaction.state(database)?;
+    state.superseded = (state.superseded + superseded(&tree)).saturating_sub(superseded_before);
     state.sequence += 1;
     state.bytes = state.bytes.saturating_add(added).saturating_sub(freed);
     let sequence = state.sequence;
-    let winner = tree.winner().ok_or(StoreError::Damaged("a document has no leaf"))?;
-    let count = |state: &mut super::database::State, deleted: bool, add: bool| {
-        let count = if deleted { &mut state.tombstones } else { &mut state.documents };
-        *count = if add { *count + 1 } else { count.saturating_sub(1) };
-    };
-    if was != Some(winner.deleted) {
-        if let Some(was) = was {
-            count(state, was, false);
-        }
-        count(state, winner.deleted, true);
+    if new.id.starts_with("_design/") {
+        state.designs = sequence;
     }
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO documents (database, id, sequence, revision, deleted, body, tree) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-         ON CONFLICT (database, id) DO UPDATE SET sequence = excluded.sequence, \
-         revision = excluded.revision, deleted = excluded.deleted, body = excluded.body, \
-         tree = excluded.tree",
-    )?;
-    statement.execute((
-        database.key,
-        new.id,
-        sequence,
-        winner.revision.to_string(),
-        winner.deleted,
-        winner.body,
-        codec::encode(&tree),
-    ))?;
+    let winner = tree.winner().ok_or(StoreError::Damaged("a document has no leaf"))?;
+    recount(state, was, Some(winner.deleted));
+    save(connection, database.key, new.id, sequence, &tree)?;
     let change = if transaction.is_followed(database)? {
         let won = if winner.body == Some(key) { Some(&new.body) } else { None };
         Some(change(connection, new.id, sequence, &tree, won)?)
@@ -110,8 +99,54 @@ pub(super) fn store(
     transaction.changed(database, change)
 }
 
+/// How many bodies of the tree a compaction would drop.
+pub(super) fn superseded(tree: &Tree) -> u64 {
+    u64::try_from(tree.inner_bodies()).unwrap_or(u64::MAX)
+}
+
+/// Counts a document as what its winner is now instead of what it was: Some(true) for a tombstone,
+/// None for a document that is not there.
+pub(super) fn recount(state: &mut State, was: Option<bool>, is: Option<bool>) {
+    let count = |state: &mut State, deleted: bool, add: bool| {
+        let count = if deleted { &mut state.tombstones } else { &mut state.documents };
+        *count = if add { *count + 1 } else { count.saturating_sub(1) };
+    };
+    if was != is {
+        was.into_iter().for_each(|deleted| count(state, deleted, false));
+        is.into_iter().for_each(|deleted| count(state, deleted, true));
+    }
+}
+
+/// Writes the row of a document whose tree has a leaf.
+pub(super) fn save(
+    connection: &Connection,
+    database: i64,
+    id: &str,
+    sequence: Sequence,
+    tree: &Tree,
+) -> Result<(), StoreError> {
+    let winner = tree.winner().ok_or(StoreError::Damaged("a document has no leaf"))?;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO documents (database, id, sequence, revision, deleted, body, tree) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+         ON CONFLICT (database, id) DO UPDATE SET sequence = excluded.sequence, \
+         revision = excluded.revision, deleted = excluded.deleted, body = excluded.body, \
+         tree = excluded.tree",
+    )?;
+    statement.execute((
+        database,
+        id,
+        sequence,
+        winner.revision.to_string(),
+        winner.deleted,
+        winner.body,
+        codec::encode(tree),
+    ))?;
+    Ok(())
+}
+
 /// The change that feeds hear of. `body` is the winner's, where the caller has it.
-fn change(
+pub(super) fn change(
     connection: &Connection,
     id: &str,
     sequence: Sequence,

@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 
 /// `PRAGMA user_version` of the files that this program writes.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// `PRAGMA application_id`: "bltz". A SQLite file without it is not ours.
 pub(super) const APPLICATION: i32 = 0x626c_747a;
@@ -35,7 +35,10 @@ CREATE TABLE databases (
     sequence INTEGER NOT NULL,
     documents INTEGER NOT NULL,
     tombstones INTEGER NOT NULL,
-    bytes INTEGER NOT NULL
+    bytes INTEGER NOT NULL,
+    superseded INTEGER NOT NULL DEFAULT 0, -- bodies that a compaction would drop
+    purge_sequence INTEGER NOT NULL DEFAULT 0,
+    purges_limit INTEGER NOT NULL DEFAULT 1000
 );
 
 -- The revision, the tombstone flag and the body are those of the winner.
@@ -76,7 +79,30 @@ CREATE TABLE chunks (
     key INTEGER PRIMARY KEY,
     data BLOB NOT NULL
 );
+
+-- What was purged, for indexes that were built before.
+CREATE TABLE purges (
+    database INTEGER NOT NULL,
+    sequence INTEGER NOT NULL, -- of purges, not of changes
+    id TEXT NOT NULL,
+    revisions TEXT NOT NULL,
+    PRIMARY KEY (database, sequence)
+) WITHOUT ROWID;
 ";
+
+/// What brings a file of each earlier format to the next: the first is of format 1.
+const MIGRATIONS: [&str; 1] = ["
+ALTER TABLE databases ADD COLUMN superseded INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE databases ADD COLUMN purge_sequence INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE databases ADD COLUMN purges_limit INTEGER NOT NULL DEFAULT 1000;
+CREATE TABLE purges (
+    database INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    revisions TEXT NOT NULL,
+    PRIMARY KEY (database, sequence)
+) WITHOUT ROWID;
+"];
 
 /// What a file turned out to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -134,6 +160,7 @@ pub(super) fn prepare_file(connection: &Connection, durable: bool) -> rusqlite::
         if durable {
             connection.pragma_update(None, "journal_mode", "WAL")?;
         }
+        migrate(connection, version)?;
         return Ok(Found::Ours);
     }
     // Must come before the first table; lets removed databases give their pages back.
@@ -147,6 +174,20 @@ pub(super) fn prepare_file(connection: &Connection, durable: bool) -> rusqlite::
     connection.pragma_update(None, "user_version", FORMAT)?;
     connection.execute_batch("COMMIT")?;
     Ok(Found::New)
+}
+
+/// Brings the tables of an earlier format to this one: all of it, or nothing.
+fn migrate(connection: &Connection, found: u32) -> rusqlite::Result<()> {
+    if found == FORMAT {
+        return Ok(());
+    }
+    let transaction = connection.unchecked_transaction()?;
+    let done = usize::try_from(found.saturating_sub(1)).unwrap_or(usize::MAX);
+    for statements in MIGRATIONS.iter().skip(done) {
+        transaction.execute_batch(statements)?;
+    }
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()
 }
 
 /// A value of the table `meta`, made by `make` when it is not there.
@@ -164,4 +205,58 @@ pub(super) fn meta(
     let value = make();
     connection.execute("INSERT INTO meta (name, value) VALUES (?1, ?2)", (name, &value))?;
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tables as the first version of this program made them, as far as they have changed since.
+    const FORMAT_1: &str = "
+        CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+        CREATE TABLE databases (
+            key INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, identity INTEGER NOT NULL,
+            started_us INTEGER NOT NULL, shards INTEGER NOT NULL, revs_limit INTEGER NOT NULL,
+            security TEXT, sequence INTEGER NOT NULL, documents INTEGER NOT NULL,
+            tombstones INTEGER NOT NULL, bytes INTEGER NOT NULL
+        );
+        INSERT INTO databases VALUES (1, 'db', 7, 8, 2, 1000, NULL, 5, 4, 1, 99);
+        PRAGMA user_version = 1;
+    ";
+
+    #[test]
+    fn a_file_of_format_1_becomes_one_of_this_format_and_keeps_its_rows() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(FORMAT_1).unwrap();
+        connection.pragma_update(None, "application_id", APPLICATION).unwrap();
+        for _ in 0..2 {
+            assert_eq!(prepare_file(&connection, false).unwrap(), Found::Ours);
+            let version: u32 =
+                connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+            assert_eq!(version, FORMAT);
+        }
+        let row: (i64, u64, u64, u64) = connection
+            .query_row(
+                "SELECT identity, sequence, purge_sequence, purges_limit FROM databases",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+            )
+            .unwrap();
+        assert_eq!(row, (7, 5, 0, super::super::purge::HISTORY_LIMIT));
+        let fresh = Connection::open_in_memory().unwrap();
+        assert_eq!(prepare_file(&fresh, false).unwrap(), Found::New);
+        let columns = |connection: &Connection, table: &str| -> Vec<String> {
+            let sql = format!("SELECT name FROM pragma_table_info('{table}') ORDER BY cid");
+            let mut statement = connection.prepare(&sql).unwrap();
+            let rows = statement.query_map([], |row| row.get(0)).unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        assert_eq!(columns(&connection, "purges"), columns(&fresh, "purges"));
+        let sorted = |connection: &Connection| {
+            let mut columns = columns(connection, "databases");
+            columns.sort();
+            columns
+        };
+        assert_eq!(sorted(&connection), sorted(&fresh));
+    }
 }

@@ -4,21 +4,30 @@ use super::{
     chores::{Chore, Chores},
     database::{Catalog, Database, State},
 };
-use crate::{error::StoreError, feed::change::Change, stats::Stats};
-use rusqlite::Connection;
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::Ordering},
+use crate::{
+    error::StoreError,
+    feed::{change::Change, herald::Herald},
+    stats::Stats,
 };
+use rusqlite::Connection;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What is told when SQLite undid a transaction although no write of it failed.
 const UNDONE: &str = "a transaction was undone without an error";
 
 /// What the writer shares with those who ask.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) catalog: Catalog,
     pub(crate) stats: Stats,
+    pub(super) herald: Herald,
+}
+
+impl Shared {
+    pub(super) fn new() -> std::io::Result<Shared> {
+        let herald = Herald::start()?;
+        Ok(Shared { catalog: Catalog::default(), stats: Stats::default(), herald })
+    }
 }
 
 /// A transaction that is open. Dropped without a commit it is rolled back.
@@ -177,9 +186,14 @@ impl<'a> Transaction<'a> {
             let sequence = touched.state.sequence;
             let moved = touched.database.feed.committed().sequence != sequence;
             touched.database.set_state(touched.state);
+            chores.look_at(&touched.database);
             if moved {
                 let changes = if touched.followed { touched.changes } else { Vec::new() };
-                touched.database.feed.publish(sequence, changes);
+                let hub = &touched.database.feed;
+                hub.publish(sequence, changes);
+                if hub.has_audiences() {
+                    self.shared.herald.call(hub);
+                }
             }
         }
         for database in effects.dropped {
@@ -192,11 +206,7 @@ impl<'a> Transaction<'a> {
         }
         chores.add(effects.chores);
         for database in effects.compactions {
-            // One that runs already goes on.
-            if !database.compacting.swap(true, Ordering::Relaxed) {
-                let name = database.name.clone();
-                chores.add(vec![Chore::Compact { database: database.key, name, after: None }]);
-            }
+            chores.compact(&database);
         }
         Ok(())
     }
@@ -285,7 +295,8 @@ impl Drop for Transaction<'_> {
 fn save_state(connection: &Connection, key: i64, state: &State) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "UPDATE databases SET sequence = ?2, documents = ?3, tombstones = ?4, bytes = ?5, \
-         revs_limit = ?6, security = ?7 WHERE key = ?1",
+         revs_limit = ?6, security = ?7, purge_sequence = ?8, purges_limit = ?9, \
+         superseded = ?10 WHERE key = ?1",
     )?;
     statement.execute((
         key,
@@ -295,6 +306,9 @@ fn save_state(connection: &Connection, key: i64, state: &State) -> Result<(), St
         state.bytes,
         state.revs_limit,
         state.security.as_deref(),
+        state.purge_sequence,
+        state.purges_limit,
+        state.superseded,
     ))?;
     Ok(())
 }

@@ -22,7 +22,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(storage: Storage, options: Options) -> Server {
-        let store = Store::open(storage, options).unwrap();
+        Server::of(Store::open(storage, options).unwrap()).await
+    }
+
+    /// Serves a store that is open.
+    pub(crate) async fn of(store: std::sync::Arc<Store>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -100,6 +104,12 @@ impl Connection {
         self.stream.write_all(request.as_bytes()).await.unwrap();
     }
 
+    /// Sends a request without a body to this `Host`.
+    pub(crate) async fn send_to(&mut self, host: &str, line: &str) {
+        let request = format!("{line} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        self.stream.write_all(request.as_bytes()).await.unwrap();
+    }
+
     /// Sends a document with its attachments behind it; the boundary is `b`.
     pub(crate) async fn put_related(&mut self, line: &str, body: &[u8]) -> Answer {
         self.put_as("multipart/related; boundary=\"b\"", line, body).await
@@ -111,10 +121,15 @@ impl Connection {
     }
 
     async fn put_as(&mut self, content_type: &str, line: &str, body: &[u8]) -> Answer {
+        self.put_with(&format!("Content-Type: {content_type}"), line, body).await
+    }
+
+    /// PUTs with one more header.
+    pub(crate) async fn put_with(&mut self, header: &str, line: &str, body: &[u8]) -> Answer {
         let length = body.len();
         let head = format!(
             "{line} HTTP/1.1\r\nHost: test\r\nAccept: application/json\r\n\
-             Content-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
+             {header}\r\nContent-Length: {length}\r\n\r\n"
         );
         self.stream.write_all(head.as_bytes()).await.unwrap();
         self.stream.write_all(body).await.unwrap();
@@ -136,6 +151,17 @@ impl Connection {
 
     pub(crate) async fn answer(&mut self, head_only: bool) -> Answer {
         let (status, head) = self.head().await;
+        self.rest(status, &head, head_only).await
+    }
+
+    /// An answer with its head.
+    pub(crate) async fn whole(&mut self) -> (u16, String, Vec<u8>) {
+        let (status, head) = self.head().await;
+        let answer = self.rest(status, &head, false).await;
+        (status, head, answer.body)
+    }
+
+    async fn rest(&mut self, status: u16, head: &str, head_only: bool) -> Answer {
         let mut body = Vec::new();
         let low = head.to_ascii_lowercase();
         if let Some(rest) = low.split("content-length: ").nth(1) {

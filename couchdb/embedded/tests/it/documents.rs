@@ -1,6 +1,7 @@
 //! Documents as a client reads and writes them. The recorded transcripts of CouchDB check the rest.
 
 use crate::client::{Connection, Server};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -98,7 +99,8 @@ async fn an_attachment_of_several_pieces_comes_back_whole_and_in_parts() {
     let text: String =
         (0..200_000).map(|n| char::from(b'a' + u8::try_from(n % 23).unwrap())).collect();
     let text = text.repeat(4);
-    let put = server.ask("PUT /db/a/big.txt", &text).await;
+    let mut connection = Connection::open(server.address).await;
+    let put = connection.put_octets("PUT /db/a/big.txt", text.as_bytes()).await;
     assert_eq!(put.status, 201);
     assert_eq!(server.ask("GET /db/a/big.txt", "").await.body, text.as_bytes());
     for (from, to) in [(0, 0), (262_143, 262_144), (262_144, 600_000), (799_999, 799_999)] {
@@ -145,4 +147,48 @@ async fn revisions_are_those_of_couchdb() {
     assert_eq!(first, "1-967a00dff5e02add41819138abb3284d");
     let deleted = server.ask(&format!("DELETE /db/a?rev={first}"), "").await.revision();
     assert_eq!(deleted, "2-eec205a9d413992850a6e32678485900");
+}
+
+/// The revisions are those that Apache CouchDB 3.5.0 makes of the same.
+#[tokio::test]
+async fn a_copy_is_the_same_document_under_another_id() {
+    let server = Server::with_database().await;
+    let large = "x".repeat(600_000);
+    let data = STANDARD.encode(&large);
+    let plain = r#"{"n":1,"_attachments":{"x":{"data":"aGVsbG8="}}}"#;
+    let a = server.ask("PUT /db/a", plain).await.revision();
+    let packed = json!({"_attachments": {"t": {"content_type": "text/plain", "data": data},
+        "o": {"data": data}}});
+    server.ask("PUT /db/large", &packed.to_string()).await;
+    server.ask("PUT /db/_local/l", r#"{"n":2}"#).await;
+    let copy = async |line: &str, destination: &str| {
+        let mut connection = Connection::open(server.address).await;
+        connection.send(line, &format!("Destination: {destination}\r\n"), "").await;
+        let answer = connection.answer(false).await;
+        assert_eq!(answer.status, 201, "{line} {destination}: {:?}", answer.json());
+        answer.revision()
+    };
+    let first = copy("COPY /db/a", "b").await;
+    assert_eq!(first, "1-25e1adfadfa43c40e7c7b5b6a059d608");
+    let second = copy("COPY /db/a", &format!("b?rev={first}")).await;
+    assert_eq!(second, "2-01997d73c11b247b9b027f1c70d8522c");
+    assert_eq!(server.ask("GET /db/b/x", "").await.body, b"hello");
+    // Of a revision that is no leaf any more, and under an id with blanks.
+    server.ask(&format!("PUT /db/a?rev={a}"), r#"{"n":9}"#).await;
+    assert_eq!(copy(&format!("COPY /db/a?rev={a}"), "c%20d+e").await, first);
+    assert_eq!(server.ask("GET /db/c%20d%20e", "").await.json()["n"], 1);
+    copy("COPY /db/large", "larger").await;
+    for name in ["t", "o"] {
+        assert_eq!(server.ask(&format!("GET /db/larger/{name}"), "").await.body, large.as_bytes());
+    }
+    let digest = async |id: &str| {
+        server.ask(&format!("GET /db/{id}"), "").await.json()["_attachments"].clone()
+    };
+    assert_eq!(digest("large").await, digest("larger").await);
+    assert_eq!(
+        copy("COPY /db/_local/l", "m").await,
+        server.ask("GET /db/m", "").await.json()["_rev"]
+    );
+    assert_eq!(copy("COPY /db/a", "_local/n").await, "0-1");
+    assert_eq!(server.ask("GET /db/_local/n", "").await.json()["n"], 9);
 }

@@ -1,14 +1,8 @@
 //! A directory: who holds it, what survives, what is refused.
 
-use crate::client::{Connection, Server, patient};
+use crate::client::Server;
 use blitz_embedded::{OpenError, Options, Storage, Store};
-use std::{
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
-    path::Path,
-    process::{Command, Stdio},
-    sync::{Arc, Mutex},
-};
+use std::{path::Path, sync::Arc};
 
 fn open(directory: &Path) -> Result<Arc<Store>, OpenError> {
     Store::open(Storage::Directory(directory.to_owned()), Options::default())
@@ -126,72 +120,4 @@ fn a_path_that_is_a_file_is_an_error_that_names_it() {
     std::fs::write(&file, "").unwrap();
     let error = open(&file).unwrap_err();
     assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
-}
-
-/// Names the directory for the child process of the test below.
-const CHILD: &str = "BLITZ_EMBEDDED_TEST_CHILD";
-
-/// Not a test: the server that the next test kills.
-#[tokio::test]
-async fn child_of_the_kill_test() {
-    let Some(directory) = std::env::var_os(CHILD) else { return };
-    let server = Server::start(Storage::Directory(directory.into()), Options::default()).await;
-    println!("address {}", server.address);
-    std::future::pending::<()>().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acknowledged_writes_survive_kill() {
-    let directory = tempfile::tempdir().unwrap();
-    let acknowledged = Arc::new(Mutex::new(Vec::new()));
-    for round in 0..4 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["durability::child_of_the_kill_test", "--exact", "--nocapture"])
-            .env(CHILD, directory.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let address = output.lines().find_map(|line| {
-            let line = line.unwrap();
-            line.split_once("address ").map(|(_, address)| address.parse::<SocketAddr>().unwrap())
-        });
-        let address = address.expect("the child tells its address");
-        Connection::open(address).await.ask("PUT /db", "").await;
-        let target = acknowledged.lock().unwrap().len() + 400;
-        let mut writers = tokio::task::JoinSet::new();
-        for writer in 0..8 {
-            let acknowledged = Arc::clone(&acknowledged);
-            writers.spawn(async move {
-                let mut connection = Connection::open(address).await;
-                for n in 0.. {
-                    let id = format!("r{round}-w{writer}-{n}");
-                    let answer = connection.ask(&format!("PUT /db/{id}"), "{\"text\":\"x\"}").await;
-                    assert_eq!(answer.status, 201);
-                    acknowledged.lock().unwrap().push((id, answer.revision()));
-                }
-            });
-        }
-        patient(async {
-            while acknowledged.lock().unwrap().len() < target {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
-        child.kill().unwrap();
-        child.wait().unwrap();
-        // Their connections are cut in the middle of a request.
-        writers.shutdown().await;
-    }
-    let server =
-        Server::start(Storage::Directory(directory.path().to_owned()), Options::default()).await;
-    let acknowledged = acknowledged.lock().unwrap().clone();
-    let mut connection = Connection::open(server.address).await;
-    for (id, revision) in &acknowledged {
-        let read = connection.ask(&format!("GET /db/{id}"), "").await;
-        assert_eq!(read.status, 200, "{id} was acknowledged and is lost");
-        assert_eq!(read.json()["_rev"], **revision);
-    }
-    let info = server.ask("GET /db", "").await.json();
-    assert!(info["doc_count"].as_u64().unwrap() >= u64::try_from(acknowledged.len()).unwrap());
 }

