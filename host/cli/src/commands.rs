@@ -118,6 +118,8 @@ pub(crate) enum BuiltIn {
     Engine(EngineArgs),
     /// Run one gateway against a store
     Gateway(GatewayArgs),
+    /// Serve a CouchDB of your own: a store that speaks its protocol
+    Couchdb(crate::couchdb::CouchdbArgs),
     /// List the regions
     Regions(ListArgs),
     /// List the engines

@@ -22,7 +22,7 @@ use crate::stack::{Plan, Stack};
 use crate::suggest::nearest;
 use crate::text::without_os_code;
 use crate::words::{Words, split};
-use crate::{completions, demo, help, log, rejoin, serve, up};
+use crate::{completions, couchdb, demo, help, log, rejoin, serve, up};
 
 /// How long a stack of one command may take to stop. It is in memory: nothing is lost with it.
 const STOP_MAX: Duration = Duration::from_secs(2);
@@ -190,6 +190,9 @@ fn built_in_command(words: &[String], environment: &Environment) -> Result<ExitC
         }
         BuiltIn::Gateway(args) => {
             serving(Box::pin(async { Ok(serve::gateway(args, environment).await?) }))
+        }
+        BuiltIn::Couchdb(args) => {
+            serving(Box::pin(async { Ok(couchdb::run(args, environment).await?) }))
         }
         BuiltIn::Regions(args) => lists(List::Regions, &args),
         BuiltIn::Plugins(args) => lists(List::Plugins, &args),

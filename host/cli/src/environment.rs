@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `BLITZ_HOST`, `BLITZ_TOKEN` | the gateway and the right to use it |
 //! | `BLITZ_STORE` | the store of `blitz engine` and `blitz gateway`, with its name and password |
+//! | `BLITZ_COUCHDB_ADMIN` | an administrator of `blitz couchdb`, as NAME:PASSWORD |
 //! | `BLITZ_STATE` | the state file of `blitz up` |
 //! | `BLITZ_LOG` | `error`, `warn` (default), `info`, `debug` or `trace` on stderr |
 //! | `NO_COLOR` | no colours |
@@ -19,6 +20,7 @@ pub(crate) struct Environment {
     pub(crate) host: Option<String>,
     pub(crate) token: Option<String>,
     pub(crate) store: Option<String>,
+    pub(crate) couchdb_admin: Option<String>,
     pub(crate) log: Option<String>,
     pub(crate) no_color: bool,
     /// The state file of `blitz up`; `None` when neither variable nor home directory is there.
@@ -74,6 +76,9 @@ impl Environment {
             host: text("BLITZ_HOST"),
             token: text("BLITZ_TOKEN"),
             store: text("BLITZ_STORE"),
+            // One that is set and empty is a secret that got lost, and not the wish for a server without one.
+            couchdb_admin: variable("BLITZ_COUCHDB_ADMIN")
+                .map(|v| v.into_string().unwrap_or_default()),
             log: text("BLITZ_LOG"),
             no_color: set("NO_COLOR").is_some(),
             state_file: set("BLITZ_STATE")

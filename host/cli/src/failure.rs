@@ -4,7 +4,7 @@
 use crate::exit_code::ExitCode;
 use crate::settings::EmptyRegion;
 use crate::words::SplitError;
-use crate::{api, locate, run, serve, stack, submit, up};
+use crate::{api, couchdb, locate, run, serve, stack, submit, up};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,9 @@ pub(crate) enum Failure {
     /// `blitz engine`, `blitz gateway`.
     #[error(transparent)]
     Serve(#[from] serve::Error),
+    /// `blitz couchdb`.
+    #[error(transparent)]
+    Couchdb(#[from] couchdb::Error),
     /// `blitz help` of something unknown.
     #[error("no command or plugin '{topic}'{}", did_you_mean(.nearest.as_deref()))]
     UnknownTopic { topic: String, nearest: Option<String> },
@@ -76,6 +79,7 @@ impl Failure {
                 | serve::Error::TokenFile { .. } => ExitCode::USAGE,
                 _ => ExitCode::FAILURE,
             },
+            Self::Couchdb(error) => error.code(),
             Self::Start(_) => ExitCode::FAILURE,
         }
     }

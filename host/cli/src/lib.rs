@@ -53,6 +53,7 @@ mod targets;
 mod stack;
 mod up;
 mod serve;
+mod couchdb;
 mod demo;
 mod hello;
 #[cfg(test)]
