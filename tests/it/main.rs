@@ -2,8 +2,10 @@
 //! processes.
 
 mod layers;
+mod clients;
 mod couchdb_client;
 mod road;
+mod claims;
 #[expect(clippy::unwrap_used, reason = "a server of a test")]
 mod tls;
 mod curl;
@@ -11,3 +13,5 @@ mod differential;
 mod targets;
 mod hostile;
 mod cli;
+#[expect(clippy::unwrap_used, reason = "helpers of tests may panic as the tests do")]
+mod couchdb_command;

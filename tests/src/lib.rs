@@ -16,7 +16,7 @@ mod wait;
 
 pub use api::{Api, Event};
 pub use program::{Home, Outcome};
-pub use stack::{EngineHandle, Stack, region_name, store};
+pub use stack::{EngineHandle, Stack, region_name, store, troubled_store};
 pub use wait::until;
 pub use web::Web;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use blitz_contract::Manifest;
 use blitz_couchdb::Client;
-use blitz_embedded::{Options, Storage, Store};
+use blitz_embedded::{Options, Storage, Store, TestMode};
 use blitz_engine::Trust;
 use blitz_jobs::timing::Timing;
 use blitz_runtime::{Runtime, RuntimeConfig, TargetPolicy};
@@ -37,9 +37,27 @@ async fn store_url() -> String {
     if let Ok(url) = std::env::var("BLITZ_TEST_COUCHDB") {
         return url;
     }
+    embedded_url(Options::default()).await
+}
+
+/// An empty embedded store that answers as a cluster in these troubles.
+///
+/// # Panics
+///
+/// When it cannot be started.
+pub async fn troubled_store(modes: &[TestMode], seed: u64) -> Client {
+    Client::new(&troubled_url(modes, seed).await).expect("http://HOST:PORT")
+}
+
+async fn troubled_url(modes: &[TestMode], seed: u64) -> String {
+    let options = Options { test_modes: modes.to_vec(), test_seed: seed, ..Options::default() };
+    embedded_url(options).await
+}
+
+async fn embedded_url(options: Options) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let store = Store::open(Storage::Memory, Options::default()).expect("a store in memory");
+    let store = Store::open(Storage::Memory, options).expect("a store in memory");
     tokio::spawn(blitz_embedded::serve(store, listener, CancellationToken::new()));
     format!("http://{address}")
 }
@@ -102,14 +120,31 @@ impl Stack {
     ///
     /// When something cannot be started.
     pub async fn start(regions: &[&str]) -> Self {
-        let store_url = store_url().await;
+        Self::start_on(store_url().await, regions).await
+    }
+
+    /// The same on a store in trouble.
+    ///
+    /// # Panics
+    ///
+    /// When something cannot be started.
+    pub async fn start_troubled(regions: &[&str], modes: &[TestMode], seed: u64) -> Self {
+        Self::start_on(troubled_url(modes, seed).await, regions).await
+    }
+
+    async fn start_on(store_url: String, regions: &[&str]) -> Self {
         let store = Client::new(&store_url).expect("http://NAME:PASSWORD@HOST:PORT");
         let regions: Vec<String> = regions.iter().map(|word| region_name(word)).collect();
         let names: Vec<&str> = regions.iter().map(String::as_str).collect();
-        blitz_jobs::setup::install(&store, &names).await.expect("a store that is set up");
+        crate::until("a store that is set up", || async {
+            blitz_jobs::setup::install(&store, &names).await.ok()
+        })
+        .await;
         let manifest = Manifest::from_toml(FIXTURE_MANIFEST).expect("the fixture's manifest");
-        let published = blitz_jobs::plugin::publish(&store, manifest, FIXTURE).await;
-        published.expect("the fixture is published");
+        crate::until("the fixture is published", || async {
+            blitz_jobs::plugin::publish(&store, manifest.clone(), FIXTURE).await.ok()
+        })
+        .await;
         let runtime = Runtime::new(RuntimeConfig {
             targets: TargetPolicy::any(),
             ..RuntimeConfig::default()

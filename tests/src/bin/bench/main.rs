@@ -1,6 +1,7 @@
 //! `bench`: the project's figures, each beside its floor or a peer from the same run.
 //!
 //!     cargo run --release -p blitz-tests --bin bench -- road
+//!     cargo run --release -p blitz-tests --bin bench -- store
 //!
 //! Under the name `blitz` this binary is the program itself: one build serves stories, benches and what they
 //! measure.
@@ -12,6 +13,7 @@ mod netns;
 mod peer;
 mod road;
 mod sample;
+mod store;
 
 use std::process::ExitCode;
 
@@ -23,12 +25,14 @@ fn main() -> ExitCode {
     }
     match args.next().as_deref() {
         Some("road") => road::run(),
+        Some("store") => store::run(&args.collect::<Vec<_>>()),
+        Some(store::server::WORD) => store::server::run(&args.collect::<Vec<_>>()),
         Some(peer::WORD) => peer::run(),
         Some("netns-server") => netns::server(&args.collect::<Vec<_>>()),
         Some("netns-probe") => netns::probe(&args.collect::<Vec<_>>()),
         other => {
             let asked = other.unwrap_or("nothing");
-            sample::say(&format!("bench: no bench {asked:?}; there is: road"));
+            sample::say(&format!("bench: no bench {asked:?}; there are: road, store"));
             ExitCode::from(2)
         }
     }

@@ -12,6 +12,10 @@ impl Sample {
         self.0.push(duration);
     }
 
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     /// The smallest duration that `percent` of 100 do not exceed.
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
         let mut sorted = self.0.clone();

@@ -1,0 +1,140 @@
+//! Claims and jobs on a store that answers as a cluster in trouble may: who runs a job, and do all agree.
+
+use std::time::Duration;
+
+use blitz_couchdb::{Client, Database, Revision};
+use blitz_embedded::TestMode::{
+    self, LateConflicts, LostAnswers, RewoundFeeds, StaleNode, StoredLosers,
+};
+use blitz_jobs::contest::ClaimAnswer;
+use blitz_jobs::run::{RunDocument, resolve};
+use blitz_jobs::{Claim, DocumentId, Incarnation, JobId, Run};
+use blitz_tests::api::stream;
+use blitz_tests::{Stack, region_name, troubled_store, until};
+use serde_json::json;
+
+/// Engines that contend for one job at the same time, as many as were measured on a real cluster.
+const ENGINES: u8 = 10;
+
+/// Jobs that they contend for.
+const JOBS: usize = 40;
+
+/// How the engines of one job were answered at last.
+struct Contested {
+    winners: Vec<Run>,
+    leaves: Vec<(Revision, Run)>,
+}
+
+async fn contest(modes: &[TestMode], seed: u64) -> Vec<Contested> {
+    let store = troubled_store(modes, seed).await;
+    let region = region_name("japan");
+    let mut contested = Vec::new();
+    for _ in 0..JOBS {
+        let job = JobId::new(&region, 1);
+        let jobs = database(&store, &job).await;
+        let mut engines = Vec::new();
+        for number in 0..ENGINES {
+            let (jobs, job) = (jobs.clone(), job.clone());
+            engines.push(tokio::spawn(async move { claim(&jobs, &job, number).await }));
+        }
+        let mut winners = Vec::new();
+        for engine in engines {
+            winners.extend(engine.await.expect("a claim does not panic"));
+        }
+        contested.push(Contested { winners, leaves: leaves(&jobs, &job).await });
+    }
+    contested
+}
+
+async fn database(store: &Client, job: &JobId) -> Database {
+    let database = store.database(&job.jobs_database());
+    // The request or its answer may be lost.
+    while database.info().await.is_err() {
+        drop(database.create().await);
+    }
+    database
+}
+
+/// Claims until it is decided; gives the run that was won.
+async fn claim(jobs: &Database, job: &JobId, number: u8) -> Option<Run> {
+    let claim = Claim {
+        epoch: 1,
+        attempt: 1,
+        engine: format!("e{number}"),
+        incarnation: Incarnation::from_random([number; 16]),
+    };
+    let run = Run::Claimed { claim };
+    loop {
+        match blitz_jobs::claim::write(jobs, 3, job, None, &run).await {
+            ClaimAnswer::Won(_) => return Some(run),
+            ClaimAnswer::Lost => return None,
+            ClaimAnswer::Unknown => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+async fn leaves(jobs: &Database, job: &JobId) -> Vec<(Revision, Run)> {
+    let id = DocumentId::Run(job.clone()).to_string();
+    let leaves = jobs.leaves::<RunDocument>(&id, None).await.expect("reads are not troubled");
+    leaves.into_iter().map(|leaf| (leaf.revision, leaf.body.run)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_racing_engines_one_wins_whatever_the_answers_say() {
+    for modes in [
+        &[StoredLosers][..],
+        &[StoredLosers, LateConflicts],
+        &[StoredLosers, LostAnswers],
+        &[LostAnswers],
+    ] {
+        let contested = contest(modes, 11).await;
+        let stored = contested.iter().filter(|job| job.leaves.len() > 1).count();
+        println!("{modes:?}: {JOBS} jobs, {stored} of them with stored losers");
+        assert_eq!(stored > 0, modes.contains(&StoredLosers), "{modes:?} does what it says");
+        for job in contested {
+            let (_, named) = resolve(&job.leaves).expect("somebody claimed it");
+            assert_eq!(job.winners, std::slice::from_ref(named), "{modes:?}");
+        }
+    }
+}
+
+/// A node that comes back takes a claim that the others refuse. Two engines may then run a job that may run
+/// twice; but all agree on whose run counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_node_makes_two_runners_at_most_and_one_that_counts() {
+    let contested = contest(&[StaleNode], 12).await;
+    let twice = contested.iter().filter(|job| job.winners.len() > 1).count();
+    println!("stale node: {JOBS} jobs, {twice} of them with more than one runner");
+    for job in contested {
+        let (_, named) = resolve(&job.leaves).expect("somebody claimed it");
+        assert!(job.winners.contains(named), "the run that counts has a runner");
+    }
+}
+
+/// The whole road on such a store: every job runs, its output comes once, it ends once.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_run_on_a_cluster_in_trouble() {
+    for modes in [&[RewoundFeeds][..], &[LostAnswers, RewoundFeeds]] {
+        let stack = Stack::start_troubled(&["japan"], modes, 13).await;
+        let mut engines = Vec::new();
+        for number in 0..3 {
+            engines.push(stack.engine(stack.region(), &format!("e{number}"), 4).await);
+        }
+        for number in 0..15 {
+            let text = number.to_string();
+            let request = json!({"plugin": "fixture", "args": ["echo", &text],
+                "regions": [stack.region()]});
+            // The gateway says 503 when it does not know whether the store took the job.
+            let job = until("a job that is accepted", || async {
+                let (_, answer) = stack.api.call("POST", "/v1/jobs", Some(&request)).await;
+                answer["jobs"][0]["id"].as_str().map(str::to_owned)
+            })
+            .await;
+            let events = stack.api.follow(&job).await;
+            assert_eq!(stream(&events, "stdout"), format!("{text}\n"), "{modes:?}");
+            let ends: Vec<_> = events.iter().filter(|event| event.kind == "end").collect();
+            assert_eq!(ends.len(), 1, "{modes:?}");
+            assert_eq!(ends[0].data["state"], "done", "{modes:?}");
+        }
+    }
+}
