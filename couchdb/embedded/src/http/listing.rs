@@ -1,17 +1,18 @@
-//! `_all_docs` and `_design_docs`: living documents in the order of their ids. What these and
-//! `_local_docs` have in common is here too.
+//! `_all_docs`, `_design_docs` and `_local_docs`: living documents, or `_local` ones, in the order of their
+//! ids.
 
 use super::{
     asked::{self, Asked},
     call::{Call, Server},
-    local_docs,
     reply::{self, Broken, Handled, Pieces},
 };
 use crate::{
     document::render,
+    error::StoreError,
     store::{
         database::Database,
-        list::{Detail, End, Listed, Range},
+        list::{Detail, End, Listed, Page, Range},
+        local::Local,
     },
 };
 use http::StatusCode;
@@ -105,6 +106,7 @@ impl Kind {
         asked
     }
 
+    /// Writes `{"total_rows": .., "offset": .., "rows": [..]}`.
     async fn write(
         self,
         server: &Server,
@@ -113,52 +115,137 @@ impl Kind {
         pieces: &Pieces,
         text: &mut Vec<u8>,
     ) -> Result<(), Broken> {
-        let within = match self {
-            Kind::Locals => return local_docs::write(server, database, asked, pieces, text).await,
-            Kind::Designs => Some(designs()),
-            Kind::Documents => None,
+        let state = database.state();
+        let count = async |range| server.store.count(database, range).await.map_err(|_| Broken);
+        let total = match self {
+            Kind::Documents => Some(state.documents),
+            Kind::Designs => count(designs()).await?,
+            // As in CouchDB these are not counted, and are no part of any sequence.
+            Kind::Locals => None,
         };
-        write_list(server, database, asked, within, pieces, text).await
+        let offset = if self == Kind::Locals || asked.keys.is_some() {
+            None
+        } else {
+            // Of design documents too, CouchDB counts all documents that come before.
+            let before = count(before(&asked.range)).await?;
+            before.map(|before| before.saturating_add(asked.skip).min(total.unwrap_or(u64::MAX)))
+        };
+        text.extend_from_slice(b"{\"total_rows\":");
+        render::append(text, &total);
+        text.extend_from_slice(b",\"offset\":");
+        render::append(text, &offset);
+        if asked.update_seq {
+            let sequence = (self != Kind::Locals).then(|| database.token(state.sequence));
+            text.extend_from_slice(b",\"update_seq\":");
+            render::append(text, &sequence);
+        }
+        text.extend_from_slice(b",\"rows\":[");
+        match asked.keys.clone() {
+            Some(keys) => self.write_keys(server, database, &asked, keys, pieces, text).await?,
+            None => self.write_range(server, database, asked, pieces, text).await?,
+        }
+        text.extend_from_slice(b"\n]}");
+        Ok(())
     }
-}
 
-/// Writes `{"total_rows": .., "offset": .., "rows": [..]}`.
-async fn write_list(
-    server: &Server,
-    database: &Arc<Database>,
-    asked: Asked,
-    within: Option<Range>,
-    pieces: &Pieces,
-    text: &mut Vec<u8>,
-) -> Result<(), Broken> {
-    let state = database.state();
-    let count = async |range| server.store.count(database, range).await.map_err(|_| Broken);
-    let total = match within {
-        None => Some(state.documents),
-        Some(all) => count(all).await?,
-    };
-    let offset = if asked.keys.is_some() {
-        None
-    } else {
-        // Of design documents too, CouchDB counts all documents that come before.
-        let before = count(before(&asked.range)).await?;
-        before.map(|before| before.saturating_add(asked.skip).min(total.unwrap_or(u64::MAX)))
-    };
-    text.extend_from_slice(b"{\"total_rows\":");
-    render::append(text, &total);
-    text.extend_from_slice(b",\"offset\":");
-    render::append(text, &offset);
-    if asked.update_seq {
-        text.extend_from_slice(b",\"update_seq\":");
-        render::append(text, &database.token(state.sequence));
+    /// A page of the range.
+    async fn page(
+        self,
+        server: &Server,
+        database: &Database,
+        range: Range,
+        skip: u64,
+        limit: u64,
+        detail: Detail,
+    ) -> Result<Page, StoreError> {
+        if self != Kind::Locals {
+            return server.store.range(database, range, skip, limit, detail).await;
+        }
+        let locals = server.store.locals(database, range, skip, limit, detail.documents).await?;
+        let rows: Vec<Listed> = locals.iter().map(|local| listed(local, detail)).collect();
+        Ok(Page { more: !rows.is_empty(), rows })
     }
-    text.extend_from_slice(b",\"rows\":[");
-    match asked.keys.clone() {
-        Some(keys) => write_keys(server, database, &asked, keys, pieces, text).await?,
-        None => write_range(server, database, asked, pieces, text).await?,
+
+    /// The documents of the first of these keys, and how many keys that were.
+    async fn of_keys(
+        self,
+        server: &Server,
+        database: &Database,
+        keys: &[Value],
+        detail: Detail,
+    ) -> Result<(Vec<Option<Listed>>, usize), StoreError> {
+        let mut ids = keys.iter().map(|key| key.as_str().map(str::to_owned));
+        if self != Kind::Locals {
+            let ids = ids.take(KEYS_AT_ONCE).collect();
+            return server.store.keys(database, ids, detail).await;
+        }
+        // One at a time: each may be as large as a document.
+        let id = ids.next().flatten().unwrap_or_default();
+        let local = server.store.local(database, id).await?;
+        Ok((vec![local.map(|local| listed(&local, detail))], 1))
     }
-    text.extend_from_slice(b"\n]}");
-    Ok(())
+
+    async fn write_range(
+        self,
+        server: &Server,
+        database: &Arc<Database>,
+        asked: Asked,
+        pieces: &Pieces,
+        text: &mut Vec<u8>,
+    ) -> Result<(), Broken> {
+        let Asked { mut range, mut skip, mut limit, detail, .. } = asked;
+        let mut first = true;
+        while limit > 0 {
+            let page = self.page(server, database, range.clone(), skip, limit, detail).await;
+            let page = page.map_err(|_| Broken)?;
+            let Some(last) = page.rows.last() else { break };
+            let next = End::Beside(last.id.clone());
+            if range.descending {
+                range.high = next;
+            } else {
+                range.low = next;
+            }
+            skip = 0;
+            limit = limit.saturating_sub(u64::try_from(page.rows.len()).unwrap_or(u64::MAX));
+            for row in page.rows {
+                let key = Value::from(row.id.as_str());
+                write_row(text, std::mem::take(&mut first), &key, Some(&row), detail);
+                reply::flush(pieces, text, false).await?;
+            }
+            if !page.more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_keys(
+        self,
+        server: &Server,
+        database: &Arc<Database>,
+        asked: &Asked,
+        mut keys: Vec<Value>,
+        pieces: &Pieces,
+        text: &mut Vec<u8>,
+    ) -> Result<(), Broken> {
+        if asked.range.descending {
+            keys.reverse();
+        }
+        let skip = usize::try_from(asked.skip).unwrap_or(usize::MAX).min(keys.len());
+        keys.drain(..skip);
+        keys.truncate(usize::try_from(asked.limit).unwrap_or(usize::MAX));
+        let mut first = true;
+        while !keys.is_empty() {
+            let read = self.of_keys(server, database, &keys, asked.detail).await;
+            let (rows, count) = read.map_err(|_| Broken)?;
+            for (key, row) in keys.iter().zip(&rows) {
+                write_row(text, std::mem::take(&mut first), key, row.as_ref(), asked.detail);
+                reply::flush(pieces, text, false).await?;
+            }
+            keys.drain(..count);
+        }
+        Ok(())
+    }
 }
 
 /// What lies before the range in the direction of reading.
@@ -178,69 +265,17 @@ fn before(range: &Range) -> Range {
     all
 }
 
-async fn write_range(
-    server: &Server,
-    database: &Arc<Database>,
-    asked: Asked,
-    pieces: &Pieces,
-    text: &mut Vec<u8>,
-) -> Result<(), Broken> {
-    let Asked { mut range, mut skip, mut limit, detail, .. } = asked;
-    let mut first = true;
-    while limit > 0 {
-        let page = server.store.range(database, range.clone(), skip, limit, detail).await;
-        let page = page.map_err(|_| Broken)?;
-        let Some(last) = page.rows.last() else { break };
-        let next = End::Beside(last.id.clone());
-        if range.descending {
-            range.high = next;
-        } else {
-            range.low = next;
-        }
-        skip = 0;
-        limit = limit.saturating_sub(u64::try_from(page.rows.len()).unwrap_or(u64::MAX));
-        for row in page.rows {
-            let key = Value::from(row.id.as_str());
-            write_row(text, std::mem::take(&mut first), &key, Some(&row), detail);
-            reply::flush(pieces, text, false).await?;
-        }
-        if !page.more {
-            break;
-        }
-    }
-    Ok(())
-}
-
-async fn write_keys(
-    server: &Server,
-    database: &Arc<Database>,
-    asked: &Asked,
-    mut keys: Vec<Value>,
-    pieces: &Pieces,
-    text: &mut Vec<u8>,
-) -> Result<(), Broken> {
-    if asked.range.descending {
-        keys.reverse();
-    }
-    let skip = usize::try_from(asked.skip).unwrap_or(usize::MAX).min(keys.len());
-    keys.drain(..skip);
-    keys.truncate(usize::try_from(asked.limit).unwrap_or(usize::MAX));
-    let mut first = true;
-    while !keys.is_empty() {
-        let ids = keys.iter().take(KEYS_AT_ONCE).map(|key| key.as_str().map(str::to_owned));
-        let read = server.store.keys(database, ids.collect(), asked.detail).await;
-        let (rows, count) = read.map_err(|_| Broken)?;
-        for (key, row) in keys.iter().zip(&rows) {
-            write_row(text, std::mem::take(&mut first), key, row.as_ref(), asked.detail);
-            reply::flush(pieces, text, false).await?;
-        }
-        keys.drain(..count);
-    }
-    Ok(())
-}
-
 /// How many keys are handed to the store in one read.
 const KEYS_AT_ONCE: usize = 500;
+
+/// A `_local` document as a row of a list.
+fn listed(local: &Local, detail: Detail) -> Listed {
+    let document = detail
+        .documents
+        .then(|| String::from_utf8(local.render()).unwrap_or_default().into_boxed_str());
+    let revision = format!("0-{}", local.revision);
+    Listed { id: local.id.clone(), revision, deleted: false, document }
+}
 
 fn write_row(text: &mut Vec<u8>, first: bool, key: &Value, row: Option<&Listed>, detail: Detail) {
     text.extend_from_slice(if first { b"\n" } else { b",\n" });

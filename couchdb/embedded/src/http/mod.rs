@@ -24,7 +24,6 @@ mod index;
 pub(crate) mod inside;
 mod listing;
 mod local;
-mod local_docs;
 pub(crate) mod multipart;
 mod parts;
 mod purge;
@@ -49,12 +48,7 @@ mod write;
 pub use auth::token_key::BadTokenKey;
 pub(crate) use auth::token_key::check_token_keys;
 
-use crate::{
-    binding,
-    replicator::{documents, manager},
-    store::Store,
-    user::User,
-};
+use crate::{binding, replicator::manager, store::Store, user::User};
 use auth::Peer;
 use call::{Call, Server};
 use http::{HeaderName, Request, header};
@@ -118,7 +112,6 @@ pub async fn serve(
     server.views.keep_databases(known).await;
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
-    documents::prepare(&server).await;
     // Of one task; it ends with this function, however that ends.
     let mut replications = JoinSet::new();
     replications.spawn(manager::manage(Arc::clone(&server)));

@@ -16,7 +16,7 @@ use crate::{
 };
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// The largest `_security`, in bytes: it is held in memory for every database.
@@ -51,15 +51,13 @@ struct Security {
 
 impl Security {
     fn of(database: &Database) -> Security {
-        // Without one it is for administrators of the server, as CouchDB's default is since 3.0. It was
-        // checked when it was set; should it ever be unreadable, nobody else comes in either.
+        // It was checked when it was set; should it ever be unreadable, only administrators of the server
+        // come in.
         let administrators = || {
             let group = || Group { names: Vec::new(), roles: vec![String::from(ADMIN_ROLE)] };
             Security { admins: group(), members: Some(group()), readers: None }
         };
-        let text = database.state().security;
-        let read = text.and_then(|text| serde_json::from_str(&text).ok());
-        read.unwrap_or_else(administrators)
+        serde_json::from_str(&database.state().security()).unwrap_or_else(|_| administrators())
     }
 
     fn has_member(&self, user: &User) -> bool {
@@ -156,10 +154,7 @@ fn is_replicator(name: &str) -> bool {
 pub(crate) async fn security(call: &Call, database: &Arc<Database>) -> Handled {
     allow(&call.method, &["PUT", "GET"])?;
     if call.is_read() {
-        let security = match database.state().security {
-            Some(text) => query::parse(&text)?,
-            None => json!({"members": {"roles": ["_admin"]}, "admins": {"roles": ["_admin"]}}),
-        };
+        let security = query::parse(&database.state().security())?;
         return Ok(reply::json(StatusCode::OK, &security));
     }
     let received = call.body(SECURITY_BYTES_MAX.min(BODY_BYTES_MAX)).await?;
@@ -195,6 +190,7 @@ fn check(security: &Value) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn user(name: Option<&str>, roles: &[&str]) -> User {
         let roles = roles.iter().map(|role| (*role).to_owned()).collect();

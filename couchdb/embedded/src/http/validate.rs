@@ -17,7 +17,6 @@ use crate::{
     },
 };
 use http::StatusCode;
-use serde_json::json;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -187,12 +186,7 @@ async fn judge_one(
 
 /// `_security` as functions get it.
 pub(crate) fn security(database: &Database) -> Box<str> {
-    match database.state().security {
-        Some(text) => (*text).into(),
-        None => json!({"members": {"roles": ["_admin"]}, "admins": {"roles": ["_admin"]}})
-            .to_string()
-            .into(),
-    }
+    (*database.state().security()).into()
 }
 
 /// The answer to a client whose function failed, in CouchDB's words.

@@ -19,7 +19,6 @@ use crate::{
     sequence::Sequence,
     store::{
         database::Database,
-        databases,
         edit::{self, Edit, Kind},
         list::{ChangesRange, Detail},
         read::{Opened, Which},
@@ -117,17 +116,6 @@ impl Documents {
             "_replication_stats": stats,
         });
         write(server, &followed.database, document, &members).await;
-    }
-}
-
-/// Makes sure that the database is there. Users and replications of a new store will be prepared in one
-/// place, when there are users; until then this is it.
-pub(crate) async fn prepare(server: &Server) {
-    let name = String::from(REPLICATOR);
-    if server.store.catalog().get(REPLICATOR).is_none()
-        && let Err(error) = server.store.write(move |tx| databases::create(tx, name, 1)).await
-    {
-        tracing::error!(%error, "the database of replications could not be made");
     }
 }
 

@@ -68,6 +68,13 @@ const GARBAGE_BYTES_MIN: u64 = 4 << 20;
 const GARBAGE_SHARE: u64 = 2;
 
 impl State {
+    /// `_security` as it holds: without one of its own a database is for administrators of the server, as
+    /// CouchDB's default is since 3.0.
+    pub(crate) fn security(&self) -> Arc<str> {
+        const DEFAULT: &str = r#"{"members":{"roles":["_admin"]},"admins":{"roles":["_admin"]}}"#;
+        self.security.clone().unwrap_or_else(|| DEFAULT.into())
+    }
+
     /// Whether so much of the database is garbage that it is compacted without being asked.
     pub(super) fn wants_compaction(&self) -> bool {
         let bodies = self.documents + self.tombstones + self.superseded;

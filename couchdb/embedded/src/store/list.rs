@@ -11,10 +11,10 @@ use rusqlite::{Connection, OptionalExtension as _};
 use std::sync::Arc;
 
 /// How many rows one read looks at: a millisecond or a few, after which others have their turn.
-pub(super) const PAGE_ROWS: usize = 500;
+pub(crate) const PAGE_ROWS: usize = 500;
 
 /// A page ends with the row that brings it over this many bytes.
-pub(super) const PAGE_BYTES: usize = 1 << 20;
+pub(crate) const PAGE_BYTES: usize = 1 << 20;
 
 /// How far `offset` is counted. Beyond it the answer would cost more than the rows.
 pub(crate) const COUNT_MAX: u64 = 20_000;

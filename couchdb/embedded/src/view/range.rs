@@ -1,16 +1,10 @@
 //! Reading the rows of a view between two places, a bounded page at a time.
 
-use crate::error::StoreError;
+use crate::{
+    error::StoreError,
+    store::list::{COUNT_MAX, PAGE_BYTES, PAGE_ROWS},
+};
 use rusqlite::{Connection, types::Value};
-
-/// How many rows one read gives.
-pub(crate) const PAGE_ROWS: usize = 500;
-
-/// A page ends with the row that brings it over this many bytes.
-const PAGE_BYTES: usize = 1 << 20;
-
-/// How far `offset` is counted. Beyond it the answer would cost more than the rows.
-pub(crate) const COUNT_MAX: u64 = 20_000;
 
 /// One end of a range.
 #[derive(Clone, Debug, PartialEq, Eq)]

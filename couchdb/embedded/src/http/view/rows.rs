@@ -10,7 +10,7 @@ use crate::{
     },
     store::{
         database::Database,
-        list::Detail,
+        list::{Detail, PAGE_ROWS},
         read::{Opened, Which},
     },
     view::{
@@ -34,7 +34,7 @@ impl Cursor {
     /// The next rows, from as many spans as a page has room for.
     fn next(&mut self, sql: &rusqlite::Connection) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
-        while self.limit > 0 && rows.len() < range::PAGE_ROWS {
+        while self.limit > 0 && rows.len() < PAGE_ROWS {
             // How much of several spans is skipped only their rows can tell.
             let dropped = if self.spans.len() > 1 { 0 } else { std::mem::take(&mut self.skip) };
             let Some(span) = self.spans.front_mut() else { break };
