@@ -35,15 +35,15 @@ await part("documents", async () => {
   same("an id is made", made.id.length, 32);
   const copied = await db.get("rabbit");
   same("and read", copied.n, 2);
-  const rows = await db.bulk({ docs: [{ _id: "b1", n: 1 }, { _id: "b2", n: 2 }, { _id: "rabbit" }] });
+  const rows = await db.bulk({ docs: [{ _id: "x1", n: 1 }, { _id: "x2", n: 2 }, { _id: "rabbit" }] });
   same("bulk", rows.map((row) => row.error ?? row.ok), [true, true, "conflict"]);
-  const fetched = await db.fetch({ keys: ["b2", "never", "b1"] });
+  const fetched = await db.fetch({ keys: ["x2", "never", "x1"] });
   same("fetch", fetched.rows.map((row) => row.doc?.n ?? row.error), [2, "not_found", 1]);
-  const revs = await db.fetchRevs({ keys: ["b1"] });
+  const revs = await db.fetchRevs({ keys: ["x1"] });
   holds("fetchRevs", /^1-/.test(revs.rows[0].value.rev), revs);
-  const list = await db.list({ startkey: "b", endkey: "c", include_docs: true });
+  const list = await db.list({ startkey: "x", endkey: "y", include_docs: true });
   same("list", list.rows.map((row) => row.doc.n), [1, 2]);
-  same("destroyed", (await db.destroy("b2", list.rows[1].value.rev)).ok, true);
+  same("destroyed", (await db.destroy("x2", list.rows[1].value.rev)).ok, true);
 });
 
 await part("attachments", async () => {

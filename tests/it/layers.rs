@@ -43,7 +43,7 @@ const ENDS_IN: &[(&str, &[&str])] = &[
     ("rquickjs", &["blitz-embedded"]),
     ("axum", &["blitz-gateway"]),
     ("clap", &["blitz"]),
-    ("wit-bindgen", &["blitz-plugin"]),
+    ("wit-bindgen", &["blitz-plugin", "blitz-fixture"]),
 ];
 
 /// A member of the workspace: its directory and the names of what it depends on (not for tests).

@@ -8,10 +8,16 @@ mod road;
 mod claims;
 #[expect(clippy::unwrap_used, reason = "a server of a test")]
 mod tls;
+#[expect(clippy::unwrap_used, reason = "runs of a test")]
+mod trial;
 mod curl;
 mod differential;
 mod targets;
+mod wasi;
 mod hostile;
+mod plugins;
 mod cli;
+mod languages;
+mod everywhere;
 #[expect(clippy::unwrap_used, reason = "helpers of tests may panic as the tests do")]
 mod couchdb_command;

@@ -125,6 +125,29 @@ async fn a_cancel_ends_a_running_job_and_one_that_nobody_took() {
 }
 
 #[tokio::test]
+async fn a_cancelled_plugin_with_grace_says_its_last_words() {
+    let stack = Stack::start(&["japan"]).await;
+    let _engine = stack.engine(stack.region(), "e1", 2).await;
+    for command in ["until-cancelled", "stubborn"] {
+        let job = stack.api.submit(stack.region(), &[command]).await;
+        let mut events = stack.api.events(&job, None).await;
+        while let Some(event) = events.next().await {
+            if stream(&[event], "stdout") == "waiting\n" {
+                break;
+            }
+        }
+        let (status, _) = stack.api.call("DELETE", &format!("/v1/jobs/{job}"), None).await;
+        assert_eq!(status.as_u16(), 202);
+        let events = stack.api.follow(&job).await;
+        let end = events.last().unwrap();
+        assert_eq!(end.data["state"], "cancelled", "{command}: {end:?}");
+        assert_eq!(stream(&events, "stdout"), "waiting\nlast words\n", "{command}: {events:?}");
+        let counted = r#"{"counters":{"cancels_count":1},"distributions":{}}"#;
+        assert_eq!(stream(&events, "event:metrics"), counted, "{command}: {events:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_job_without_an_engine_expires() {
     let stack = Stack::start(&["japan"]).await;
     let job = json!({"plugin": "fixture", "args": ["noop"], "regions": [stack.region()],

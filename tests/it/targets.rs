@@ -8,6 +8,7 @@ mod addresses;
 mod case;
 mod channels;
 mod games;
+mod guests;
 mod rules;
 
 use std::collections::{BTreeMap, HashSet};

@@ -88,6 +88,22 @@ impl Api {
         (status, value)
     }
 
+    /// Sends bytes and reads the JSON answer.
+    ///
+    /// # Panics
+    ///
+    /// When there is no JSON answer.
+    pub async fn put_bytes(&self, path: &str, body: Vec<u8>) -> (StatusCode, Value) {
+        let request = Request::builder().method("PUT").uri(format!("{}{path}", self.base));
+        let request = request.header("authorization", format!("Bearer {}", self.token));
+        let request = request.body(Full::new(Bytes::from(body))).expect("a request of a test");
+        let answer = self.http.request(request).await;
+        let answer = answer.unwrap_or_else(|e| panic!("PUT {path}: {e}"));
+        let status = answer.status();
+        let bytes = answer.into_body().collect().await.expect("a whole answer").to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("PUT {path}: {e}")))
+    }
+
     /// Sends a request with these headers and reads the JSON answer.
     ///
     /// # Panics

@@ -2,7 +2,8 @@
 //!
 //! [`store`] is the embedded store in memory, or the Apache CouchDB of `BLITZ_TEST_COUCHDB`; [`Stack`] is
 //! everything of a few regions in this process, with all durations of the protocol shortened; [`Api`] speaks to
-//! a gateway as any client would; [`program`] runs `blitz` as a process; [`Web`] is what
+//! a gateway as any client would; [`publisher`] signs and publishes plugins;
+//! [`program`] runs `blitz` as a process; [`Web`] is what
 //! `curl` talks to. [`hostile`] is what it should never have talked to, and [`net`] two namespaces: an engine,
 //! and a world that answers at every address and counts what reaches it.
 
@@ -10,6 +11,7 @@ pub mod api;
 pub mod hostile;
 pub mod net;
 pub mod program;
+pub mod publisher;
 pub mod stack;
 pub mod web;
 mod wait;

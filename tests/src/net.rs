@@ -3,9 +3,10 @@
 //! [`Lab`] is the whole: `engine`, in which engines run, and `world`, which is everything that they could
 //! reach. `namespace` makes and removes them, `traffic` counts what leaves for an address that is not
 //! public, [`server`] answers in `world` at every address there is, and [`dns`] gives names any address that
-//! a test wants.
+//! a test wants. [`guests`] runs plugins in `engine` without the road of a job.
 
 pub mod dns;
+pub mod guests;
 mod lab;
 mod namespace;
 pub mod server;

@@ -1,5 +1,6 @@
 //! Everything of a few regions in this process: store, gateway and engines, joined by real sockets.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use blitz_couchdb::Client;
 use blitz_embedded::{Options, Storage, Store, TestMode};
 use blitz_engine::Trust;
 use blitz_jobs::timing::Timing;
-use blitz_runtime::{Runtime, RuntimeConfig, TargetPolicy};
+use blitz_runtime::{ChildProgram, Rates, Runtime, RuntimeConfig, TargetPolicy};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -120,7 +121,17 @@ impl Stack {
     ///
     /// When something cannot be started.
     pub async fn start(regions: &[&str]) -> Self {
-        Self::start_on(store_url().await, regions).await
+        Self::start_on(store_url().await, regions, None).await
+    }
+
+    /// The same with a program for the runtime's children, which compiles and runs native plugins.
+    ///
+    /// # Panics
+    ///
+    /// When something cannot be started.
+    pub async fn start_with_children(regions: &[&str], program: &Path) -> Self {
+        let child = ChildProgram { program: program.to_owned(), ..ChildProgram::this() };
+        Self::start_on(store_url().await, regions, Some(child)).await
     }
 
     /// The same on a store in trouble.
@@ -129,10 +140,10 @@ impl Stack {
     ///
     /// When something cannot be started.
     pub async fn start_troubled(regions: &[&str], modes: &[TestMode], seed: u64) -> Self {
-        Self::start_on(troubled_url(modes, seed).await, regions).await
+        Self::start_on(troubled_url(modes, seed).await, regions, None).await
     }
 
-    async fn start_on(store_url: String, regions: &[&str]) -> Self {
+    async fn start_on(store_url: String, regions: &[&str], child: Option<ChildProgram>) -> Self {
         let store = Client::new(&store_url).expect("http://NAME:PASSWORD@HOST:PORT");
         let regions: Vec<String> = regions.iter().map(|word| region_name(word)).collect();
         let names: Vec<&str> = regions.iter().map(String::as_str).collect();
@@ -147,6 +158,9 @@ impl Stack {
         .await;
         let runtime = Runtime::new(RuntimeConfig {
             targets: TargetPolicy::any(),
+            // All tests have one target.
+            rates: Rates::UNLIMITED,
+            child,
             ..RuntimeConfig::default()
         });
         let mut stack = Self {
@@ -215,6 +229,22 @@ impl Stack {
     ///
     /// When it does not get ready.
     pub async fn engine(&self, region: &str, id: &str, slots: usize) -> EngineHandle {
+        self.engine_that_trusts(region, id, slots, Trust::default()).await
+    }
+
+    /// The same with trust in more than the fixture.
+    ///
+    /// # Panics
+    ///
+    /// When it does not get ready.
+    pub async fn engine_that_trusts(
+        &self,
+        region: &str,
+        id: &str,
+        slots: usize,
+        mut trust: Trust,
+    ) -> EngineHandle {
+        trust.digests.insert(blitz_jobs::plugin::sha256(FIXTURE));
         let shutdown = CancellationToken::new();
         let config = blitz_engine::Config {
             store: self.store.clone(),
@@ -222,7 +252,7 @@ impl Stack {
             id: id.to_owned(),
             slots,
             runtime: self.runtime.clone(),
-            trust: Trust { digests: [blitz_jobs::plugin::sha256(FIXTURE)].into() },
+            trust,
             timing: Timing::faster(FASTER),
             drain: Duration::from_millis(500),
         };

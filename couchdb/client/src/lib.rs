@@ -55,6 +55,7 @@ mod error;
 
 pub use address::Credentials;
 pub use all_docs::{AllDocs, Page, Row};
+pub use attachment::NewAttachment;
 pub use bulk::{BulkOutcome, BulkRow};
 pub use changes::{Change, ChangesPage, ChangesQuery};
 pub use client::{Client, Config, ServerInfo};

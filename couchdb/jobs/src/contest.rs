@@ -234,6 +234,13 @@ impl Contest {
         jobs.iter().for_each(|job| self.requeue(job));
     }
 
+    /// The engine cannot run the plugin of this digest any more: its jobs are left to others.
+    pub fn remove_plugin(&mut self, sha256: &str) {
+        self.plugins.remove(sha256);
+        let jobs: Vec<JobId> = self.jobs.keys().cloned().collect();
+        jobs.iter().for_each(|job| self.requeue(job));
+    }
+
     /// Claims nothing any more.
     pub fn drain(&mut self) {
         self.draining = true;

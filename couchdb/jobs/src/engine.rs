@@ -21,11 +21,29 @@ pub struct EngineDocument {
     pub slots: usize,
     /// The plugins that it can run, as `name@version`.
     pub plugins: Vec<String>,
+    /// The plugins that it does not run, with the reason; at most [`REFUSED_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
     /// Rises with each rewriting, so that a reader can tell a living engine from an old document.
     pub counter: u64,
     /// True in the last rewriting before it goes.
     #[serde(default)]
     pub gone: bool,
+}
+
+/// The most refusals in an engine's document, and the longest reason in characters: publishers read them, and
+/// the document is rewritten each minute.
+pub const REFUSED_MAX: usize = 100;
+/// See [`REFUSED_MAX`].
+pub const REFUSED_REASON_CHARS_MAX: usize = 300;
+
+/// A plugin that an engine does not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// `name@version`.
+    pub plugin: String,
+    /// Why, with the next step.
+    pub reason: String,
 }
 
 /// The `kind` of an engine's document.

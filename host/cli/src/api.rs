@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use url::Url;
 
+use crate::pin::Pin;
 use crate::wire::{self, Refusal, Submission, Submitted};
 
 /// Time to connect. A gateway of this machine needs microseconds, one of another continent 300 ms.
@@ -24,6 +25,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// Time for a whole answer, event streams excepted. The gateway itself gives up on its store before.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Time for a publishing: 64 MiB at 5 Mbit/s, and its way into the store.
+const UPLOAD_MAX: Duration = Duration::from_secs(150);
 
 /// Bytes of an answer: a list of 1000 jobs with long command lines stays far below.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -92,9 +96,58 @@ impl Gateway {
         &self.url
     }
 
-    /// The newest version of a plugin.
-    pub(crate) async fn plugin(&self, name: &str) -> Result<wire::PluginInfo, Error> {
-        self.call(Method::GET, &format!("/v1/plugins/{}", segment(name)), Bytes::new()).await
+    /// The version that was named, or the one that a job in these regions would get.
+    pub(crate) async fn plugin(
+        &self,
+        pin: &Pin,
+        regions: &[String],
+    ) -> Result<wire::PluginInfo, Error> {
+        let mut path = format!("/v1/plugins/{}", segment(&pin.name));
+        if let Some(version) = &pin.version {
+            path.push_str(&format!("?version={}", segment(version)));
+        } else if regions.iter().any(|region| region != "any") {
+            path.push_str(&format!("?regions={}", segment(&regions.join(","))));
+        }
+        self.call(Method::GET, &path, Bytes::new()).await
+    }
+
+    /// Publishes one version of a plugin: `body` is the release as a line of JSON, then the file. Harmless to
+    /// repeat.
+    pub(crate) async fn publish(
+        &self,
+        name: &str,
+        version: &str,
+        body: Bytes,
+    ) -> Result<wire::Published, Error> {
+        let path = version_path(name, version);
+        self.call_within(UPLOAD_MAX, Method::PUT, &path, body).await
+    }
+
+    /// One version of a plugin, and which engines can run it.
+    pub(crate) async fn plugin_version(
+        &self,
+        name: &str,
+        version: &str,
+    ) -> Result<wire::Plugin, Error> {
+        self.call(Method::GET, &version_path(name, version), Bytes::new()).await
+    }
+
+    /// Takes a version back. Harmless to repeat.
+    pub(crate) async fn yank(
+        &self,
+        name: &str,
+        version: &str,
+        reason: &str,
+    ) -> Result<wire::Marked, Error> {
+        let body = serde_json::to_vec(&serde_json::json!({"reason": reason}));
+        let body = Bytes::from(body.map_err(|e| self.strange(e))?);
+        self.call(Method::POST, &format!("{}/yank", version_path(name, version)), body).await
+    }
+
+    /// Lets all regions have a version. Harmless to repeat.
+    pub(crate) async fn promote(&self, name: &str, version: &str) -> Result<wire::Marked, Error> {
+        let path = format!("{}/promote", version_path(name, version));
+        self.call(Method::POST, &path, Bytes::new()).await
     }
 
     /// Makes the jobs of one command. Not repeated when the answer is lost: the jobs may exist.
@@ -146,6 +199,16 @@ impl Gateway {
         path: &str,
         body: Bytes,
     ) -> Result<T, Error> {
+        self.call_within(ANSWER_MAX, method, path, body).await
+    }
+
+    async fn call_within<T: DeserializeOwned>(
+        &self,
+        limit: Duration,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, Error> {
         let request = self.request(method, path);
         let answer = async {
             let response = self.send(request, body).await?;
@@ -156,7 +219,7 @@ impl Gateway {
             }
             serde_json::from_slice(&body).map_err(|e| self.strange(e))
         };
-        timeout(ANSWER_MAX, answer).await.map_err(|_| Error::Timeout { url: self.url.clone() })?
+        timeout(limit, answer).await.map_err(|_| Error::Timeout { url: self.url.clone() })?
     }
 
     fn request(&self, method: Method, path: &str) -> http::request::Builder {
@@ -237,6 +300,10 @@ pub(crate) fn origin(url: &str) -> Option<String> {
         && url.query().is_none();
     let host = url.host_str().filter(|_| is_plain)?;
     Some(format!("http://{host}:{}", url.port_or_known_default()?))
+}
+
+fn version_path(name: &str, version: &str) -> String {
+    format!("/v1/plugins/{}/{}", segment(name), segment(version))
 }
 
 fn job_path(id: &str) -> String {

@@ -30,6 +30,16 @@ pub(crate) fn of_record(record: &Value, column: &Column) -> String {
 /// Any text as a cell: in one line, at most [`CELL_CHARS_MAX`] characters, the last of them an ellipsis
 /// when there were more.
 pub(crate) fn of_text(text: &str) -> String {
+    let line = line(text);
+    match line.chars().count() {
+        0 => NOTHING.to_owned(),
+        1..=CELL_CHARS_MAX => line,
+        _ => line.chars().take(CELL_CHARS_MAX - 1).chain(['…']).collect(),
+    }
+}
+
+/// Any text as one line without control characters, however long.
+pub(crate) fn line(text: &str) -> String {
     let safe = Strip::default().push(text.as_bytes());
     let safe = String::from_utf8_lossy(&safe);
     let line: String = safe
@@ -37,12 +47,7 @@ pub(crate) fn of_text(text: &str) -> String {
         .filter(|c| !turns_text_round(*c))
         .map(|c| if c.is_whitespace() { ' ' } else { c })
         .collect();
-    let line = line.trim();
-    match line.chars().count() {
-        0 => NOTHING.to_owned(),
-        1..=CELL_CHARS_MAX => line.to_owned(),
-        _ => line.chars().take(CELL_CHARS_MAX - 1).chain(['…']).collect(),
-    }
+    line.trim().to_owned()
 }
 
 /// Where the cells of a column stand.

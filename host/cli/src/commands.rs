@@ -9,12 +9,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::color::ColorChoice;
 use crate::environment::Hidden;
 use crate::exit_code::FailOn;
+use crate::suggest::nearest;
 use crate::targets::TargetArgs;
+use crate::trusting::TrustFlags;
 use crate::words::GlobalFlag;
 
 /// Run a command from any region, while staying in your own shell.
@@ -126,6 +129,9 @@ pub(crate) enum BuiltIn {
     Engines(ListArgs),
     /// List the published plugins
     Plugins(ListArgs),
+    /// Make, try, publish and trust plugins
+    #[command(subcommand, arg_required_else_help = true)]
+    Plugin(crate::plugin::PluginAction),
     /// List the last jobs
     Jobs {
         /// How many, newest first
@@ -210,9 +216,8 @@ pub(crate) struct UpArgs {
     /// The gateway's address; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8042")]
     pub(crate) listen: SocketAddr,
-    /// The SHA-256 of a plugin to trust, beside the built-in ones
-    #[arg(long, value_name = "SHA256", value_parser = parse_digest)]
-    pub(crate) trust: Vec<String>,
+    #[command(flatten)]
+    pub(crate) trust: TrustFlags,
     /// Jobs that one engine runs at the same time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) slots: Option<u16>,
@@ -235,9 +240,8 @@ pub(crate) struct EngineArgs {
     /// Its name among the engines [default: the region and a random word]
     #[arg(long)]
     pub(crate) id: Option<String>,
-    /// The SHA-256 of a plugin to trust, beside the built-in ones
-    #[arg(long, value_name = "SHA256", value_parser = parse_digest)]
-    pub(crate) trust: Vec<String>,
+    #[command(flatten)]
+    pub(crate) trust: TrustFlags,
     #[command(flatten)]
     pub(crate) targets: TargetArgs,
 }
@@ -293,7 +297,23 @@ impl Cli {
     /// Parses words that [`crate::words::split`] gave; `blitz` itself is not among them.
     pub(crate) fn read(words: &[String]) -> Result<Self, clap::Error> {
         Self::try_parse_from(std::iter::once("blitz").chain(words.iter().map(String::as_str)))
+            .map_err(without_far_suggestion)
     }
+}
+
+/// clap takes `cobol` for a slip of `c`.
+fn without_far_suggestion(mut error: clap::Error) -> clap::Error {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let word = text(ContextKind::InvalidValue);
+    if let (Some(word), Some(suggested)) = (word, text(ContextKind::SuggestedValue))
+        && nearest(word, [suggested]).is_none()
+    {
+        error.remove(ContextKind::SuggestedValue);
+    }
+    error
 }
 
 /// The global flags, for the split.
@@ -314,20 +334,40 @@ pub(crate) fn built_in_names() -> Vec<String> {
     Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect()
 }
 
-fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     blitz_contract::arguments::duration(text)
         .filter(|d| !d.is_zero())
         .ok_or("use 30, 500ms, 30s, 5m or 1h")
 }
 
-fn parse_digest(text: &str) -> Result<String, &'static str> {
-    let is_digest = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    is_digest.then(|| text.to_ascii_lowercase()).ok_or("a SHA-256 has 64 hexadecimal digits")
+/// The help of one of our commands, by its words.
+pub(crate) fn help_of(words: &[&str]) -> String {
+    let mut cli = Cli::command();
+    cli.build();
+    let mut command = &mut cli;
+    for word in words {
+        match command.find_subcommand_mut(word) {
+            Some(found) => command = found,
+            None => return String::new(),
+        }
+    }
+    command.render_help().to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_near_is_suggested() {
+        for (language, suggested) in [("cobol", None), ("pyton", Some("'python'"))] {
+            let words = ["plugin", "new", "x", "--lang", language].map(str::to_owned);
+            let text = Cli::read(&words).unwrap_err().to_string();
+            assert!(text.contains("possible values: rust, c, python"), "{text}");
+            assert_eq!(text.contains("a similar value exists"), suggested.is_some(), "{text}");
+            assert!(text.contains(suggested.unwrap_or_default()), "{text}");
+        }
+    }
 
     #[test]
     fn clap_accepts_the_definitions() {

@@ -16,13 +16,15 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::list::{self, List};
 use crate::locate::{Place, locate};
+use crate::pin::{Pin, is_plugin_name};
 use crate::run::{self, print, say};
 use crate::settings::Settings;
 use crate::stack::{Plan, Stack};
+use crate::strip::Strip;
 use crate::suggest::nearest;
 use crate::text::without_os_code;
-use crate::words::{Words, split};
-use crate::{completions, couchdb, demo, help, log, rejoin, serve, up};
+use crate::words::{SplitError, Words, split};
+use crate::{complete, completions, couchdb, demo, help, log, plugin, rejoin, serve, up};
 
 /// How long a stack of one command may take to stop. It is in memory: nothing is lost with it.
 const STOP_MAX: Duration = Duration::from_secs(2);
@@ -31,6 +33,11 @@ const STOP_MAX: Duration = Duration::from_secs(2);
 pub(crate) fn start(words: impl Iterator<Item = OsString>, environment: &Environment) -> ExitCode {
     let mut plugin = None;
     let words: Result<Vec<String>, OsString> = words.map(OsString::into_string).collect();
+    if let Ok([first, rest @ ..]) = words.as_deref()
+        && first == complete::COMMAND
+    {
+        return complete::run(rest, environment);
+    }
     words
         .map_err(Failure::NotText)
         .and_then(|words| dispatch(&words, environment, &mut plugin))
@@ -51,11 +58,11 @@ fn dispatch(
         Words::Version => Ok(version()),
         Words::BuiltIn(words) => built_in_command(&words, environment),
         Words::Plugin { name, globals, args } => {
-            *plugin = Some(name.clone());
+            *plugin = Some(name.name.clone());
             run_plugin(&command(name, &globals, args)?, environment)
         }
         Words::PluginHelp { name, globals } => {
-            help_topic(&name, read_globals(&globals)?.host.as_deref(), environment)
+            help_topic(&name.to_string(), read_globals(&globals)?.host.as_deref(), environment)
         }
     }
 }
@@ -70,11 +77,11 @@ fn split_words(words: &[String]) -> Result<Words, Failure> {
 pub(crate) fn plugin_command(words: &[String]) -> Result<run::Command, Failure> {
     match split_words(words)? {
         Words::Plugin { name, globals, args } => command(name, &globals, args),
-        _ => Err(crate::words::SplitError::NoPlugin.into()),
+        _ => Err(SplitError::NoPlugin.into()),
     }
 }
 
-fn command(name: String, globals: &[String], args: Vec<String>) -> Result<run::Command, Failure> {
+fn command(name: Pin, globals: &[String], args: Vec<String>) -> Result<run::Command, Failure> {
     Ok(run::Command { plugin: name, args, settings: Settings::new(read_globals(globals)?)? })
 }
 
@@ -182,7 +189,7 @@ fn built_in_command(words: &[String], environment: &Environment) -> Result<ExitC
     };
     match command {
         // `run` never comes here: the split takes it.
-        BuiltIn::Run { .. } => Err(crate::words::SplitError::NoPlugin.into()),
+        BuiltIn::Run { .. } => Err(SplitError::NoPlugin.into()),
         BuiltIn::Demo => serving(Box::pin(demo::run(environment))),
         BuiltIn::Up(args) => serving(Box::pin(async { Ok(up::run(args, environment).await?) })),
         BuiltIn::Engine(args) => {
@@ -205,6 +212,9 @@ fn built_in_command(words: &[String], environment: &Environment) -> Result<ExitC
             on_gateway("blitz jobs", args.host.as_deref(), environment, |gateway| async move {
                 Ok(list::show(&gateway, List::Jobs(last), args.json).await?)
             })
+        }
+        BuiltIn::Plugin(action) => {
+            serving(Box::pin(async { Ok(plugin::run(action, environment).await?) }))
         }
         BuiltIn::Job(args) => job(args, environment),
         BuiltIn::Completions { shell } => Ok(completions::run(shell)),
@@ -250,10 +260,14 @@ fn help_topic(
     if let Some(command) = cli.find_subcommand_mut(topic) {
         return Ok(print(&command.render_help().to_string()));
     }
+    let pin: Pin = match Pin::is_meant(topic) || is_plugin_name(topic) {
+        true => topic.parse().map_err(SplitError::from)?,
+        false => return Err(unknown_topic(topic, Vec::new())),
+    };
     let client = client_runtime()?;
     let manifest = client.block_on(async {
         match locate(host, environment)? {
-            Place::Gateway(gateway) => match gateway.plugin(topic).await {
+            Place::Gateway(gateway) => match gateway.plugin(&pin, &[]).await {
                 Ok(info) => Ok(info.manifest),
                 Err(api::Error::Refused { refusal, .. }) if refusal.error == "unknown_plugin" => {
                     Err(unknown_topic(topic, refusal.known))
@@ -262,7 +276,10 @@ fn help_topic(
             },
             Place::Here => {
                 let known = || built_in::manifests().map(|m| m.name).collect();
-                let found = built_in::manifests().find(|m| m.name == topic);
+                let is_wanted =
+                    |version: &String| pin.version.as_ref().is_none_or(|v| v == version);
+                let found =
+                    built_in::manifests().find(|m| m.name == pin.name && is_wanted(&m.version));
                 found.ok_or_else(|| unknown_topic(topic, known()))
             }
         }
@@ -323,9 +340,11 @@ fn tell(mut failure: Failure, plugin: Option<&str>) -> ExitCode {
     code
 }
 
-/// Writes to stderr. Talk that nobody hears is no error.
+/// Writes to stderr, without the control sequences of foreign words: manifests, imports and refusals are quoted in
+/// failures. Talk that nobody hears is no error.
 fn complain(text: &str) {
-    let _unheard = std::io::stderr().lock().write_all(text.as_bytes());
+    let safe = Strip::default().push(text.as_bytes());
+    let _unheard = std::io::stderr().lock().write_all(&safe);
 }
 
 /// For a command that only asks a gateway: one thread, as starting more costs a millisecond.

@@ -6,9 +6,10 @@
 //! | `BLITZ_STORE` | the store of `blitz engine` and `blitz gateway`, with its name and password |
 //! | `BLITZ_COUCHDB_ADMIN` | an administrator of `blitz couchdb`, as NAME:PASSWORD |
 //! | `BLITZ_STATE` | the state file of `blitz up` |
+//! | `BLITZ_PLUGIN_KEY` | the file with the publisher's secret key |
 //! | `BLITZ_LOG` | `error`, `warn` (default), `info`, `debug` or `trace` on stderr |
 //! | `NO_COLOR` | no colours |
-//! | `XDG_STATE_HOME`, `XDG_DATA_HOME`, `XDG_CACHE_HOME`, `HOME` | where files are kept |
+//! | `XDG_STATE_HOME`, `XDG_DATA_HOME`, `XDG_CACHE_HOME`, `XDG_CONFIG_HOME`, `HOME` | where files are kept |
 
 use std::ffi::OsString;
 use std::fmt;
@@ -29,6 +30,10 @@ pub(crate) struct Environment {
     pub(crate) data_directory: Option<PathBuf>,
     /// Where compiled plugins are kept.
     pub(crate) cache_directory: Option<PathBuf>,
+    /// The publisher's secret key.
+    pub(crate) plugin_key: Option<PathBuf>,
+    /// The keys of publishers that engines of this machine believe.
+    pub(crate) trust_file: Option<PathBuf>,
 }
 
 impl fmt::Debug for Environment {
@@ -72,6 +77,7 @@ impl Environment {
                 .or_else(|| Some(home.as_ref()?.join(below_home)))
         };
         let state = base("XDG_STATE_HOME", ".local/state");
+        let config = base("XDG_CONFIG_HOME", ".config").map(|d| d.join("blitz"));
         Self {
             host: text("BLITZ_HOST"),
             token: text("BLITZ_TOKEN"),
@@ -86,6 +92,10 @@ impl Environment {
                 .or_else(|| Some(state?.join("blitz/up.json"))),
             data_directory: base("XDG_DATA_HOME", ".local/share").map(|d| d.join("blitz")),
             cache_directory: base("XDG_CACHE_HOME", ".cache").map(|d| d.join("blitz")),
+            plugin_key: set("BLITZ_PLUGIN_KEY")
+                .map(PathBuf::from)
+                .or_else(|| Some(config.as_ref()?.join("plugin.key"))),
+            trust_file: config.map(|directory| directory.join("trusted-keys")),
         }
     }
 }

@@ -4,7 +4,7 @@
 use crate::exit_code::ExitCode;
 use crate::settings::EmptyRegion;
 use crate::words::SplitError;
-use crate::{api, couchdb, locate, run, serve, stack, submit, up};
+use crate::{api, couchdb, locate, plugin, run, serve, stack, submit, up};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,9 @@ pub(crate) enum Failure {
     /// `blitz couchdb`.
     #[error(transparent)]
     Couchdb(#[from] couchdb::Error),
+    /// `blitz plugin`.
+    #[error(transparent)]
+    Plugin(#[from] plugin::Error),
     /// `blitz help` of something unknown.
     #[error("no command or plugin '{topic}'{}", did_you_mean(.nearest.as_deref()))]
     UnknownTopic { topic: String, nearest: Option<String> },
@@ -80,6 +83,14 @@ impl Failure {
                 _ => ExitCode::FAILURE,
             },
             Self::Couchdb(error) => error.code(),
+            Self::Plugin(error) => match error {
+                plugin::Error::Usage(_) => ExitCode::USAGE,
+                plugin::Error::Failed(_) => ExitCode::FAILURE,
+                plugin::Error::NoGateway { .. } => ExitCode::UNREACHABLE,
+                plugin::Error::Locate(error) => of_locate(error),
+                plugin::Error::Api(error) => of_api(error),
+                plugin::Error::Stack(error) => of_stack(error),
+            },
             Self::Start(_) => ExitCode::FAILURE,
         }
     }

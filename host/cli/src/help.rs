@@ -1,9 +1,12 @@
 //! Help for a plugin that this program has never seen, from its manifest. Pure.
+//!
+//! All words of a manifest are foreign: each stands in one line, without control characters, or a summary could
+//! rewrite the screen and a `help` could add lines that look like ours.
 
 use blitz_contract::table::COLUMNS_MAX;
 use blitz_contract::{Argument, ArgumentKind, Capability, Manifest, Retry, Unit};
 
-use crate::cells::of_text;
+use crate::cells::{line, of_text};
 use crate::words::GlobalFlag;
 
 /// Columns in which the explanations begin.
@@ -11,7 +14,7 @@ const HELP_COLUMN: usize = 30;
 
 /// `blitz help PLUGIN`. Options of the plugin that `globals` would take are marked.
 pub(crate) fn of_plugin(manifest: &Manifest, globals: &[GlobalFlag]) -> String {
-    let mut text = format!("{}: {}\n\n", manifest.name, manifest.summary);
+    let mut text = format!("{}: {}\n\n", manifest.name, line(&manifest.summary));
     text.push_str(&format!("Usage: blitz {} [-r REGION] {}\n", manifest.name, usage(manifest)));
     let (positional, options): (Vec<&Argument>, Vec<&Argument>) =
         manifest.arguments.iter().partition(|a| a.positional);
@@ -44,7 +47,7 @@ pub(crate) fn of_plugin(manifest: &Manifest, globals: &[GlobalFlag]) -> String {
 
 fn usage(manifest: &Manifest) -> String {
     if !manifest.usage.is_empty() {
-        return manifest.usage.clone();
+        return line(&manifest.usage);
     }
     let mut words = Vec::new();
     if manifest.arguments.iter().any(|a| !a.positional) {
@@ -68,14 +71,14 @@ fn section(text: &mut String, title: &str, arguments: &[&Argument], globals: &[G
     for argument in arguments {
         let words = words(argument);
         let help = explanation(argument, globals);
-        let line = if help.is_empty() {
+        let row = if help.is_empty() {
             format!("  {words}")
         } else if words.chars().count() + 4 > HELP_COLUMN {
             format!("  {words}\n{:HELP_COLUMN$}{help}", "")
         } else {
             format!("  {words:width$}{help}", width = HELP_COLUMN - 2)
         };
-        text.push_str(&line);
+        text.push_str(&row);
         text.push('\n');
     }
 }
@@ -88,7 +91,7 @@ fn words(argument: &Argument) -> String {
     let short = argument.short.map_or_else(|| "    ".to_owned(), |letter| format!("-{letter}, "));
     let value = match value_word(argument) {
         "" => String::new(),
-        word => format!(" {word}"),
+        word => format!(" {}", line(word)),
     };
     format!("{short}--{}{value}", argument.name)
 }
@@ -104,11 +107,18 @@ fn explanation(argument: &Argument, globals: &[GlobalFlag]) -> String {
     if argument.repeated {
         notes.push("repeatable");
     }
-    match (argument.help.is_empty(), notes.is_empty()) {
-        (_, true) => argument.help.clone(),
-        (true, false) => format!("({})", notes.join(", ")),
-        (false, false) => format!("{} ({})", argument.help, notes.join(", ")),
+    let default = argument.default.as_ref().map(|default| format!("default: {}", line(default)));
+    notes.extend(default.as_deref());
+    let mut text = line(&argument.help);
+    if !argument.choices.is_empty() {
+        let between = if text.is_empty() { "" } else { ": " };
+        text.push_str(&format!("{between}one of {}", line(&argument.choices.join(", "))));
     }
+    if !notes.is_empty() {
+        let between = if text.is_empty() { "" } else { " " };
+        text.push_str(&format!("{between}({})", notes.join(", ")));
+    }
+    text
 }
 
 /// The value's word in help.
@@ -119,7 +129,7 @@ pub(crate) fn value_word(argument: &Argument) -> &str {
     match argument.kind {
         ArgumentKind::Flag => "",
         ArgumentKind::Text => "TEXT",
-        ArgumentKind::Number => "NUMBER",
+        ArgumentKind::Number | ArgumentKind::Integer => "NUMBER",
         ArgumentKind::Duration => "TIME",
         ArgumentKind::Url => "URL",
         ArgumentKind::Host => "HOST",
@@ -131,12 +141,12 @@ pub(crate) fn value_word(argument: &Argument) -> &str {
 }
 
 fn grants(capabilities: &[Capability]) -> String {
-    let name = |capability: &Capability| match capability {
-        Capability::Web => "web",
-    };
     match capabilities {
         [] => "no capabilities".to_owned(),
-        some => format!("capabilities: {}", some.iter().map(name).collect::<Vec<_>>().join(", ")),
+        some => {
+            let names: Vec<String> = some.iter().map(|right| line(right.name())).collect();
+            format!("capabilities: {}", names.join(", "))
+        }
     }
 }
 
@@ -172,6 +182,16 @@ mod tests {
             [[arguments]]
             name = "plain"
             kind = "number"
+            default = "0.5"
+            repeated = true
+            [[arguments]]
+            name = "format"
+            choices = ["text", "json"]
+            default = "text"
+            help = "How it looks"
+            [[arguments]]
+            name = "level"
+            choices = ["1", "2"]
             [[arguments]]
             name = "URL"
             kind = "url"
@@ -203,7 +223,9 @@ mod tests {
           -d, --data TEXT|@FILE       Body to send (repeatable)
               --a-very-long-name-indeed WORD
                                       On its own line
-              --plain NUMBER          (behind --)
+              --plain NUMBER          (behind --, repeatable, default: 0.5)
+              --format TEXT           How it looks: one of text, json (default: text)
+              --level TEXT            one of 1, 2
 
         Columns of --table, times in ms:
           REGION ENGINE TTL RTT
@@ -212,5 +234,30 @@ mod tests {
 
         demo 0.1.0, contract 0.1.0, capabilities: web, runs again when its engine is lost
         ");
+    }
+
+    #[test]
+    fn words_of_a_manifest_do_not_reach_the_terminal_as_controls_or_lines() {
+        const EVIL: &str = "\u{1b}]0;t\u{7}\u{1b}[2Jx\u{9b}31m\r\nrights    none\u{202e}";
+        let mut manifest = Manifest::from_json(
+            r#"{"name":"demo","version":"0.1.0","summary":"","contract":"0.1.0",
+                "arguments":[{"name":"a"}]}"#,
+        )
+        .unwrap();
+        manifest.summary = EVIL.to_owned();
+        manifest.usage = EVIL.to_owned();
+        manifest.capabilities = vec![Capability::Unknown(EVIL.to_owned())];
+        let lines_before = of_plugin(&manifest, &[]).lines().count();
+        let argument = &mut manifest.arguments[0];
+        argument.help = EVIL.to_owned();
+        argument.value = EVIL.to_owned();
+        argument.default = Some(EVIL.to_owned());
+        argument.choices = vec![EVIL.to_owned()];
+        let help = of_plugin(&manifest, &[]);
+        let is_bad = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!help.contains(is_bad), "{help:?}");
+        assert!(!help.lines().any(|line| line.starts_with("rights")), "{help}");
+        // A long word of a value may put its explanation on a line of its own.
+        assert!(help.lines().count() <= lines_before + 1, "{help}");
     }
 }

@@ -1,15 +1,17 @@
 //! `blitz`: run a command from any region, while staying in your own shell.
 //!
-//! Read along the road of a job. `words` tells our flags from the plugin's, `commands` and
+//! Read along the road of a job. `words` tells our flags from the plugin's, `pin` reads its name, `commands` and
 //! `settings` give them types, `dispatch` chooses the command. `run` is a plugin's command:
 //! `locate` finds the gateway, `submit` makes the job, `follow` hears of it, `render` decides
 //! what to show (`live`, `report`, `ndjson`), `watch` does it, `exit_code` tells the shell.
 //! `stack` is everything in one process, for `up`, `demo` and commands that find no gateway; `targets`
-//! says which addresses its engines may reach.
+//! says which addresses its engines may reach, `trusting` whom they believe. `plugin` is what authors and operators of
+//! plugins do. `completions` are scripts that ask `complete`, which has the plugins from the gateway, or from `known`.
 //!
 //! A library, so that the stories and benches of `tests/` can carry the program in a binary of their own.
 
 mod words;
+mod pin;
 mod commands;
 mod settings;
 mod environment;
@@ -44,16 +46,20 @@ mod rejoin;
 mod list;
 mod help;
 mod completions;
+mod complete;
+mod known;
 mod suggest;
 mod color;
 mod text;
 mod log;
 mod built_in;
 mod targets;
+mod trusting;
 mod stack;
 mod up;
 mod serve;
 mod couchdb;
+mod plugin;
 mod demo;
 mod hello;
 #[cfg(test)]
@@ -62,6 +68,10 @@ mod script;
 /// The program: reads the process's arguments and environment, and gives its exit code.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == blitz_runtime::CHILD) {
+        return blitz_runtime::child_main(words);
+    }
     let environment = environment::Environment::read();
     dispatch::start(std::env::args_os().skip(1), &environment).into()
 }

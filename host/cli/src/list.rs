@@ -1,5 +1,6 @@
 //! `blitz regions`, `engines`, `plugins`, `jobs`, `job`: what the gateway knows, as tables or JSON.
 
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -10,7 +11,7 @@ use crate::exit_code::ExitCode;
 use crate::run::print;
 use crate::strip::Strip;
 use crate::text::{columns, quoted};
-use crate::wire::{Engines, Job, Jobs, Plugins, Regions};
+use crate::wire::{Engines, Job, Jobs, Plugin, Plugins, Regions};
 
 /// A list of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,19 +64,19 @@ async fn fetch<T: DeserializeOwned + Serialize>(
     Ok(if json { print_json(&answer) } else { print_table(&table(&answer)) })
 }
 
-fn print_json(value: &impl Serialize) -> ExitCode {
+pub(crate) fn print_json(value: &impl Serialize) -> ExitCode {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
     print(&text)
 }
 
 /// Names and arguments in a table are other people's words: no control sequence of theirs is shown.
-fn print_table(table: &str) -> ExitCode {
+pub(crate) fn print_table(table: &str) -> ExitCode {
     print(&String::from_utf8_lossy(&Strip::default().push(table.as_bytes())))
 }
 
 /// Milliseconds since 1970, as the gateway counts them.
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
@@ -104,7 +105,7 @@ fn engines(answer: &Engines) -> String {
 }
 
 fn plugins(answer: &Plugins) -> String {
-    let row = |p: &crate::wire::Plugin| {
+    let row = |p: &Plugin| {
         [
             p.name.clone(),
             p.version.clone(),
@@ -113,8 +114,26 @@ fn plugins(answer: &Plugins) -> String {
             p.summary.clone(),
         ]
     };
-    let rows: Vec<_> = answer.plugins.iter().map(row).collect();
+    let rows: Vec<_> = newest(&answer.plugins).into_iter().map(row).collect();
     columns(["NAME", "VERSION", "SIZE", "CAPABILITIES", "SUMMARY"], &rows)
+}
+
+/// The newest version of each name that was not taken back; of those who have none, the newest.
+fn newest(plugins: &[Plugin]) -> Vec<&Plugin> {
+    let mut newest: BTreeMap<&str, &Plugin> = BTreeMap::new();
+    for plugin in plugins {
+        let rank = |p: &Plugin| (p.yanked.is_none(), version_key(p));
+        let best = newest.entry(&plugin.name).or_insert(plugin);
+        if rank(plugin) > rank(best) {
+            *best = plugin;
+        }
+    }
+    newest.into_values().collect()
+}
+
+/// What orders versions.
+pub(crate) fn version_key(plugin: &Plugin) -> Option<[u32; 3]> {
+    blitz_jobs::plugin::version_order(&plugin.version)
 }
 
 fn jobs(answer: &Jobs, now_ms: u64) -> String {
@@ -144,11 +163,11 @@ fn state(job: &Job) -> String {
     }
 }
 
-fn list_or_dash(words: &[String]) -> String {
+pub(crate) fn list_or_dash(words: &[String]) -> String {
     if words.is_empty() { "-".to_owned() } else { words.join(",") }
 }
 
-fn ago(ms: u64) -> String {
+pub(crate) fn ago(ms: u64) -> String {
     match ms / 1000 {
         seconds @ 0..120 => format!("{seconds} s ago"),
         seconds @ 120..7200 => format!("{} min ago", seconds / 60),
@@ -156,7 +175,7 @@ fn ago(ms: u64) -> String {
     }
 }
 
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..1024 => format!("{bytes} B"),
         1024..1_048_576 => format!("{} KiB", bytes / 1024),
@@ -172,7 +191,8 @@ mod tests {
     fn lists_are_tables() {
         let plugins_answer: Plugins = serde_json::from_str(
             r#"{"plugins":[{"name":"curl","version":"0.1.0","size_bytes":200000,"summary":"HTTP","capabilities":["web"]},
-                {"name":"noop","version":"1.20.0"}]}"#,
+                {"name":"noop","version":"1.20.0"},{"name":"noop","version":"1.9.0"},
+                {"name":"noop","version":"1.21.0","yanked":""}]}"#,
         )
         .unwrap();
         let jobs_answer: Jobs = serde_json::from_str(

@@ -12,10 +12,13 @@ use crate::environment::Environment;
 use crate::exit_code::ExitCode;
 use crate::files::OutputFiles;
 use crate::help;
+use crate::known;
+use crate::pin::Pin;
 use crate::render::{Scene, Watched, renderer, watched};
 use crate::screen::Screen;
 use crate::settings::{Format, Settings};
 use crate::signals::Signals;
+use crate::strip::Strip;
 use crate::submit::{self, Order};
 use crate::text::without_os_code;
 use crate::watch::{self, CANCEL_WAIT_MAX, Watch};
@@ -24,7 +27,7 @@ use crate::wire::Submitted;
 /// What the user asks for.
 #[derive(Debug, Clone)]
 pub(crate) struct Command {
-    pub(crate) plugin: String,
+    pub(crate) plugin: Pin,
     pub(crate) args: Vec<String>,
     pub(crate) settings: Settings,
 }
@@ -53,13 +56,14 @@ pub(crate) async fn run(
 ) -> Result<ExitCode, Error> {
     let settings = &command.settings;
     let asks_json = settings.format == Format::Json;
-    let order = match submit::order(gateway, &command.plugin, command.args.clone(), asks_json).await
-    {
+    let wanted = submit::Wanted { pin: &command.plugin, regions: &settings.regions, asks_json };
+    let order = match submit::order(gateway, wanted, command.args.clone()).await {
         Err(submit::Error::WantsHelp(manifest)) => {
             return Ok(print(&help::of_plugin(&manifest, &global_flags())));
         }
         order => order?,
     };
+    known::keep(environment, &order.manifest);
     let inputs = submit::read_inputs(&order.arguments.inputs())?;
     // From here on ^C has something to cancel. Before, while stdin was read, it just ended the process.
     let mut signals = Signals::catch().map_err(Error::Signals)?;
@@ -98,7 +102,7 @@ pub(crate) async fn run(
         signals: &mut signals,
         owns_jobs: true,
         fail_on: settings.fail_on,
-        plugin: command.plugin.clone(),
+        plugin: command.plugin.name.clone(),
     };
     Ok(watch.run(first).await?)
 }
@@ -162,7 +166,9 @@ pub(crate) fn print(text: &str) -> ExitCode {
     }
 }
 
-/// Says a line on stderr. Nobody can be told that this failed.
+/// Says a line on stderr, without control sequences: reasons have foreign words in them. Nobody can be told that
+/// this failed.
 pub(crate) fn say(line: &str) {
-    writeln!(io::stderr(), "{line}").ok();
+    let safe = Strip::default().push(format!("{line}\n").as_bytes());
+    io::stderr().write_all(&safe).ok();
 }

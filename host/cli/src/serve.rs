@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use blitz_couchdb::Client;
 use blitz_jobs::timing::Timing;
-use blitz_runtime::{Runtime, RuntimeConfig};
+use blitz_runtime::{ChildProgram, Runtime, RuntimeConfig};
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::{EngineArgs, GatewayArgs};
@@ -60,6 +60,7 @@ pub(crate) async fn engine(args: EngineArgs, environment: &Environment) -> Resul
         cache_dir: environment.cache_directory.clone(),
         targets: policy,
         protected: targets::protected(&store),
+        child: Some(ChildProgram::this()),
         ..RuntimeConfig::default()
     })
     .map_err(stack::Error::from)?;
@@ -69,7 +70,7 @@ pub(crate) async fn engine(args: EngineArgs, environment: &Environment) -> Resul
         id,
         slots: args.slots.map_or(SLOTS, usize::from),
         runtime,
-        trust: trusted(args.trust),
+        trust: trusted(args.trust.trust(environment)),
         timing: Timing::default(),
         drain: DRAIN,
     };

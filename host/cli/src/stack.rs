@@ -1,7 +1,6 @@
 //! Store, gateway and engines in this process: what `blitz up`, `blitz demo` and a command without any
 //! gateway start. Every part talks to the next over loopback, as separate processes would.
 
-use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -11,7 +10,7 @@ use blitz_couchdb::Client;
 use blitz_embedded::{Admin, OpenError, Options, Storage, Store};
 use blitz_engine::Trust;
 use blitz_jobs::timing::Timing;
-use blitz_runtime::{Runtime, RuntimeConfig, TargetPolicy};
+use blitz_runtime::{ChildProgram, Runtime, RuntimeConfig, TargetPolicy};
 use tokio::net::TcpListener;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
@@ -41,8 +40,8 @@ pub(crate) struct Plan {
     pub(crate) listen: SocketAddr,
     /// What clients show; a new one when there is none.
     pub(crate) token: Option<String>,
-    /// Digests of plugins to believe, beside the built-in ones.
-    pub(crate) trust: Vec<String>,
+    /// Whom engines believe, beside the built-in plugins.
+    pub(crate) trust: Trust,
     pub(crate) slots: usize,
     /// Which addresses jobs may reach.
     pub(crate) targets: TargetPolicy,
@@ -60,7 +59,7 @@ impl Plan {
             storage: Storage::Memory,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             token: None,
-            trust: Vec::new(),
+            trust: Trust::default(),
             slots: SLOTS,
             targets: TargetPolicy::any(),
             cache,
@@ -152,8 +151,8 @@ impl Stack {
         let client = Client::new(format!("http://{ADMIN}:{store_password}@{store_address}"))?;
         let regions: Vec<&str> = plan.regions.iter().map(String::as_str).collect();
         blitz_jobs::setup::install(&client, &regions).await?;
-        let mut digests: HashSet<String> = plan.trust.into_iter().collect();
-        digests.extend(publish_built_ins(&client).await?);
+        let mut trust = plan.trust;
+        trust.digests.extend(publish_built_ins(&client).await?);
 
         let token = match plan.token {
             Some(token) => token,
@@ -176,6 +175,7 @@ impl Stack {
             cache_dir: plan.cache,
             targets: plan.targets,
             protected: targets::protected(&client),
+            child: Some(ChildProgram::this()),
             ..RuntimeConfig::default()
         })?;
         for region in plan.regions {
@@ -186,7 +186,7 @@ impl Stack {
                 region,
                 slots: plan.slots,
                 runtime: runtime.clone(),
-                trust: Trust { digests: digests.clone() },
+                trust: trust.clone(),
                 timing: Timing::default(),
                 drain: plan.drain,
             };
@@ -271,10 +271,10 @@ pub(crate) async fn publish_built_ins(store: &Client) -> Result<Vec<String>, Err
     Ok(digests)
 }
 
-/// The digests of the plugins of this binary, with more that the user trusts.
-pub(crate) fn trusted(more: Vec<String>) -> Trust {
-    let own = PLUGINS.iter().map(BuiltInPlugin::sha256);
-    Trust { digests: own.chain(more).collect() }
+/// Trust in the plugins of this binary, beside those that the user trusts.
+pub(crate) fn trusted(mut trust: Trust) -> Trust {
+    trust.digests.extend(PLUGINS.iter().map(BuiltInPlugin::sha256));
+    trust
 }
 
 /// A name for an engine that nobody named: the region and 48 random bits.

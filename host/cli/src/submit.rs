@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use blitz_contract::{Arguments, Manifest, UsageError};
 
 use crate::api::{self, Gateway};
+use crate::pin::Pin;
 use crate::settings::Settings;
 use crate::text::without_os_code;
 use crate::wire::{Input, Submission, Submitted};
@@ -21,6 +22,8 @@ const INPUT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub(crate) struct Order {
     pub(crate) manifest: Manifest,
     pub(crate) version: String,
+    /// The file that the user named by its digest.
+    pub(crate) sha256: Option<String>,
     pub(crate) args: Vec<String>,
     pub(crate) arguments: Arguments,
 }
@@ -46,19 +49,36 @@ pub(crate) enum Error {
     /// Together too large.
     #[error("{name} brings the input files over {} MiB", INPUT_BYTES_MAX / 1024 / 1024)]
     InputTooLarge { name: String },
+    /// The file of this version is another one.
+    #[error("{name}@{version} has the SHA-256 {found}, not {sha256}; no job was made")]
+    Digest { name: String, version: String, sha256: String, found: String },
     /// The gateway.
     #[error(transparent)]
     Api(#[from] api::Error),
 }
 
+/// What a command line asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) pin: &'a Pin,
+    pub(crate) regions: &'a [String],
+    /// `--json` was given.
+    pub(crate) asks_json: bool,
+}
+
 /// Asks for the plugin's manifest and checks `args` against it.
 pub(crate) async fn order(
     gateway: &Gateway,
-    plugin: &str,
+    wanted: Wanted<'_>,
     args: Vec<String>,
-    asks_json: bool,
 ) -> Result<Order, Error> {
-    let info = gateway.plugin(plugin).await?;
+    let Wanted { pin, regions, asks_json } = wanted;
+    let info = gateway.plugin(pin, regions).await?;
+    if let Some(sha256) = pin.sha256.as_ref().filter(|sha256| **sha256 != info.sha256) {
+        let (name, version) = (pin.name.clone(), info.version);
+        return Err(Error::Digest { name, version, sha256: sha256.clone(), found: info.sha256 });
+    }
+    let plugin = pin.to_string();
     let manifest = info.manifest;
     let arguments = match Arguments::parse(&manifest, &args) {
         Ok(arguments) => arguments,
@@ -66,23 +86,29 @@ pub(crate) async fn order(
             return Err(Error::WantsHelp(Box::new(manifest)));
         }
         Err(usage @ UsageError::Unknown { .. }) => {
-            return Err(Error::Unsupported { plugin: plugin.to_owned(), usage });
+            return Err(Error::Unsupported { plugin, usage });
         }
         Err(usage) => {
             let is_shadowed = asks_json && manifest.arguments.iter().any(|a| a.name == "json");
-            let plugin = plugin.to_owned();
             return Err(match is_shadowed {
                 true => Error::Shadowed { plugin, usage },
                 false => Error::Usage { plugin, usage },
             });
         }
     };
-    Ok(Order { version: info.version, manifest, args, arguments })
+    let (version, sha256) = (info.version, pin.sha256.clone());
+    Ok(Order { version, sha256, manifest, args, arguments })
 }
 
 /// Reads the input files that the arguments name; `-` is stdin.
 pub(crate) fn read_inputs(names: &BTreeSet<&str>) -> Result<Vec<Input>, Error> {
-    let mut inputs = Vec::new();
+    let encoded = |(name, bytes): (String, Vec<u8>)| Input { name, base64: STANDARD.encode(bytes) };
+    Ok(read_files(names)?.into_iter().map(encoded).collect())
+}
+
+/// The same as they are.
+pub(crate) fn read_files(names: &BTreeSet<&str>) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let mut files = Vec::new();
     let mut left = INPUT_BYTES_MAX;
     for &name in names {
         let shown = if name == "-" { "stdin".to_owned() } else { format!("'{name}'") };
@@ -90,9 +116,9 @@ pub(crate) fn read_inputs(names: &BTreeSet<&str>) -> Result<Vec<Input>, Error> {
             .map_err(|source| Error::Input { name: shown.clone(), source })?
             .ok_or(Error::InputTooLarge { name: shown })?;
         left -= bytes.len() as u64;
-        inputs.push(Input { name: name.to_owned(), base64: STANDARD.encode(bytes) });
+        files.push((name.to_owned(), bytes));
     }
-    Ok(inputs)
+    Ok(files)
 }
 
 /// At most `max` bytes of a file; `None` when there are more.
@@ -118,6 +144,7 @@ pub(crate) async fn submit(
     let submission = Submission {
         plugin: &order.manifest.name,
         version: &order.version,
+        sha256: order.sha256.as_deref(),
         args: &order.args,
         regions: &settings.regions,
         engines: settings.engines,

@@ -8,7 +8,7 @@ use url::Url;
 /// The flags, as typed.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct TargetArgs {
-    /// Which addresses jobs may reach: any, public-only [default: any on the store of 'blitz up', else public-only]
+    /// Which addresses jobs may reach: any, public-only [default: any on the store of 'blitz up' and in 'blitz plugin', else public-only]
     #[arg(long, value_name = "WHICH", value_enum, hide_possible_values = true)]
     targets: Option<Targets>,
     /// Let jobs reach this too: 10.0.0.0/8, example.com, *.example.com:443, [fd00::/8]:8000-9000

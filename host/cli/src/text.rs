@@ -20,6 +20,21 @@ pub(crate) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
+/// A number of bytes as a person reads it: `12 bytes`, `59.1 KiB`, `4 MiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    const KIB: u64 = 1024;
+    const MIB: u64 = 1024 * KIB;
+    let (unit, name) = match bytes {
+        0..KIB => return format!("{bytes} bytes"),
+        KIB..MIB => (KIB, "KiB"),
+        _ => (MIB, "MiB"),
+    };
+    match (bytes / unit, (bytes % unit) * 10 / unit) {
+        (whole, 0) => format!("{whole} {name}"),
+        (whole, tenths) => format!("{whole}.{tenths} {name}"),
+    }
+}
+
 /// To which side of its column a cell goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -92,6 +107,15 @@ mod tests {
             ("plain", "plain"),
         ] {
             assert_eq!(without_os_code(text), clean);
+        }
+    }
+
+    #[test]
+    fn sizes_are_readable() {
+        for (bytes, text) in
+            [(0, "0 bytes"), (1536, "1.5 KiB"), (64 << 20, "64 MiB"), ((1 << 20) + 1, "1 MiB")]
+        {
+            assert_eq!(size(bytes), text);
         }
     }
 

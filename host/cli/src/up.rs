@@ -64,7 +64,7 @@ pub(crate) async fn run(args: UpArgs, environment: &Environment) -> Result<ExitC
         token: Some(token),
         storage: Storage::Directory(directory.clone()),
         listen: args.listen,
-        trust: args.trust,
+        trust: args.trust.trust_and_own(environment),
         slots: args.slots.map_or(SLOTS, usize::from),
         // One's own machine is what one is on.
         targets: args.targets.policy(Targets::Any),

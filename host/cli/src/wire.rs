@@ -6,10 +6,12 @@
 use blitz_contract::{Exit, Frame, Manifest};
 use serde::{Deserialize, Serialize};
 
-/// `GET /v1/plugins/{name}`: the newest version of a plugin.
+/// `GET /v1/plugins/{name}`: the version of a plugin that a job would get.
 #[derive(Debug, Deserialize)]
 pub(crate) struct PluginInfo {
     pub(crate) version: String,
+    #[serde(default)]
+    pub(crate) sha256: String,
     pub(crate) manifest: Manifest,
 }
 
@@ -19,6 +21,9 @@ pub(crate) struct Submission<'a> {
     pub(crate) plugin: &'a str,
     /// The version whose manifest the arguments were checked against.
     pub(crate) version: &'a str,
+    /// The file that it must be. A gateway that does not know this field refuses it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sha256: Option<&'a str>,
     pub(crate) args: &'a [String],
     pub(crate) regions: &'a [String],
     /// Distinct engines in each region.
@@ -274,8 +279,8 @@ pub(crate) struct Plugins {
     pub(crate) plugins: Vec<Plugin>,
 }
 
-/// A published plugin.
-#[derive(Debug, Deserialize, Serialize)]
+/// One published version of a plugin.
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub(crate) struct Plugin {
     pub(crate) name: String,
     pub(crate) version: String,
@@ -289,6 +294,57 @@ pub(crate) struct Plugin {
     pub(crate) capabilities: Vec<String>,
     #[serde(default)]
     pub(crate) retry: String,
+    #[serde(default)]
+    pub(crate) carrier: String,
+    /// The publisher's; absent for what is built in.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+    /// The only regions that have it; none is all.
+    #[serde(default)]
+    pub(crate) only: Vec<String>,
+    /// Why it was taken back, if it was.
+    #[serde(default)]
+    pub(crate) yanked: Option<String>,
+    #[serde(default)]
+    pub(crate) published_at_ms: Option<u64>,
+    /// The regions that may run it.
+    #[serde(default)]
+    pub(crate) regions: Vec<RegionReady>,
+}
+
+/// Which engines of a region can run a version.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub(crate) struct RegionReady {
+    pub(crate) name: String,
+    pub(crate) engines: usize,
+    pub(crate) ready: usize,
+    #[serde(default)]
+    pub(crate) refused: Vec<RefusedBy>,
+}
+
+/// An engine that does not run a version.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub(crate) struct RefusedBy {
+    pub(crate) engine: String,
+    pub(crate) reason: String,
+}
+
+/// `PUT /v1/plugins/{name}/{version}`.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Published {
+    /// False when the same release was there already.
+    pub(crate) new: bool,
+    #[serde(flatten)]
+    pub(crate) plugin: Plugin,
+}
+
+/// The answer to a yank or a promotion.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Marked {
+    /// `name@version`.
+    pub(crate) plugin: String,
+    /// False when it was said before.
+    pub(crate) new: bool,
 }
 
 /// `GET /v1/jobs`.

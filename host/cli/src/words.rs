@@ -5,6 +5,8 @@
 //! before the plugin's manifest is known, so a plugin's option whose *value* looks like a global
 //! (`-H --json`) goes behind `--`, as does a plugin's own option of the same name (`curl --json DATA`).
 
+use crate::pin::{Pin, PinError, is_plugin_name};
+
 /// A flag that belongs to `blitz` wherever it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GlobalFlag {
@@ -27,13 +29,13 @@ pub(crate) enum Words {
     BuiltIn(Vec<String>),
     /// A plugin's job.
     Plugin {
-        name: String,
+        name: Pin,
         /// Only globals and their values.
         globals: Vec<String>,
         args: Vec<String>,
     },
     /// `blitz PLUGIN --help` or `PLUGIN:help`.
-    PluginHelp { name: String, globals: Vec<String> },
+    PluginHelp { name: Pin, globals: Vec<String> },
 }
 
 /// A command line that cannot be split. The text reads after `blitz: `.
@@ -56,6 +58,9 @@ pub(crate) enum SplitError {
     /// Neither a command nor a plugin's name.
     #[error("no command or plugin '{word}'; 'blitz --help' lists the commands")]
     NotAName { word: String },
+    /// A version or a digest that is none.
+    #[error(transparent)]
+    Pin(#[from] PinError),
 }
 
 /// Commands of 2011 that have no successor yet.
@@ -109,10 +114,10 @@ pub(crate) fn split(
         Some(plugin) => (plugin, true),
         None => (name, false),
     };
-    if !is_plugin_name(name) {
+    if !is_plugin_name(name) && !Pin::is_meant(name) {
         return Err(SplitError::NotAName { word: name.to_owned() });
     }
-    let name = name.to_owned();
+    let name: Pin = name.parse()?;
     let mut args = Vec::new();
     while let Some(word) = rest.next() {
         match word.as_str() {
@@ -157,13 +162,6 @@ fn take_global<'a>(
         globals.push(value.clone());
     }
     Ok(true)
-}
-
-/// Whether a word can name a plugin: the manifest's rule.
-fn is_plugin_name(word: &str) -> bool {
-    (1..=40).contains(&word.len())
-        && word.starts_with(|c: char| c.is_ascii_lowercase())
-        && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 #[cfg(test)]
@@ -233,6 +231,10 @@ mod tests {
             ("jobs --last 3", "built-in jobs --last 3"),
             ("--json jobs --last 3", "built-in jobs --json --last 3"),
             ("up --region a", "built-in up --region a"),
+            ("hops@0.1.0 x -r japan", "hops@0.1.0(-r japan)[x]"),
+            ("run hops@0.1.0 x", "hops@0.1.0()[x]"),
+            ("hops@0.1.0 --help", "help hops@0.1.0()"),
+            ("hops@0.1.0:help", "help hops@0.1.0()"),
         ] {
             assert_eq!(show(line), split, "blitz {line}");
         }
@@ -249,6 +251,11 @@ mod tests {
             ),
             ("run", "run: which plugin? 'blitz plugins' lists them"),
             ("api:init", "api:init is not in this version; set BLITZ_HOST and BLITZ_TOKEN"),
+            (
+                "hops@1 x",
+                "'hops@1' names no plugin: a version is three numbers with dots; \
+                 the form is NAME, NAME@1.2.3 or NAME@1.2.3#SHA256",
+            ),
             ("./curl", "no command or plugin './curl'; 'blitz --help' lists the commands"),
             ("Curl:go", "no command or plugin 'Curl:go'; 'blitz --help' lists the commands"),
         ] {

@@ -1,11 +1,12 @@
 //! What an engine is told when it starts.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use blitz_couchdb::Client;
 use blitz_jobs::timing::Timing;
 use blitz_runtime::Runtime;
+
+use crate::trust::Trust;
 
 /// Everything that an engine needs.
 #[derive(Debug, Clone)]
@@ -26,20 +27,4 @@ pub struct Config {
     pub timing: Timing,
     /// How long running jobs may go on after the engine was told to stop.
     pub drain: Duration,
-}
-
-/// Which plugins an engine runs. Roots of trust are the engine's own, never documents: whoever can write to
-/// the control database must not be able to make an engine run anything.
-#[derive(Debug, Clone, Default)]
-pub struct Trust {
-    /// sha256 in hexadecimal of components that are believed by themselves: the built-ins.
-    pub digests: HashSet<String>,
-}
-
-impl Trust {
-    /// Whether a component with this digest may run.
-    #[must_use]
-    pub fn accepts(&self, sha256: &str) -> bool {
-        self.digests.contains(sha256)
-    }
 }

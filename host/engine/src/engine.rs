@@ -15,9 +15,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::arrival::{self, Offer};
 use crate::config::Config;
 use crate::executor::{Execution, Signals};
-use crate::shelf::{self, Shelf};
+use crate::shelf::Shelf;
 use crate::{own, presence};
 
 /// Things heard that wait for the loop. The feed waits when it is full, which is what a feed can do best.
@@ -49,6 +50,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|e| Error::Random(e.to_string()))?;
     let incarnation = Incarnation::from_random(random);
+    let changed = Arc::new(Notify::new());
+    let control = config.store.database(CONTROL);
     let mut engine = Engine {
         contest: Contest::new(
             config.id.clone(),
@@ -61,7 +64,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         beat_revision: None,
         copies: copies(&config.store, &region).await?,
         begun: Instant::now(),
-        shelf: Shelf::default(),
+        shelf: Shelf::new(control, config.runtime.clone(), Arc::clone(&changed)),
         running: HashMap::new(),
         tasks: JoinSet::new(),
         gives_back: false,
@@ -72,9 +75,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
 
     // Everything that runs beside the loop ends with `stop`, which comes after the jobs have ended.
     let stop = CancellationToken::new();
-    let changed = Arc::new(Notify::new());
     let (heard_in, mut heard) = mpsc::channel(HEARD_WAITING);
-    let (usable_in, mut usable) = mpsc::channel(HEARD_WAITING);
+    let (offers_in, mut offers) = mpsc::channel(HEARD_WAITING);
     let mut beside = JoinSet::new();
     for name in region.jobs_databases() {
         let database = config.store.database(&name);
@@ -84,12 +86,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
             let _ = stop.run_until_cancelled(feed::follow(database, heard_in)).await;
         });
     }
-    beside.spawn(shelf::fill(
-        config.store.clone(),
-        config.runtime.clone(),
-        config.trust.clone(),
+    beside.spawn(arrival::attend(
         engine.shelf.clone(),
-        usable_in,
+        config.region.clone(),
+        config.trust.clone(),
+        offers_in,
         stop.clone(),
     ));
     beside.spawn(presence::keep(
@@ -121,10 +122,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
                     engine.hear(thing);
                 }
             }
-            Some(sha256) = usable.recv() => {
-                engine.contest.add_plugin(&sha256);
-                changed.notify_one();
-            }
+            Some(offer) = offers.recv() => match offer {
+                Offer::Add(sha256) => engine.contest.add_plugin(&sha256),
+                Offer::Remove(sha256) => engine.contest.remove_plugin(&sha256),
+            },
             Some(done) = engine.tasks.join_next() => engine.done(done),
             () = shutdown.cancelled(), if drain_until.is_none() => {
                 engine.contest.drain();
@@ -244,7 +245,7 @@ impl Engine {
         }
         self.running.insert(job.clone(), signals.clone());
         let execution = Execution {
-            plugin: self.shelf.get(&spec.sha256),
+            shelf: self.shelf.clone(),
             jobs: self.config.store.database(&job.jobs_database()),
             output: self.config.store.database(&job.output_database()),
             copies: self.copies,

@@ -1,6 +1,7 @@
 //! One won job, from its inputs to its written end.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::outbox::Outbox;
-use crate::shelf::Ready;
+use crate::shelf::{Ready, Shelf};
 
 /// Frames between the plugin and the outbox: with frames of at most 64 KiB, 1 MiB a job.
 const FRAMES_WAITING: usize = 16;
@@ -37,7 +38,7 @@ pub(crate) struct Execution {
     pub(crate) run: Run,
     pub(crate) revision: Revision,
     pub(crate) time_left: Duration,
-    pub(crate) plugin: Option<Ready>,
+    pub(crate) shelf: Shelf,
     pub(crate) jobs: Database,
     pub(crate) output: Database,
     pub(crate) copies: u32,
@@ -78,12 +79,22 @@ impl Execution {
             claim: claim.clone(),
             batch: self.batch,
         };
-        // Ending the plugin closes the channel, and that ends the outbox.
+        let may_release = self.spec.retry == blitz_contract::Retry::Safe;
         let stop = signals.cancel.clone();
+        // Ending the plugin closes the channel, and that ends the outbox.
         let plugin = async {
+            let mut running = pin!(self.run_plugin(frames, stop.clone()));
             tokio::select! {
-                exit = self.run_plugin(frames, stop.clone()) => (exit, false),
-                () = signals.release.cancelled() => (Exit::Stopped(Stopped::Cancelled), true),
+                exit = &mut running => (exit, false),
+                () = signals.release.cancelled() => match may_release {
+                    // Another engine runs it from its start: its last words are for nobody.
+                    true => (Exit::Stopped(Stopped::Cancelled), true),
+                    // It ends here, and as with any cancel it is asked to.
+                    false => {
+                        stop.cancel();
+                        (running.await, false)
+                    }
+                },
             }
         };
         let ((exit, was_released), written) = tokio::join!(plugin, outbox.run(waiting));
@@ -94,8 +105,7 @@ impl Execution {
             None => exit,
         };
         let incarnation = claim.incarnation.clone();
-        let may_release = self.spec.retry == blitz_contract::Retry::Safe;
-        let step = if was_released && may_release && !stop.is_cancelled() {
+        let step = if was_released && !stop.is_cancelled() {
             Step::Release { incarnation, reason: format!("engine {} drains", claim.engine) }
         } else {
             let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -122,22 +132,20 @@ impl Execution {
         output: mpsc::Sender<blitz_contract::Frame>,
         cancel: CancellationToken,
     ) -> Exit {
-        let Some(ready) = &self.plugin else {
-            let label = format!("{}@{}", self.spec.plugin, self.spec.version);
-            return Exit::Stopped(Stopped::Unusable(format!("{label} is not on this engine")));
-        };
         let begun = Instant::now();
-        let inputs = tokio::select! {
-            inputs = self.inputs() => inputs,
+        // What the runtime had to drop is loaded again; as a rule both are there at once.
+        let gathered = async { tokio::try_join!(self.shelf.plugin(&self.spec), self.inputs()) };
+        let gathered = tokio::select! {
+            gathered = gathered => gathered,
             () = cancel.cancelled() => return Exit::Stopped(Stopped::Cancelled),
             () = tokio::time::sleep(self.time_left) => {
                 let limit = self.time_left.as_secs_f64();
-                let text = format!("time limit {limit} s reached while its inputs were read");
+                let text = format!("time limit {limit} s reached while its plugin and inputs were read");
                 return Exit::Stopped(Stopped::Timeout(text));
             }
         };
-        let inputs = match inputs {
-            Ok(inputs) => inputs,
+        let (Ready { manifest, plugin }, inputs) = match gathered {
+            Ok(gathered) => gathered,
             Err(reason) => return Exit::Stopped(Stopped::Unusable(reason)),
         };
         let invocation = Invocation {
@@ -145,12 +153,13 @@ impl Execution {
             region: self.spec.job.region().to_owned(),
             deadline: self.time_left.saturating_sub(begun.elapsed()),
             limits: self.spec.limits,
-            capabilities: ready.manifest.capabilities.clone(),
+            capabilities: manifest.capabilities,
             inputs,
             output,
             cancel,
+            tape: blitz_runtime::Tape::Live,
         };
-        ready.plugin.run(invocation).await
+        plugin.run(invocation).await
     }
 
     /// The user's inputs, from the spec and from the pieces beside it.

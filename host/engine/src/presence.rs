@@ -16,6 +16,9 @@ use crate::shelf::Shelf;
 /// A write that failed is tried again after this long.
 const WRITE_AGAIN: Duration = Duration::from_secs(2);
 
+/// Between two writes: an engine that starts with a thousand plugins does not write a thousand documents.
+const REST: Duration = Duration::from_millis(50);
+
 /// Keeps the engine's document fresh until `stop`, then marks it as gone.
 pub(crate) async fn keep(
     config: Config,
@@ -35,12 +38,14 @@ pub(crate) async fn keep(
         region: config.region.clone(),
         slots: config.slots,
         plugins: Vec::new(),
+        refused: Vec::new(),
         counter: 0,
         gone: false,
     };
     loop {
         document.counter += 1;
         document.plugins = shelf.labels();
+        document.refused = shelf.refused();
         let wait = match own::write(&database, &id, revision.clone(), &document).await {
             Ok(new) => {
                 revision = Some(new);
@@ -51,6 +56,10 @@ pub(crate) async fn keep(
                 WRITE_AGAIN
             }
         };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(REST) => {}
+        }
         tokio::select! {
             () = stop.cancelled() => break,
             () = changed.notified() => {}

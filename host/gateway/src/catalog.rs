@@ -1,13 +1,16 @@
 //! What there is: regions, engines and plugins, as the store's feeds tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use blitz_jobs::engine::EngineDocument;
-use blitz_jobs::plugin::PluginDocument;
+use blitz_contract::{Capability, Retry};
+use blitz_jobs::engine::{EngineDocument, Refused};
+use blitz_jobs::plugin::versions::NoVersion;
+use blitz_jobs::plugin::{Carrier, Mark, PluginDocument, PublicKey, Versions};
 use blitz_jobs::region::Region;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::failure::{Failure, Unknown};
@@ -23,9 +26,17 @@ pub(crate) struct Catalog {
 #[derive(Debug, Default)]
 struct Inner {
     regions: BTreeMap<String, Region>,
-    /// By document id.
-    plugins: BTreeMap<String, PluginDocument>,
+    versions: Versions,
     engines: BTreeMap<String, (EngineDocument, Instant)>,
+}
+
+/// Whose the name of a plugin is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A built-in's.
+    Operator,
+    /// That of who published under it first.
+    Publisher(PublicKey),
 }
 
 /// A region as the API shows it.
@@ -45,7 +56,46 @@ pub(crate) struct EngineView {
     build: String,
     slots: usize,
     plugins: Vec<String>,
+    refused: Vec<Refused>,
     seen_ms_ago: u64,
+}
+
+/// One version of a plugin as the API shows it.
+#[derive(Debug, Serialize)]
+pub(crate) struct PluginView {
+    name: String,
+    version: String,
+    sha256: String,
+    size_bytes: u64,
+    summary: String,
+    capabilities: Vec<Capability>,
+    retry: Retry,
+    carrier: Carrier,
+    /// The publisher's key; absent for the operator's own.
+    key: Option<PublicKey>,
+    /// The only regions that have it; none is all.
+    only: Vec<String>,
+    /// Why it was taken back.
+    yanked: Option<String>,
+    published_at_ms: Option<u64>,
+    /// The regions that may run it.
+    regions: Vec<ReadyView>,
+}
+
+/// Which engines of a region can run a version.
+#[derive(Debug, Serialize)]
+struct ReadyView {
+    name: String,
+    engines: usize,
+    ready: usize,
+    refused: Vec<RefusalView>,
+}
+
+/// An engine that does not run a version.
+#[derive(Debug, Serialize)]
+struct RefusalView {
+    engine: String,
+    reason: String,
 }
 
 impl Catalog {
@@ -67,9 +117,10 @@ impl Catalog {
         });
     }
 
-    pub(crate) fn hear_plugin(&self, plugin: PluginDocument) {
+    /// Hears of a document of the control database that is about plugins; others are passed over.
+    pub(crate) fn hear_control(&self, id: &str, doc: Value) {
         self.write(|inner| {
-            inner.plugins.insert(plugin.document_id(), plugin);
+            inner.versions.hear(id, doc);
         });
     }
 
@@ -117,31 +168,92 @@ impl Catalog {
         })
     }
 
-    /// The plugin of this name: the asked version, or the newest.
+    /// The plugin of this name for these regions: the asked version, or the newest that all of them may run.
     pub(crate) fn plugin(
         &self,
         name: &str,
         version: Option<&str>,
+        regions: &[String],
     ) -> Result<PluginDocument, Failure> {
+        let regions: Vec<&str> = regions.iter().map(String::as_str).collect();
         self.read(|inner| {
-            let found = inner
-                .plugins
-                .values()
-                .filter(|plugin| plugin.manifest.name == name)
-                .filter(|plugin| version.is_none_or(|wanted| plugin.manifest.version == wanted))
-                .max_by_key(|plugin| plugin.version_order());
-            found.cloned().ok_or_else(|| {
-                let mut names: Vec<String> =
-                    inner.plugins.values().map(|plugin| plugin.manifest.name.clone()).collect();
-                names.dedup();
-                let word = version.map_or_else(|| name.to_owned(), |v| format!("{name}@{v}"));
-                Failure::unknown(Unknown::Plugin, &word, names)
+            let chosen = inner.versions.choose(name, version, &regions);
+            chosen.cloned().map_err(|why| match why {
+                NoVersion::Unknown => {
+                    let word = version.map_or_else(|| name.to_owned(), |v| format!("{name}@{v}"));
+                    Failure::unknown(Unknown::Plugin, &word, inner.versions.names())
+                }
+                NoVersion::Yanked(mark) => {
+                    let (sentence, name) = (mark.sentence(), &mark.name);
+                    let reason = format!("{sentence}; 'blitz plugin list {name}' shows the others");
+                    Failure::conflict("yanked", reason)
+                }
+                NoVersion::Elsewhere { label, only, region } => {
+                    let only = only.join(", ");
+                    let reason = format!(
+                        "{label} is in {only} only, not in {region}; \
+                         'blitz plugin promote {label}' lets all regions have it"
+                    );
+                    Failure::conflict("not_in_region", reason)
+                }
             })
         })
     }
 
-    pub(crate) fn plugins(&self) -> Vec<PluginDocument> {
-        self.read(|inner| inner.plugins.values().cloned().collect())
+    /// One version, whatever was said of it later.
+    pub(crate) fn version(&self, name: &str, version: &str) -> Option<PluginDocument> {
+        self.read(|inner| inner.versions.get(name, version).cloned())
+    }
+
+    /// The versions of a plugin as `name@version`; of all plugins when none has this name.
+    pub(crate) fn labels(&self, name: &str) -> Vec<String> {
+        self.read(|inner| {
+            let labels = |of_name: bool| -> Vec<String> {
+                let plugins = inner.versions.all();
+                let plugins = plugins.filter(|p| !of_name || p.manifest.name == name);
+                plugins.map(PluginDocument::label).collect()
+            };
+            Some(labels(true)).filter(|own| !own.is_empty()).unwrap_or_else(|| labels(false))
+        })
+    }
+
+    /// The yank of a version.
+    pub(crate) fn yanked(&self, plugin: &PluginDocument) -> Option<Mark> {
+        let (name, version) = (&plugin.manifest.name, &plugin.manifest.version);
+        self.read(|inner| inner.versions.yanked(name, version).cloned())
+    }
+
+    /// Whose a name is: nobody else publishes under it.
+    pub(crate) fn owner(&self, name: &str) -> Option<Owner> {
+        self.read(|inner| {
+            let first = inner.versions.first(name)?;
+            let signature = first.signature.as_ref();
+            Some(signature.map_or(Owner::Operator, |s| Owner::Publisher(s.key.clone())))
+        })
+    }
+
+    /// All versions, with the engines that can run them.
+    pub(crate) fn plugin_views(&self) -> Vec<PluginView> {
+        self.read(|inner| {
+            let engines = self.abilities(inner);
+            inner.versions.all().map(|plugin| inner.view(plugin, &engines)).collect()
+        })
+    }
+
+    /// One version, with the engines that can run it.
+    pub(crate) fn plugin_view(&self, plugin: &PluginDocument) -> PluginView {
+        self.read(|inner| inner.view(plugin, &self.abilities(inner)))
+    }
+
+    /// What each living engine says of each plugin: looked up by label, as there may be many of both.
+    fn abilities<'a>(&self, inner: &'a Inner) -> Vec<Abilities<'a>> {
+        let of = |(engine, _): &'a (EngineDocument, Instant)| {
+            let ready = engine.plugins.iter().map(|label| (label.as_str(), None));
+            let refused =
+                engine.refused.iter().map(|r| (r.plugin.as_str(), Some(r.reason.as_str())));
+            Abilities { engine, plugins: refused.chain(ready).collect() }
+        };
+        self.living(inner).map(of).collect()
     }
 
     pub(crate) fn regions_view(&self) -> Vec<RegionView> {
@@ -163,6 +275,7 @@ impl Catalog {
                     build: engine.blitz.clone(),
                     slots: engine.slots,
                     plugins: engine.plugins.clone(),
+                    refused: engine.refused.clone(),
                     seen_ms_ago: u64::try_from(seen.elapsed().as_millis()).unwrap_or(u64::MAX),
                 })
                 .collect()
@@ -172,5 +285,56 @@ impl Catalog {
     fn living<'a>(&self, inner: &'a Inner) -> impl Iterator<Item = &'a (EngineDocument, Instant)> {
         let silence = self.silence;
         inner.engines.values().filter(move |(_, seen)| seen.elapsed() < silence)
+    }
+}
+
+/// One engine, and for each plugin that it knows why it does not run it, if so.
+struct Abilities<'a> {
+    engine: &'a EngineDocument,
+    plugins: HashMap<&'a str, Option<&'a str>>,
+}
+
+impl<'a> Abilities<'a> {
+    /// `None`: nothing yet. `Some(None)`: it can run it.
+    fn says(&self, label: &str) -> Option<Option<&'a str>> {
+        self.plugins.get(label).copied()
+    }
+}
+
+impl Inner {
+    fn view(&self, plugin: &PluginDocument, engines: &[Abilities<'_>]) -> PluginView {
+        let label = plugin.label();
+        let may_run = |region: &&Region| self.versions.is_for(plugin, &region.name);
+        let ready = |region: &Region| {
+            let here = || engines.iter().filter(|able| able.engine.region == region.name);
+            let refusal = |able: &Abilities<'_>| {
+                let reason = able.says(&label)??.to_owned();
+                Some(RefusalView { engine: able.engine.engine.clone(), reason })
+            };
+            ReadyView {
+                name: region.name.clone(),
+                engines: here().count(),
+                ready: here().filter(|able| able.says(&label) == Some(None)).count(),
+                refused: here().filter_map(refusal).collect(),
+            }
+        };
+        let manifest = &plugin.manifest;
+        let is_promoted = self.versions.is_promoted(plugin);
+        let yanked = self.versions.yanked(&manifest.name, &manifest.version);
+        PluginView {
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            sha256: plugin.sha256.clone(),
+            size_bytes: plugin.size_bytes,
+            summary: manifest.summary.clone(),
+            capabilities: manifest.capabilities.clone(),
+            retry: manifest.retry,
+            carrier: plugin.carrier.clone(),
+            key: plugin.signature.as_ref().map(|signature| signature.key.clone()),
+            only: if is_promoted { Vec::new() } else { plugin.only.clone() },
+            yanked: yanked.map(|mark| mark.reason.clone()),
+            published_at_ms: plugin.published_at_ms,
+            regions: self.regions.values().filter(may_run).map(ready).collect(),
+        }
     }
 }

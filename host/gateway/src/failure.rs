@@ -48,6 +48,17 @@ impl Failure {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "input_too_large", reason)
     }
 
+    /// The request is right in itself, and not as things stand.
+    pub(crate) fn conflict(error: &'static str, reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, error, reason)
+    }
+
+    /// It may be tried again.
+    pub(crate) fn busy() -> Self {
+        let reason = "others do the same at this moment; try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", reason)
+    }
+
     pub(crate) fn unknown_job(id: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "unknown_job", format!("no job '{id}'"))
     }

@@ -2,7 +2,7 @@
 //!
 //! Read along the road: `server` takes requests, `guard` lets them in, `submit` turns one into documents,
 //! `hub` hears what becomes of jobs, `events` tells it to those who follow, `history` reads what was.
-//! `watch` is its ears; `catalog` knows regions, engines and plugins; `keeper` performs what `blitz_jobs::keeper` decides.
+//! `plugins` publishes versions and takes them back. `watch` is its ears; `catalog` knows regions, engines and plugins; `keeper` performs what `blitz_jobs::keeper` decides.
 //!
 //! *Invariants:* a gateway keeps nothing that the store does not have, so that it can be restarted at any
 //! moment and several can serve side by side. One feed a database, however many follow.
@@ -12,6 +12,7 @@ mod server;
 mod guard;
 mod failure;
 mod submit;
+mod plugins;
 mod hub;
 mod events;
 mod history;

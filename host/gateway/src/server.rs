@@ -14,7 +14,6 @@ use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
 use blitz_contract::arguments::{all_masked, masked};
-use blitz_jobs::plugin::PluginDocument;
 use blitz_jobs::spec::INPUTS_BYTES_MAX;
 use blitz_jobs::{JobId, Position};
 use futures_util::stream;
@@ -32,6 +31,7 @@ use crate::guard::Guard;
 use crate::history::{self, Job};
 use crate::hub::Hub;
 use crate::keeper;
+use crate::plugins::{self, Publishings};
 use crate::submit;
 use crate::watch::{Ears, HEARD_WAITING};
 
@@ -68,16 +68,17 @@ pub enum Error {
 }
 
 /// What every request may use.
-struct Shared {
-    config: Config,
+pub(crate) struct Shared {
+    pub(crate) config: Config,
     guard: Guard,
-    catalog: Catalog,
+    pub(crate) catalog: Catalog,
     hub: Hub,
+    pub(crate) publishings: Publishings,
     requests: AtomicU64,
     shutdown: CancellationToken,
 }
 
-type Gateway = State<Arc<Shared>>;
+pub(crate) type Gateway = State<Arc<Shared>>;
 
 /// Serves until `shutdown`. The control database must exist; what is in it is known before the first answer.
 ///
@@ -101,6 +102,7 @@ pub async fn run(
         guard: Guard::new(config.token.clone(), &config.hosts, listener.local_addr()?),
         catalog: ears.catalog.clone(),
         hub: ears.hub.clone(),
+        publishings: Publishings::default(),
         requests: AtomicU64::new(0),
         shutdown: shutdown.clone(),
         config,
@@ -132,8 +134,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/jobs", get(jobs).post(submit_job))
         .route("/v1/jobs/{id}", get(job).delete(cancel_job))
         .route("/v1/jobs/{id}/events", get(job_events))
-        .route("/v1/plugins", get(plugins))
-        .route("/v1/plugins/{name}", get(plugin))
+        .merge(plugins::routes())
         .route("/v1/regions", get(regions))
         .route("/v1/engines", get(engines))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), let_in))
@@ -281,44 +282,10 @@ fn job_view(catalog: &Catalog, job: &Job) -> Value {
 /// A command line without its secrets. The manifest says which words they are: of a plugin that is not known
 /// only the number of words is shown.
 fn args_view(catalog: &Catalog, plugin: &str, version: &str, args: &[String]) -> Vec<String> {
-    match catalog.plugin(plugin, Some(version)) {
-        Ok(plugin) => masked(&plugin.manifest, args),
-        Err(_) => all_masked(args),
+    match catalog.version(plugin, version) {
+        Some(plugin) => masked(&plugin.manifest, args),
+        None => all_masked(args),
     }
-}
-
-async fn plugins(State(shared): Gateway) -> Json<Value> {
-    let view = |plugin: &PluginDocument| {
-        json!({
-            "name": plugin.manifest.name,
-            "version": plugin.manifest.version,
-            "sha256": plugin.sha256,
-            "size_bytes": plugin.size_bytes,
-            "summary": plugin.manifest.summary,
-            "capabilities": plugin.manifest.capabilities,
-            "retry": plugin.manifest.retry,
-        })
-    };
-    Json(json!({"plugins": shared.catalog.plugins().iter().map(view).collect::<Vec<_>>()}))
-}
-
-#[derive(Debug, Deserialize)]
-struct Version {
-    version: Option<String>,
-}
-
-async fn plugin(
-    State(shared): Gateway,
-    Path(name): Path<String>,
-    Query(query): Query<Version>,
-) -> Result<Json<Value>, Failure> {
-    let plugin = shared.catalog.plugin(&name, query.version.as_deref())?;
-    Ok(Json(json!({
-        "name": plugin.manifest.name,
-        "version": plugin.manifest.version,
-        "sha256": plugin.sha256,
-        "manifest": plugin.manifest,
-    })))
 }
 
 async fn regions(State(shared): Gateway) -> Json<Value> {
@@ -341,7 +308,8 @@ mod tests {
             "arguments": [{"name": "user", "short": "u", "kind": "secret"}, {"name": "URL", "positional": true}],
         });
         let manifest = serde_json::from_value(manifest).unwrap();
-        catalog.hear_plugin(PluginDocument::new(manifest, b"component"));
+        let demo = blitz_jobs::plugin::PluginDocument::new(manifest, b"component");
+        catalog.hear_control(&demo.document_id(), json!(demo));
         let args = ["-u", "me:pw", "http://x"].map(str::to_owned);
         for (plugin, version, shown) in [
             ("demo", "0.1.0", ["-u", "***", "http://x"]),

@@ -1,6 +1,7 @@
 //! A request becomes a job's documents: checked against the plugin's manifest, given a region, written once.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -35,6 +36,8 @@ const ARGS_BYTES_MAX: usize = 128 << 10;
 pub(crate) struct Request {
     plugin: String,
     version: Option<String>,
+    /// The file that it must be, by sha256 in hexadecimal.
+    sha256: Option<String>,
     #[serde(default)]
     args: Vec<String>,
     regions: Vec<String>,
@@ -71,6 +74,17 @@ struct AcceptedJob {
     region: String,
     /// The caller's own word for the region.
     asked: String,
+    /// What runs there: without a version asked for, regions may have different ones.
+    version: String,
+    sha256: String,
+}
+
+/// One task: where, and what.
+#[derive(Clone)]
+struct Place {
+    asked: String,
+    region: Region,
+    plugin: Arc<PluginDocument>,
 }
 
 /// An input as it came, decoded.
@@ -86,8 +100,6 @@ pub(crate) async fn submit(
     hub: &Hub,
     request: Request,
 ) -> Result<Accepted, Failure> {
-    let plugin = catalog.plugin(&request.plugin, request.version.as_deref())?;
-    let inputs = inputs(&plugin, &request)?;
     let timeout = limit(request.timeout_ms, JOB_TIMEOUT);
     let queue_timeout = limit(request.queue_timeout_ms, QUEUE_TIMEOUT);
     let engines = request.engines.unwrap_or(1).max(1);
@@ -96,23 +108,34 @@ pub(crate) async fn submit(
     if request.regions.len() > TASKS_MAX {
         return Err(too_many(request.regions.len()));
     }
-    let places = places(catalog, &request.regions)?;
+    let places = places(catalog, &request)?;
     let asked = places.len().saturating_mul(engines);
     if asked > TASKS_MAX {
         return Err(too_many(asked));
     }
-    let places = places.into_iter().flat_map(|place| std::iter::repeat_n(place, engines));
+    let first = places.first().map(|place| Arc::clone(&place.plugin));
+    let first = first.ok_or_else(|| Failure::bad_request("no region was named"))?;
+    let mut inputs = inputs(&first, &request)?;
+    // Another version may take other arguments.
+    for place in places.iter().filter(|place| place.plugin.sha256 != first.sha256) {
+        inputs = self::inputs(&place.plugin, &request)?;
+    }
+    let places: Vec<Place> =
+        places.into_iter().flat_map(|place| std::iter::repeat_n(place, engines)).collect();
 
     let jobs: Vec<AcceptedJob> = places
-        .map(|(asked, region)| AcceptedJob {
-            id: JobId::new(&region.name, region.current),
-            region: region.name,
-            asked,
+        .iter()
+        .map(|place| AcceptedJob {
+            id: JobId::new(&place.region.name, place.region.current),
+            region: place.region.name.clone(),
+            asked: place.asked.clone(),
+            version: place.plugin.manifest.version.clone(),
+            sha256: place.plugin.sha256.clone(),
         })
         .collect();
     let run = run_id(&jobs);
     let tasks: Vec<JobId> = jobs.iter().map(|job| job.id.clone()).collect();
-    let writes = tasks.iter().map(|job| {
+    let writes = tasks.iter().zip(&places).map(|(job, Place { plugin, .. })| {
         let spec = Spec {
             kind: SpecKind::Spec,
             blitz: blitz_jobs::BUILD.to_owned(),
@@ -145,9 +168,9 @@ pub(crate) async fn submit(
     }
     Ok(Accepted {
         run,
-        plugin: plugin.manifest.name,
-        version: plugin.manifest.version,
-        sha256: plugin.sha256,
+        plugin: first.manifest.name.clone(),
+        version: first.manifest.version.clone(),
+        sha256: first.sha256.clone(),
         jobs,
     })
 }
@@ -198,20 +221,27 @@ fn limit(asked_ms: Option<u64>, normal: Duration) -> u64 {
     asked_ms.unwrap_or(millis(normal)).clamp(1, millis(JOB_TIMEOUT_MAX))
 }
 
-/// The regions that the caller's words mean, each with the word.
-fn places(catalog: &Catalog, words: &[String]) -> Result<Vec<(String, Region)>, Failure> {
-    let mut places: Vec<(String, Region)> = Vec::new();
-    for word in words {
-        let found = match word.as_str() {
-            "all" => catalog.all_regions().into_iter().map(|r| (r.name.clone(), r)).collect(),
-            "any" => vec![first_with_engine(catalog, word, catalog.all_regions())?],
+/// The regions that the caller's words mean, each with the word and the version that runs there.
+fn places(catalog: &Catalog, request: &Request) -> Result<Vec<Place>, Failure> {
+    let place = |asked: &str, region: Region| {
+        Ok(Place { asked: asked.to_owned(), plugin: chosen(catalog, request, &region)?, region })
+    };
+    let mut places: Vec<Place> = Vec::new();
+    for word in &request.regions {
+        match word.as_str() {
+            "all" => {
+                for region in catalog.all_regions() {
+                    places.push(place(&region.name.clone(), region)?);
+                }
+            }
+            "any" => places.push(first_able(catalog, request, word, catalog.all_regions())?),
             word if word.contains('|') => {
                 let regions = word.split('|').map(|word| catalog.region(word));
-                vec![first_with_engine(catalog, word, regions.collect::<Result<_, _>>()?)?]
+                let regions = regions.collect::<Result<_, _>>()?;
+                places.push(first_able(catalog, request, word, regions)?);
             }
-            word => vec![(word.to_owned(), catalog.region(word)?)],
-        };
-        places.extend(found);
+            word => places.push(place(word, catalog.region(word)?)?),
+        }
     }
     if places.is_empty() {
         return Err(Failure::bad_request(format!(
@@ -222,17 +252,64 @@ fn places(catalog: &Catalog, words: &[String]) -> Result<Vec<(String, Region)>, 
     Ok(places)
 }
 
-/// The first region in which an engine lives; the first of all, when there is none anywhere: the job waits.
-fn first_with_engine(
+/// The version that a region runs: the newest that it may have, unless one was asked for.
+fn chosen(
     catalog: &Catalog,
+    request: &Request,
+    region: &Region,
+) -> Result<Arc<PluginDocument>, Failure> {
+    let name = std::slice::from_ref(&region.name);
+    let plugin = catalog.plugin(&request.plugin, request.version.as_deref(), name)?;
+    match &request.sha256 {
+        Some(pinned) if !pinned.eq_ignore_ascii_case(&plugin.sha256) => {
+            let (label, found) = (plugin.label(), &plugin.sha256);
+            let reason = format!("the sha256 of {label} is {found}, and {pinned} was asked for");
+            Err(Failure::conflict("other_digest", reason))
+        }
+        _ => Ok(Arc::new(plugin)),
+    }
+}
+
+/// The first region that may run the plugin and in which an engine lives; the first of all that may, when
+/// there is none anywhere: the job waits.
+fn first_able(
+    catalog: &Catalog,
+    request: &Request,
     word: &str,
     regions: Vec<Region>,
-) -> Result<(String, Region), Failure> {
-    let at = regions.iter().position(|region| catalog.capacity(&region.name).0 > 0);
-    let found = regions.into_iter().nth(at.unwrap_or(0));
-    found
-        .map(|region| (region.name.clone(), region))
-        .ok_or_else(|| Failure::bad_request(format!("there is no region for '{word}'")))
+) -> Result<Place, Failure> {
+    let mut waits = None;
+    let mut refused = None;
+    for region in regions {
+        match chosen(catalog, request, &region) {
+            Ok(plugin) => {
+                let has_engine = catalog.capacity(&region.name).0 > 0;
+                let place = Place { asked: region.name.clone(), region, plugin };
+                if has_engine {
+                    return Ok(place);
+                }
+                waits.get_or_insert(place);
+            }
+            Err(failure) => refused = refused.or(Some(failure)),
+        }
+    }
+    let nowhere = || Failure::bad_request(format!("there is no region for '{word}'"));
+    waits.ok_or_else(|| refused.unwrap_or_else(nowhere))
+}
+
+/// The names of the regions that words mean, for who chooses a version before submitting. Where the gateway
+/// chooses the region (`any`, `a|b`) it does so for the version, and so the word asks for none.
+pub(crate) fn regions_of(catalog: &Catalog, words: &[&str]) -> Result<Vec<String>, Failure> {
+    let mut names = Vec::new();
+    for word in words {
+        match *word {
+            "all" => names.extend(catalog.region_names()),
+            "any" => {}
+            word if word.contains('|') => {}
+            word => names.push(catalog.region(word)?.name),
+        }
+    }
+    Ok(names)
 }
 
 /// The ULID of the first task: a run's id begins with the time, as a job's does.
@@ -241,7 +318,8 @@ fn run_id(jobs: &[AcceptedJob]) -> String {
     id.rsplit('-').next().unwrap_or(id).to_owned()
 }
 
-fn now_ms() -> u64 {
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

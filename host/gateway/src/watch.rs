@@ -8,7 +8,6 @@ use blitz_jobs::engine::EngineDocument;
 use blitz_jobs::feed::{self, Heard};
 use blitz_jobs::id::DocumentId;
 use blitz_jobs::output::Chunk;
-use blitz_jobs::plugin::PluginDocument;
 use blitz_jobs::read;
 use blitz_jobs::region::{CONTROL, Region};
 use blitz_jobs::timing::HEARTBEAT;
@@ -111,10 +110,8 @@ impl Ears {
             if let Some(region) = read::document::<Region>(id, doc) {
                 self.catalog.hear_region(region);
             }
-        } else if id.starts_with("plugin:")
-            && let Some(plugin) = read::document::<PluginDocument>(id, doc)
-        {
-            self.catalog.hear_plugin(plugin);
+        } else {
+            self.catalog.hear_control(id, doc);
         }
     }
 

@@ -1,9 +1,21 @@
 //! Compiled components on disk, so that the second process starts in milliseconds.
 //!
 //! A file is found by the component's digest and by wasmtime's compatibility hash (its version, settings
-//! and the CPU's features). It is machine code that we run: the directory and the file must be ours and
-//! closed to others, and the file begins with a digest of the rest, so that a torn or rotten one is
-//! compiled again and not run. Compiled code never comes from anywhere else.
+//! and the CPU's features). It is machine code that we run, and it is mapped and not read: a Python component's
+//! 33 MiB are there in a millisecond, and their pages belong to the file. So nothing may change it under us, and a
+//! torn or rotten one must be seen without reading it:
+//!
+//! - The directory and the file must be ours and closed to others, and compiled code never comes from anywhere else.
+//! - A file gets its name when it is whole and on the disk, and is never written again, only removed.
+//! - Beside it lies a [record](Record): its digest, and its size, inode and times as they were when the digest was
+//!   right. As in git's index, equal times mean equal content: the kernel sets the time of change at each write, and
+//!   nobody else can set it. A file that was touched or copied is read whole against its digest once, and compiled
+//!   again if it differs. Bytes that rot below the file system are as unseen here as in the program itself.
+//!
+//! The record keeps the manifest too, so that a plugin can be used without its component.
+
+mod prune;
+mod record;
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -12,14 +24,18 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::limits::CACHE_FILES_MAX;
+use self::record::{Record, Stamp, digest};
+use crate::limits::CACHE_MAX_BYTES;
 
-const DIGEST_BYTES: usize = 32;
-const SUFFIX: &str = ".cwasm";
+/// How the name of machine code ends.
+const CODE: &str = "cwasm";
+/// How the name of its record ends.
+const RECORD: &str = "json";
+/// How the name of a file that is being written ends.
+const TEMPORARY: &str = "tmp";
 
 pub(crate) struct Cache {
     dir: PathBuf,
@@ -27,6 +43,13 @@ pub(crate) struct Cache {
     /// this hash between its releases; a new one only costs a compilation.
     compatibility: u64,
     temporary_names: AtomicU64,
+}
+
+/// What was kept of a component.
+pub(crate) struct Kept {
+    pub(crate) component: Component,
+    /// The text of its manifest section, if it has one.
+    pub(crate) manifest: Option<String>,
 }
 
 impl Cache {
@@ -43,11 +66,11 @@ impl Cache {
         Ok(Self { dir, compatibility: hasher.finish(), temporary_names: AtomicU64::new(0) })
     }
 
-    /// The component of this digest, when a sound file of ours holds it.
-    pub(crate) fn read(&self, engine: &Engine, sha256: &str) -> Option<Component> {
-        let path = self.path(sha256);
-        match load(engine, &path) {
-            Ok(component) => Some(component),
+    /// What is kept of the component of this digest, when a sound file of ours holds it.
+    pub(crate) fn read(&self, engine: &Engine, sha256: &str) -> Option<Kept> {
+        let path = self.path(sha256, CODE);
+        match self.load(engine, sha256, &path) {
+            Ok(kept) => Some(kept),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "a compiled plugin is unusable; compiled again");
@@ -56,75 +79,108 @@ impl Cache {
         }
     }
 
-    /// Keeps a component. Other processes see the whole file or none.
-    pub(crate) fn write(&self, component: &Component, sha256: &str) -> io::Result<()> {
-        let code = component.serialize().map_err(|e| io::Error::other(format!("{e:#}")))?;
+    /// Keeps machine code that [`Engine::precompile_component`] made. Other processes see the whole file or none.
+    pub(crate) fn write(
+        &self,
+        code: &[u8],
+        sha256: &str,
+        manifest: Option<&str>,
+    ) -> io::Result<()> {
+        // Two processes that compile the same component write the same code: whichever comes last stays, and a
+        // record that does not fit its times is made to fit at the next reading.
+        let path = self.path(sha256, CODE);
+        self.place(&path, code)?;
+        let record = Record {
+            version: Record::VERSION,
+            code_sha256: digest(code),
+            stamp: Stamp::of(&std::fs::symlink_metadata(&path)?),
+            manifest: manifest.map(str::to_owned),
+        };
+        self.place(&self.path(sha256, RECORD), &record.to_json()?)?;
+        prune::prune(&self.dir, CACHE_MAX_BYTES)
+    }
+
+    fn load(&self, engine: &Engine, sha256: &str, path: &Path) -> io::Result<Kept> {
+        let record_path = self.path(sha256, RECORD);
+        let record_file = open_ours(&record_path)?;
+        let mut record = Record::read(&record_file)?;
+        let mut file = open_ours(path)?;
+        let stamp = Stamp::of(&file.metadata()?);
+        if stamp != record.stamp {
+            let mut code = Vec::new();
+            file.read_to_end(&mut code)?;
+            if digest(&code) != record.code_sha256 {
+                return Err(io::Error::other("its digest does not match"));
+            }
+            record.stamp = stamp;
+            self.place(&record_path, &record.to_json()?)?;
+        }
+        let component = map(engine, path).or_else(|error| {
+            // A file system without execution is no reason to compile each time.
+            tracing::debug!(%error, "a compiled plugin cannot be mapped; read instead");
+            component(engine, &std::fs::read(path)?)
+        })?;
+        prune::used_now(&record_file);
+        Ok(Kept { component, manifest: record.manifest })
+    }
+
+    /// Writes a whole file, or none.
+    fn place(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let number = self.temporary_names.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.dir.join(format!(".{}.{number}.tmp", std::process::id()));
+        let temporary = self.dir.join(format!(".{}.{number}.{TEMPORARY}", std::process::id()));
         let written = File::options()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&temporary)
             .and_then(|mut file| {
-                file.write_all(&Sha256::digest(&code))?;
-                file.write_all(&code)
+                file.write_all(bytes)?;
+                // Its name must not reach the disk before its content.
+                file.sync_all()
             })
-            .and_then(|()| std::fs::rename(&temporary, self.path(sha256)));
+            .and_then(|()| std::fs::rename(&temporary, path));
         if written.is_err() {
             // The first error is the one to report.
             let _ignored = std::fs::remove_file(&temporary);
         }
-        written?;
-        self.prune()
+        written
     }
 
-    /// Removes the oldest files beyond the limit.
-    fn prune(&self) -> io::Result<()> {
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(&self.dir)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().ends_with(SUFFIX) {
-                files.push((entry.metadata()?.modified()?, entry.path()));
-            }
-        }
-        files.sort();
-        let surplus = files.len().saturating_sub(CACHE_FILES_MAX);
-        for (_, path) in files.into_iter().take(surplus) {
-            match std::fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn path(&self, sha256: &str) -> PathBuf {
-        self.dir.join(format!("{sha256}-{:016x}{SUFFIX}", self.compatibility))
+    fn path(&self, sha256: &str, suffix: &str) -> PathBuf {
+        self.dir.join(format!("{sha256}-{:016x}.{suffix}", self.compatibility))
     }
 }
 
-#[expect(unsafe_code, reason = "compiled code is run as it is; see the module's text")]
-fn load(engine: &Engine, path: &Path) -> io::Result<Component> {
+/// Opens a regular file that nobody else could write.
+fn open_ours(path: &Path) -> io::Result<File> {
     let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits())
         .expect("an open flag is a positive C int");
-    let mut file = OpenOptions::new().read(true).custom_flags(no_follow).open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(no_follow).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
     only_ours(&metadata)?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    let Some((digest, code)) = bytes.split_at_checked(DIGEST_BYTES) else {
-        return Err(io::Error::other("shorter than its digest"));
-    };
-    if Sha256::digest(code).as_slice() != digest {
-        return Err(io::Error::other("its digest does not match"));
-    }
-    // SAFETY: the bytes are what `Component::serialize` gave us: `write` is the only writer of such
-    // files, the digest shows that they are whole, and `only_ours` that nobody else could write the
-    // file. `deserialize` itself refuses another version or configuration of wasmtime.
+    Ok(file)
+}
+
+/// Maps a file of the cache that was checked.
+#[expect(unsafe_code, reason = "compiled code is run as it is; see the module's text")]
+fn map(engine: &Engine, path: &Path) -> io::Result<Component> {
+    // SAFETY: the content is what wasmtime's compiler gave us: `write` is the only writer of such files, and the
+    // caller compared the file with its record. It does not change while it is mapped: `write` never opens an
+    // existing file, and `open_ours` showed that nobody else can. Between that and this the name may come to mean
+    // another file only by our own `write`, which gives an equal one. `deserialize_file` itself refuses another
+    // version or configuration of wasmtime.
+    let component = unsafe { Component::deserialize_file(engine, path) };
+    component.map_err(|e| io::Error::other(format!("{e:#}")))
+}
+
+/// Takes machine code from memory, as a copy.
+#[expect(unsafe_code, reason = "compiled code is run as it is; see the module's text")]
+pub(crate) fn component(engine: &Engine, code: &[u8]) -> io::Result<Component> {
+    // SAFETY: both callers have the bytes from wasmtime's compiler: one from a file that was checked as in `map`,
+    // the other from `compile` at this moment.
     let component = unsafe { Component::deserialize(engine, code) };
     component.map_err(|e| io::Error::other(format!("{e:#}")))
 }

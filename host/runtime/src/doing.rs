@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::rate::Slowest;
+
 /// A clone shows the same run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Doing(Arc<Mutex<Activity>>);
@@ -19,29 +21,47 @@ pub(crate) enum Activity {
     Body,
     /// Waits for room in the output.
     Output,
+    /// Waits until it is not too fast any more.
+    Turn(Slowest),
+    /// Waits for an answer of the DNS.
+    Lookup,
 }
 
 impl Doing {
     pub(crate) fn now(&self, activity: Activity) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = activity;
+        self.replace(activity);
+    }
+
+    fn replace(&self, activity: Activity) -> Activity {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), activity)
     }
 
     /// Shows `activity` while `work` waits. When the run is stopped meanwhile, it stays shown.
     pub(crate) async fn during<T>(&self, activity: Activity, work: impl Future<Output = T>) -> T {
-        self.now(activity);
+        let before = self.replace(activity);
         let done = work.await;
-        self.now(Activity::Running);
+        self.now(before);
         done
     }
 
+    /// Whether the guest has not begun yet.
+    pub(crate) fn is_queued(&self) -> bool {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) == Activity::Queued
+    }
+
     /// Reads behind "time limit 2 s reached".
-    pub(crate) fn phrase(&self) -> &'static str {
-        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+    pub(crate) fn phrase(&self) -> String {
+        let fixed = match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Activity::Queued => " while it waited for a free instance",
             Activity::Running => "",
             Activity::Exchange => " while it waited for an HTTP answer",
             Activity::Body => " while it read an HTTP body",
             Activity::Output => " while nobody took its output",
-        }
+            Activity::Lookup => " while it waited for an answer of the DNS",
+            Activity::Turn(slowest) => {
+                return format!(" while it waited for its turn ({slowest})");
+            }
+        };
+        fixed.to_owned()
     }
 }

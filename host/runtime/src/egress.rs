@@ -8,7 +8,8 @@
 //! Read in this order: `policy` and `rule` say what is asked for, `class` and `embedded` what an address
 //! is, `never` what no policy opens (`interfaces`, `endpoints`). `resolve` goes from a name to addresses,
 //! by the system's resolver (`system`) or by a DNS server that the caller names (`dns`); `connect` goes
-//! from addresses to a socket.
+//! from addresses to a socket. A lookup and a connection each wait for their turn here ([`crate::rate`]), behind
+//! the policy: what is refused costs nothing.
 //!
 //! *Invariant:* nothing here reads `http_proxy` or another variable of the environment, and nothing
 //! else in this crate opens a socket to a peer.
@@ -29,15 +30,23 @@ mod limits;
 mod tests;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use url::Host;
 
+use crate::doing::{Activity, Doing};
+use crate::rate::{Limiter, Rates, RunBucket};
+
+pub(crate) use dns::Record;
 pub use endpoints::Endpoint;
 pub(crate) use policy::Denied;
 pub use policy::TargetPolicy;
+pub(crate) use resolve::{Found, Query};
 pub use rule::{Rule, RuleError};
 
 use never::Never;
@@ -49,6 +58,12 @@ pub(crate) struct Egress {
     shared: Arc<Shared>,
     /// Of one run.
     lookups: Arc<Semaphore>,
+    run: RunBucket,
+    doing: Doing,
+    /// Of one exchange.
+    waited: Waited,
+    /// Nothing goes out at all: the run hears a tape.
+    is_closed: bool,
 }
 
 #[derive(Debug)]
@@ -56,6 +71,44 @@ struct Shared {
     policy: TargetPolicy,
     never: Never,
     system: SystemResolver,
+    limiter: Limiter,
+}
+
+/// How long turns were waited for, those that are still waited for included. A clone shows the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Waited(Arc<Mutex<(Duration, Option<Instant>)>>);
+
+impl Waited {
+    pub(crate) fn time(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Does `work`, unless `until` comes first, which moves away by the time that turns are waited for.
+    pub(crate) async fn within<T>(
+        &self,
+        until: Instant,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut work = pin!(work);
+        loop {
+            let waited = self.time();
+            let Some(limit) = until.checked_add(waited) else { return Some(work.await) };
+            match tokio::time::timeout_at(limit, &mut work).await {
+                Ok(done) => return Some(done),
+                Err(_elapsed) if self.time() == waited => return None,
+                Err(_elapsed) => {}
+            }
+        }
+    }
+
+    /// Two waits at the same time count once.
+    fn add(&self, wait: Duration, now: Instant) {
+        let mut waited = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (sum, until) = &mut *waited;
+        let already = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        *sum += wait.saturating_sub(already);
+        *until = now.checked_add(wait).max(*until);
+    }
 }
 
 /// Where a connection is to go.
@@ -100,6 +153,9 @@ impl Resolved {
 /// What [`Resolved::resolver`] calls the system's resolver.
 const SYSTEM: &str = "system";
 
+/// What a run hears that replays a tape, where it asks for something that is not on tapes.
+const NO_NETWORK: &str = "a run that replays a tape has no network, and sockets are not on tapes";
+
 /// A TCP connection to a peer that the policy allows.
 #[derive(Debug)]
 pub(crate) struct Connected {
@@ -127,10 +183,14 @@ pub(crate) enum EgressError {
 
 impl Egress {
     /// `protected` are services of the operator that no policy opens, the engine's store for one.
+    pub(crate) fn paced(policy: TargetPolicy, protected: Vec<Endpoint>, rates: Rates) -> Self {
+        Self::with_never(policy, Never::new(protected), rates)
+    }
+
+    /// Without limits of its rate.
+    #[cfg(test)]
     pub(crate) fn new(policy: TargetPolicy, protected: Vec<Endpoint>) -> Self {
-        let system = SystemResolver::default();
-        let never = Never::new(protected);
-        Self { shared: Arc::new(Shared { policy, never, system }), lookups: lookups_of_run() }
+        Self::paced(policy, protected, Rates::UNLIMITED)
     }
 
     /// On a machine with these addresses.
@@ -141,13 +201,61 @@ impl Egress {
         interfaces: interfaces::Interfaces,
     ) -> Self {
         let never = Never::with_interfaces(protected, interfaces);
-        let system = SystemResolver::default();
-        Self { shared: Arc::new(Shared { policy, never, system }), lookups: lookups_of_run() }
+        Self::with_never(policy, never, Rates::UNLIMITED)
     }
 
-    /// The same for another run, whose lookups are bounded apart.
-    pub(crate) fn for_run(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), lookups: lookups_of_run() }
+    fn with_never(policy: TargetPolicy, never: Never, rates: Rates) -> Self {
+        let (system, limiter) = (SystemResolver::default(), Limiter::new(rates));
+        let shared = Arc::new(Shared { policy, never, system, limiter });
+        Self::of_run(shared, Doing::default())
+    }
+
+    fn of_run(shared: Arc<Shared>, doing: Doing) -> Self {
+        let lookups = Arc::new(Semaphore::new(limits::LOOKUPS_OF_RUN_MAX));
+        let (run, waited) = (RunBucket::default(), Waited::default());
+        Self { shared, lookups, run, doing, waited, is_closed: false }
+    }
+
+    /// The same for another run, whose lookups and requests are bounded apart. `doing` is shown what it waits for.
+    pub(crate) fn for_run(&self, doing: &Doing) -> Self {
+        Self::of_run(Arc::clone(&self.shared), doing.clone())
+    }
+
+    /// The same for a run without a network.
+    pub(crate) fn closed(&self, doing: &Doing) -> Self {
+        Self { is_closed: true, ..self.for_run(doing) }
+    }
+
+    /// Asked before anything goes out, a question to a resolver too.
+    ///
+    /// # Errors
+    ///
+    /// [`EgressError::Connect`] where there is no network.
+    pub(crate) fn open(&self) -> Result<(), EgressError> {
+        match self.is_closed {
+            false => Ok(()),
+            true => Err(EgressError::Connect(NO_NETWORK.to_owned())),
+        }
+    }
+
+    /// The same for another exchange of the run, with the time that it waits for its turns.
+    pub(crate) fn for_exchange(&self) -> (Self, Waited) {
+        let waited = Waited::default();
+        (Self { waited: waited.clone(), ..self.clone() }, waited)
+    }
+
+    /// Waits until one more request is not too fast for this run and for these addresses.
+    async fn turn(&self, addresses: &[SocketAddr]) {
+        let targets = addresses.iter().map(SocketAddr::ip);
+        let now = Instant::now();
+        let turn = self.shared.limiter.turn(&self.run, targets, now);
+        if !turn.wait.is_zero() {
+            // Before it passes: a time limit that leaves it out must know it by then.
+            self.waited.add(turn.wait, now);
+            let wait = tokio::time::sleep(turn.wait);
+            self.doing.during(Activity::Turn(turn.slowest), wait).await;
+        }
+        turn.use_up();
     }
 
     pub(crate) fn policy(&self) -> &TargetPolicy {
@@ -160,26 +268,36 @@ impl Egress {
     ///
     /// [`EgressError::Resolve`], [`EgressError::Malformed`], and [`EgressError::Denied`] for the DNS server.
     pub(crate) async fn resolve(&self, wanted: &Wanted<'_>) -> Result<Resolved, EgressError> {
+        self.open()?;
         // Side by side: where the endpoints are is known by the time that the addresses are.
         let (resolved, ()) =
             tokio::join!(resolve::resolve(self, wanted), self.shared.never.refresh());
         resolved
     }
 
+    /// Asks the DNS one question. The engine's own resolver is its operator's choice; one that is named is
+    /// a destination like others. As many at once as lookups.
+    ///
+    /// # Errors
+    ///
+    /// [`EgressError::Denied`] for the server, [`EgressError::Malformed`] when it is none, [`EgressError::Resolve`]
+    /// when no answer came.
+    pub(crate) async fn query(&self, query: Query<'_>) -> Result<Found, EgressError> {
+        self.open()?;
+        resolve::query(self, query).await
+    }
+
     /// Those of the addresses that the policy allows, in their order; for callers that try them one by one
-    /// with [`Egress::connect_udp`], and ask for the peer by [`Egress::check_peer`] once they have one.
+    /// with [`Egress::connect_udp_in_turn`], and ask for the peer by [`Egress::check_peer`] once they have one.
     ///
     /// # Errors
     ///
     /// [`EgressError::Denied`] when it allows none.
-    #[cfg_attr(
-        not(any(test, feature = "http3")),
-        expect(dead_code, reason = "for connections that are not made here: QUIC")
-    )]
     pub(crate) async fn allowed(
         &self,
         resolved: &Resolved,
     ) -> Result<Vec<SocketAddr>, EgressError> {
+        self.open()?;
         connect::allowed(self, resolved).await
     }
 
@@ -188,10 +306,6 @@ impl Egress {
     /// # Errors
     ///
     /// [`EgressError::Denied`].
-    #[cfg_attr(
-        not(any(test, feature = "http3")),
-        expect(dead_code, reason = "for connections that are not made here: QUIC")
-    )]
     pub(crate) fn check_peer(
         &self,
         resolved: &Resolved,
@@ -207,6 +321,7 @@ impl Egress {
     ///
     /// [`EgressError::Denied`] when all addresses are, or the peer is; [`EgressError::Connect`].
     pub(crate) async fn connect_tcp(&self, resolved: &Resolved) -> Result<Connected, EgressError> {
+        self.open()?;
         connect::connect_tcp(self, resolved).await
     }
 
@@ -220,10 +335,33 @@ impl Egress {
         &self,
         resolved: &Resolved,
     ) -> Result<(UdpSocket, SocketAddr, SocketAddr), EgressError> {
+        self.open()?;
         connect::connect_udp(self, resolved).await
     }
-}
 
-fn lookups_of_run() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(limits::LOOKUPS_OF_RUN_MAX))
+    /// Waits for the turn of a connection to any of these addresses, of which each may be tried once.
+    #[cfg_attr(
+        not(feature = "http3"),
+        expect(dead_code, reason = "for connections that are not made here: QUIC")
+    )]
+    pub(crate) async fn wait_for_turn(&self, addresses: &[SocketAddr]) {
+        self.turn(addresses).await;
+    }
+
+    /// [`Egress::connect_udp`] behind [`Egress::wait_for_turn`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Egress::connect_tcp`].
+    #[cfg_attr(
+        not(feature = "http3"),
+        expect(dead_code, reason = "for connections that are not made here: QUIC")
+    )]
+    pub(crate) async fn connect_udp_in_turn(
+        &self,
+        resolved: &Resolved,
+    ) -> Result<(UdpSocket, SocketAddr, SocketAddr), EgressError> {
+        self.open()?;
+        connect::connect_udp_in_turn(self, resolved).await
+    }
 }

@@ -5,7 +5,7 @@ use blitz_contract::{ManifestError, Stopped};
 use crate::limits::Size;
 
 /// What went wrong before a plugin could run.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The host cannot run plugins at all.
     #[error("start the plugin runtime: {0}")]
@@ -32,10 +32,55 @@ pub enum Error {
     /// The component asks for imports, or lacks exports, other than those of the contract.
     #[error("not a plugin of contract blitz:plugin@{version}: {0}", version = blitz_contract::CONTRACT_VERSION)]
     Contract(String),
+    /// A WASI command that does not say what it is.
+    #[error("a WASI command without a manifest: pack it with 'blitz plugin build'")]
+    Unpacked,
+    /// The manifest in the component's own section is longer than any needs to be.
+    #[error("the component's manifest has {bytes} bytes, at most {bytes_max} are read")]
+    ManifestTooLarge {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// Compiling the component takes more than a compiler may have.
+    #[error("compile the component: {0}")]
+    CompileLimit(String),
+    /// The compiler ended badly, through no limit that it has. It may do better the next time.
+    #[error("compile the component: {0}")]
+    Compiler(String),
+    /// The bytes are not a native library that this host runs, or it runs none.
+    #[error("not a native plugin for this engine: {0}")]
+    Native(String),
+    /// There was no memory for a native library. There may be the next time.
+    #[error("keep the native library in memory: {0}")]
+    Memory(String),
     /// `describe` did not return.
     #[error("the plugin could not describe itself: {0}")]
     Describe(Stopped),
     /// What `describe` returned is not a manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+}
+
+impl Error {
+    /// Whether the same bytes may fare better later: it was the machine that failed, or was busy.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Start(_) | Self::Compiler(_) | Self::Memory(_) => true,
+            Self::Describe(stopped) => {
+                matches!(stopped, Stopped::Timeout(_) | Stopped::Unusable(_))
+            }
+            Self::Digest { .. }
+            | Self::TooLarge { .. }
+            | Self::NotAComponent(_)
+            | Self::Contract(_)
+            | Self::Unpacked
+            | Self::ManifestTooLarge { .. }
+            | Self::CompileLimit(_)
+            | Self::Native(_)
+            | Self::Manifest(_) => false,
+        }
+    }
 }

@@ -2,12 +2,13 @@
 //!
 //! Time and cancellation are watched here, outside of the guest: a computing guest gives the thread back
 //! at each tick, so all three limits are seen within one tick, and the guest is then dropped with all that
-//! it holds.
+//! it holds. Only what it counted outlives it, as one last record.
 
 use std::collections::BTreeMap;
+use std::task::Poll;
 use std::time::Duration;
 
-use blitz_contract::{Capability, Frame, Stopped};
+use blitz_contract::{Capability, Frame, Stopped, Stream};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -16,14 +17,20 @@ use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
 use crate::bindings::exports::blitz::plugin::tool;
+use crate::carrier::{self, Carrier, EXIT_USAGE};
+use crate::control::Control;
 use crate::doing::{Activity, Doing};
-use crate::job::Job;
-use crate::limits::{Effective, Span};
+use crate::grants::Grants;
+use crate::job::{Job, Lent};
+use crate::limits::{Effective, LAST_RECORD_TIME, Span};
 use crate::memory::MemoryLimit;
 use crate::meter::{CpuExceeded, CpuTime, Metered};
+use crate::metrics::{METRICS_KIND, Metrics};
+use crate::native;
 use crate::output::Outlet;
-use crate::plugin::Loaded;
+use crate::plugin::{Carried, Loaded};
 use crate::runtime::Shared;
+use crate::tape::{Deck, Tape};
 
 /// Everything that a guest may use.
 pub(crate) struct Allowance {
@@ -33,16 +40,19 @@ pub(crate) struct Allowance {
     pub(crate) inputs: BTreeMap<String, Bytes>,
     pub(crate) output: mpsc::Sender<Frame>,
     pub(crate) cancel: CancellationToken,
+    pub(crate) tape: Tape,
 }
 
-/// Which of its two functions is called.
+/// Which of its two functions is called, if any.
 pub(crate) enum Call {
+    Instantiate,
     Describe,
     Run { args: Vec<String>, region: String },
 }
 
 /// What it returned.
 pub(crate) enum Answer {
+    Instantiated(Duration),
     Described(String),
     Status(u8),
 }
@@ -50,65 +60,90 @@ pub(crate) enum Answer {
 /// Runs one call to its end.
 pub(crate) async fn call(
     shared: &Shared,
-    plugin: &Loaded,
+    plugin: &Carried,
     call: Call,
     allowance: Allowance,
 ) -> Result<Answer, Stopped> {
-    let Allowance { limits, deadline, capabilities, inputs, output, cancel } = allowance;
+    let Allowance { limits, deadline, capabilities, inputs, output, cancel, tape } = allowance;
+    let grants = Grants::new(capabilities)?;
     let until = Instant::now().checked_add(deadline);
+    let control = Control { until, cancel, grace: limits.grace };
+    let metrics = Metrics::default();
     let cpu = CpuTime::default();
     let doing = Doing::default();
     let outlet = Outlet::new(output, limits.output_bytes, doing.clone());
 
     let work = async {
+        let component = match plugin {
+            Carried::Component(loaded) => Some(loaded),
+            Carried::Native(_) => None,
+        };
+        if let Some(text) = component.and_then(|loaded| loaded.usage_error(&call)) {
+            // Nobody is left to tell when this is refused; the status still says it.
+            outlet.give(&Stream::Stderr, text.as_bytes()).await.ok();
+            return Ok(Answer::Status(EXIT_USAGE));
+        }
         let Ok(_slot) = shared.instances.acquire().await else {
             return Err(Stopped::Unusable("the runtime is closed".to_owned()));
         };
-        doing.now(Activity::Running);
-        let memory = MemoryLimit::new(limits.memory_bytes);
-        let job = Job::new(
-            inputs,
-            capabilities,
-            memory,
-            outlet.clone(),
-            doing.clone(),
-            cpu.clone(),
-            shared.http.for_run(),
-        );
-        let mut store = plugin.store(job);
-        let _running = shared.ticker.guest_runs();
-        let left = until.map_or(deadline, |u| u.saturating_duration_since(Instant::now()));
-        let entered = enter(plugin, &mut store, call, left);
-        let guest = Metered::new(entered, cpu.clone(), limits.cpu, &shared.turns);
-        let answer = match guest.await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => why(&error, store.data()),
-            Err(CpuExceeded) => Err(Stopped::Limit(format!(
-                "CPU time limit {} reached (used {})",
-                Span(limits.cpu),
-                Span(cpu.used())
-            ))),
+        let Some(_slots) = shared.slots.take(component.map_or(0, |loaded| loaded.slots)).await
+        else {
+            return Err(Stopped::Unusable("the runtime is closed".to_owned()));
         };
-        // Before the last frames are waited for: connections and memory are not needed for that.
-        drop(store);
-        outlet.finish().await;
+        doing.now(Activity::Running);
+        let http = match tape.has_network() {
+            true => shared.http.for_run(&doing),
+            false => shared.http.closed(&doing),
+        };
+        let mut job = Job::new(Lent {
+            inputs,
+            grants,
+            memory: MemoryLimit::new(limits.memory_bytes),
+            outlet: outlet.clone(),
+            doing: doing.clone(),
+            cpu: cpu.clone(),
+            control: control.clone(),
+            metrics: metrics.clone(),
+            http,
+            program: component.map(|loaded| loaded.program(&call)).unwrap_or_default(),
+            sockets_max: limits.sockets,
+        });
+        job.tape = Deck::new(tape, outlet.clone());
+        let left = until.map_or(deadline, |u| u.saturating_duration_since(Instant::now()));
+        let answer = match plugin {
+            Carried::Native(library) => {
+                Box::pin(native::run(shared, library, job, call, left, &limits)).await
+            }
+            Carried::Component(loaded) => {
+                let mut store = loaded.store(job);
+                let _running = shared.ticker.guest_runs();
+                let entered = enter(loaded, &mut store, call, left);
+                let guest = Metered::new(entered, cpu.clone(), limits.cpu, &shared.turns);
+                // The store ends here, before the last frames are waited for: connections and memory are not
+                // needed for that.
+                match guest.await {
+                    Ok(Ok(answer)) => Ok(answer),
+                    Ok(Err(error)) => why(&error, store.data()),
+                    Err(CpuExceeded) => Err(Stopped::Limit(format!(
+                        "CPU time limit {} reached (used {})",
+                        Span(limits.cpu),
+                        Span(cpu.used())
+                    ))),
+                }
+            }
+        };
+        if !matches!(answer, Ok(Answer::Described(_) | Answer::Status(0))) {
+            outlet.tell_refusals().await;
+        }
+        deliver(&outlet, &metrics).await;
         match outlet.halted() {
             Some(stopped) => Err(stopped),
             None => answer,
         }
     };
 
-    let time_is_over = async {
-        match until {
-            Some(until) => tokio::time::sleep_until(until).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        // In this order, so that what stops a run is seen before the guest computes for one more tick.
-        biased;
-        () = cancel.cancelled() => Err(Stopped::Cancelled),
-        () = time_is_over => Err(Stopped::Timeout(match cpu.used() {
+    let timed_out = || {
+        Stopped::Timeout(match cpu.used() {
             Duration::ZERO => format!("time limit {} reached{}", Span(deadline), doing.phrase()),
             used => format!(
                 "time limit {} reached{} (CPU time used: {})",
@@ -116,9 +151,55 @@ pub(crate) async fn call(
                 doing.phrase(),
                 Span(used)
             ),
-        })),
-        answer = work => answer,
+        })
+    };
+    let stopped = tokio::select! {
+        // In this order, so that what stops a run is seen before the guest computes for one more tick.
+        biased;
+        () = is_past(until) => timed_out(),
+        () = control.cancelled(|| !doing.is_queued()) => Stopped::Cancelled,
+        answer = work => {
+            // Whatever it came to: somebody asked it to end, and it did.
+            return if control.cancel.is_cancelled() { Err(Stopped::Cancelled) } else { answer };
+        }
+        // Behind the guest, for those that wait: a new timer wakes another thread, and a short run needs none.
+        () = come(until) => timed_out(),
+    };
+    // The guest is gone, and with it what it had not given yet. Who asked it to end does not wait for a receiver.
+    let patience = if stopped == Stopped::Cancelled { limits.grace } else { LAST_RECORD_TIME };
+    let patience = patience.min(LAST_RECORD_TIME);
+    if tokio::time::timeout(patience, deliver(&outlet, &metrics)).await.is_err() {
+        tracing::debug!("nobody took the last output of a stopped plugin");
     }
+    Err(stopped)
+}
+
+/// Ends when it is polled behind `until`; it asks for no poll.
+async fn is_past(until: Option<Instant>) {
+    std::future::poll_fn(|_| match until {
+        Some(until) if Instant::now() >= until => Poll::Ready(()),
+        _ => Poll::Pending,
+    })
+    .await;
+}
+
+/// Ends at `until`.
+async fn come(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Gives what was counted, then waits for the receiver to take all that was given.
+async fn deliver(outlet: &Outlet, metrics: &Metrics) {
+    if let Some(record) = metrics.take_record() {
+        let kind = Stream::Event(METRICS_KIND.to_owned());
+        if outlet.give(&kind, record.as_bytes()).await.is_err() {
+            tracing::debug!("the record of a run's metrics was cut off with its output");
+        }
+    }
+    outlet.finish().await;
 }
 
 async fn enter(
@@ -127,12 +208,20 @@ async fn enter(
     call: Call,
     left: Duration,
 ) -> wasmtime::Result<Answer> {
-    let instance = plugin.pre.instantiate_async(&mut *store).await?;
+    let pre = match &plugin.carrier {
+        Carrier::Tool(pre) => pre,
+        Carrier::Command(pre) => return carrier::run_command(pre, store, &call).await,
+    };
+    let started = std::time::Instant::now();
+    let instance = pre.instantiate_async(&mut *store).await?;
+    let instantiated = started.elapsed();
     let tool = instance.blitz_plugin_tool();
     match call {
+        Call::Instantiate => Ok(Answer::Instantiated(instantiated)),
         Call::Describe => Ok(Answer::Described(tool.call_describe(&mut *store).await?)),
         Call::Run { args, region } => {
             let deadline_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+            let deadline_ms = store.data_mut().hear("deadline-ms", &(), |_| Ok(deadline_ms))?;
             let invocation = tool::Invocation { args, region, deadline_ms };
             Ok(Answer::Status(tool.call_run(&mut *store, &invocation).await?))
         }
@@ -157,7 +246,7 @@ fn why(error: &wasmtime::Error, job: &Job) -> Result<Answer, Stopped> {
 }
 
 /// The last panic that Rust wrote to stderr: `panicked at src/lib.rs:4:5: the message`.
-fn panic_message(stderr: &str) -> Option<String> {
+pub(crate) fn panic_message(stderr: &str) -> Option<String> {
     let mut lines = stderr.lines().rev().skip_while(|line| !line.contains(" panicked at "));
     let place = lines.next()?;
     let (_, place) = place.split_once(" panicked at ")?;

@@ -8,7 +8,7 @@
 //! Read in the order of the exchange: `request`, `tls`, `send`, `body`; the connection comes from
 //! [`crate::egress`]. `quic` takes the place of TCP, TLS and `send` for HTTP/3. `clock` has
 //! the instants and the time limits, `tap` sees the bytes pass
-//! (`head`, `budget`), `failure` says where it ended.
+//! (`head`, `budget`), `quiet` keeps an exchange on its thread, `failure` says where it ended.
 
 mod request;
 mod target;
@@ -16,6 +16,7 @@ mod clock;
 mod tls;
 mod tap;
 mod tasks;
+mod quiet;
 mod head;
 mod budget;
 mod send;
@@ -29,13 +30,14 @@ mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 
-#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+#[expect(unreachable_pub, reason = "inside a type of the generated bindings")]
 pub use body::Body;
 pub(crate) use clock::Phases;
 pub(crate) use failure::Failure;
 pub(crate) use request::{Request, VersionChoice};
 pub(crate) use tls::TlsFacts;
 
+use crate::doing::Doing;
 use crate::egress::{Connected, Egress, TargetPolicy, Wanted};
 use clock::{Clock, Stage};
 use tap::Transport;
@@ -102,8 +104,18 @@ impl Client {
     }
 
     /// The same for another run.
-    pub(crate) fn for_run(&self) -> Self {
-        Self { egress: self.egress.for_run(), trust: self.trust.clone() }
+    pub(crate) fn for_run(&self, doing: &Doing) -> Self {
+        Self { egress: self.egress.for_run(doing), trust: self.trust.clone() }
+    }
+
+    /// The same for a run without a network.
+    pub(crate) fn closed(&self, doing: &Doing) -> Self {
+        Self { egress: self.egress.closed(doing), trust: self.trust.clone() }
+    }
+
+    /// The way out that all imports of a run share.
+    pub(crate) fn egress(&self) -> &Egress {
+        &self.egress
     }
 
     pub(crate) fn policy(&self) -> &TargetPolicy {
@@ -116,9 +128,11 @@ impl Client {
     pub(crate) async fn exchange(&self, request: Request) -> Result<Answer, Failed> {
         // Before the clock: the first exchange reads this machine's roots, which is no time of a server's.
         let plan = self.plan(&request).await.map_err(Failed::early)?;
-        let mut clock = Clock::start(request.connect_timeout, request.timeout);
+        let (egress, waited) = self.egress.for_exchange();
+        let mut clock = Clock::start(request.connect_timeout, request.timeout, waited);
         let mut connection = Connection::default();
-        match self.reach(&request, plan, &mut clock, &mut connection).await {
+        let reached = reach(&egress, &request, plan, &mut clock, &mut connection);
+        match Box::pin(quiet::quiet(reached)).await {
             Ok(sent) => Ok(Answer {
                 status: sent.status,
                 reason: sent.reason,
@@ -150,70 +164,66 @@ impl Client {
         };
         Ok(Plan { destination, message, handshake })
     }
+}
 
-    /// Goes the whole way, noting in `clock` and `connection` how far it came.
-    async fn reach(
-        &self,
-        request: &Request,
-        plan: Plan,
-        clock: &mut Clock,
-        connection: &mut Connection,
-    ) -> Result<send::Sent, Failure> {
-        let Plan { destination, message, handshake } = plan;
+/// Goes the whole way, noting in `clock` and `connection` how far it came.
+async fn reach(
+    egress: &Egress,
+    request: &Request,
+    plan: Plan,
+    clock: &mut Clock,
+    connection: &mut Connection,
+) -> Result<send::Sent, Failure> {
+    let Plan { destination, message, handshake } = plan;
 
-        let (host, port) = request.connect_to(&destination)?;
-        let lookup = async {
-            let wanted = Wanted {
-                host: &host,
-                port,
-                family: request.family,
-                addresses: &request.addresses,
-                resolver: request.resolver.as_deref(),
-            };
-            self.egress
-                .resolve(&wanted)
-                .await
-                .map_err(|e| Failure::of_egress(e, &host, port, clock))
+    let (host, port) = request.connect_to(&destination)?;
+    let lookup = async {
+        let wanted = Wanted {
+            host: &host,
+            port,
+            family: request.family,
+            addresses: &request.addresses,
+            resolver: request.resolver.as_deref(),
         };
-        let resolved = clock.within(Stage::Resolve, lookup).await?;
-        clock.phases.dns = clock.elapsed();
-        connection.addresses = resolved.addresses.iter().map(SocketAddr::ip).collect();
-        connection.resolver.clone_from(&resolved.resolver);
+        egress.resolve(&wanted).await.map_err(|e| Failure::of_egress(e, &host, port, clock))
+    };
+    let resolved = clock.within(Stage::Resolve, lookup).await?;
+    clock.phases.dns = clock.elapsed();
+    connection.addresses = resolved.addresses.iter().map(SocketAddr::ip).collect();
+    connection.resolver.clone_from(&resolved.resolver);
 
-        #[cfg(feature = "http3")]
-        if let (VersionChoice::Http3, Some(handshake)) = (request.version, &handshake) {
-            let way = quic::Way { egress: &self.egress, resolved: &resolved, handshake };
-            let established = way.establish(&host, port, request, clock, connection).await?;
-            return quic::send(established, message, clock).await;
-        }
-
-        let connecting = async {
-            let connected = self.egress.connect_tcp(&resolved).await;
-            connected.map_err(|error| Failure::of_egress(error, &host, port, clock))
-        };
-        let Connected { stream: tcp, remote, local } =
-            clock.within(Stage::Connect, connecting).await?;
-        clock.phases.connect = clock.elapsed();
-        connection.remote = Some(remote);
-        connection.local = Some(local);
-
-        let transport = match handshake {
-            Some(handshake) => {
-                let shaken = clock.within(Stage::Tls, handshake.over_tcp(tcp)).await;
-                // Also of a server that was refused, or that fell silent behind its certificates.
-                connection.tls = handshake.facts();
-                Transport::Tls(Box::new(shaken?))
-            }
-            None => Transport::Plain(tcp),
-        };
-        clock.phases.tls =
-            if connection.tls.is_some() { clock.elapsed() } else { clock.phases.connect };
-
-        let is_http2 = match &connection.tls {
-            Some(facts) => facts.alpn.as_deref() == Some("h2"),
-            // Prior knowledge: without TLS there is nothing to negotiate with.
-            None => request.version == VersionChoice::Http2,
-        };
-        send::send(transport, message, is_http2, clock).await
+    #[cfg(feature = "http3")]
+    if let (VersionChoice::Http3, Some(handshake)) = (request.version, &handshake) {
+        let way = quic::Way { egress, resolved: &resolved, handshake };
+        let established = way.establish(&host, port, request, clock, connection).await?;
+        return Box::pin(quic::send(established, message, clock)).await;
     }
+
+    let connecting = async {
+        let connected = egress.connect_tcp(&resolved).await;
+        connected.map_err(|error| Failure::of_egress(error, &host, port, clock))
+    };
+    let Connected { stream: tcp, remote, local } = clock.within(Stage::Connect, connecting).await?;
+    clock.phases.connect = clock.elapsed();
+    connection.remote = Some(remote);
+    connection.local = Some(local);
+
+    let transport = match handshake {
+        Some(handshake) => {
+            let shaken = clock.within(Stage::Tls, handshake.over_tcp(tcp)).await;
+            // Also of a server that was refused, or that fell silent behind its certificates.
+            connection.tls = handshake.facts();
+            Transport::Tls(Box::new(shaken?))
+        }
+        None => Transport::Plain(tcp),
+    };
+    clock.phases.tls =
+        if connection.tls.is_some() { clock.elapsed() } else { clock.phases.connect };
+
+    let is_http2 = match &connection.tls {
+        Some(facts) => facts.alpn.as_deref() == Some("h2"),
+        // Prior knowledge: without TLS there is nothing to negotiate with.
+        None => request.version == VersionChoice::Http2,
+    };
+    send::send(transport, message, is_http2, clock).await
 }

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::tape::Tape;
+
 /// One run: what the plugin is told, what it may use, and where its output goes.
 #[derive(Debug)]
 pub struct Invocation {
@@ -27,6 +29,9 @@ pub struct Invocation {
     /// its capacity times 64 KiB is what a flood can occupy. When the receiver is dropped, the run is
     /// cancelled.
     pub output: mpsc::Sender<Frame>,
-    /// Ends the run at once, also when the plugin computes.
+    /// Ends the run: at once, also when the plugin computes, or after the grace that `limits` names. What the plugin
+    /// prints in its grace is delivered.
     pub cancel: CancellationToken,
+    /// Whether what the run hears is the world's, and is recorded, or comes from a tape.
+    pub tape: Tape,
 }

@@ -9,12 +9,19 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::carrier::Program;
+use crate::control::Control;
 use crate::doing::Doing;
+use crate::grants::Grants;
 use crate::http;
 use crate::limits::{RANDOM_MAX_BYTES, RESOURCES_MAX};
 use crate::memory::MemoryLimit;
 use crate::meter::CpuTime;
+use crate::metrics::Metrics;
 use crate::output::{Outlet, Stdio};
+use crate::tape::Deck;
+use crate::wasi_http::WasiHttp;
+use crate::wasi_sockets::Net;
 
 pub(crate) struct Job {
     wasi: WasiCtx,
@@ -26,22 +33,48 @@ pub(crate) struct Job {
     pub(crate) inputs: BTreeMap<String, Bytes>,
     /// The files that were written so far, by name.
     pub(crate) files: BTreeSet<String>,
-    capabilities: Vec<Capability>,
+    grants: Grants,
+    pub(crate) control: Control,
+    pub(crate) metrics: Metrics,
     pub(crate) http: http::Client,
     /// HTTP bodies that are open.
     pub(crate) bodies: usize,
+    pub(crate) tape: Deck,
+    pub(crate) net: Net,
+    pub(crate) wasi_http: WasiHttp,
+}
+
+/// What a job is made of.
+pub(crate) struct Lent {
+    pub(crate) inputs: BTreeMap<String, Bytes>,
+    pub(crate) grants: Grants,
+    pub(crate) memory: MemoryLimit,
+    pub(crate) outlet: Outlet,
+    pub(crate) doing: Doing,
+    pub(crate) cpu: CpuTime,
+    pub(crate) control: Control,
+    pub(crate) metrics: Metrics,
+    pub(crate) http: http::Client,
+    /// What a WASI command is told of its process.
+    pub(crate) program: Program,
+    pub(crate) sockets_max: u32,
 }
 
 impl Job {
-    pub(crate) fn new(
-        inputs: BTreeMap<String, Bytes>,
-        capabilities: Vec<Capability>,
-        memory: MemoryLimit,
-        outlet: Outlet,
-        doing: Doing,
-        cpu: CpuTime,
-        http: http::Client,
-    ) -> Self {
+    pub(crate) fn new(lent: Lent) -> Self {
+        let Lent {
+            inputs,
+            grants,
+            memory,
+            outlet,
+            doing,
+            cpu,
+            control,
+            metrics,
+            http,
+            program,
+            sockets_max,
+        } = lent;
         let mut wasi = WasiCtx::builder();
         wasi.stdout(Stdio { outlet: outlet.clone(), stream: Stream::Stdout })
             .stderr(Stdio { outlet: outlet.clone(), stream: Stream::Stderr })
@@ -51,20 +84,26 @@ impl Job {
         if let Some(stdin) = inputs.get("-") {
             wasi.stdin(MemoryInputPipe::new(stdin.clone()));
         }
+        wasi.args(&program.argv).envs(&program.environment);
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         Self {
             wasi: wasi.build(),
             table,
+            net: Net::new(http.egress().clone(), sockets_max, outlet.clone()),
+            wasi_http: WasiHttp::new(http.clone(), outlet.clone()),
             memory,
             outlet,
             doing,
             cpu,
             inputs,
             files: BTreeSet::new(),
-            capabilities,
+            grants,
+            control,
+            metrics,
             http,
             bodies: 0,
+            tape: Deck::default(),
         }
     }
 
@@ -73,13 +112,8 @@ impl Job {
     /// # Errors
     ///
     /// The text of a denial, which names the missing grant.
-    pub(crate) fn granted(&self, wanted: Capability) -> Result<(), String> {
-        if self.capabilities.contains(&wanted) {
-            return Ok(());
-        }
-        let Capability::Web = wanted;
-        Err("the job has no grant \"web\": the plugin's manifest must ask for it (capabilities = [\"web\"])"
-            .to_owned())
+    pub(crate) fn granted(&self, wanted: &Capability) -> Result<(), String> {
+        self.grants.check(wanted)
     }
 }
 

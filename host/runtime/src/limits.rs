@@ -34,10 +34,27 @@ pub(crate) const COMPONENT_MAX_BYTES: u64 = 64 * MIB;
 /// Components compiled at once: a Python component takes 350 MiB and 8 s of CPU, and a small one should
 /// not wait for it.
 pub(crate) const COMPILES_AT_ONCE: usize = 2;
+/// Address space of one compiler: a Python component takes 350 MiB, and two of these fit beside an engine on a
+/// 4 GiB machine.
+pub(crate) const COMPILE_MEMORY_BYTES: u64 = 1024 * MIB;
+/// CPU time of one compiler: a Python or JavaScript component takes 8 to 11 s on a server, 30 s on a small board.
+pub(crate) const COMPILE_CPU: Duration = Duration::from_secs(60);
+/// Time of one compiler by the clock: it is nice, and a busy machine gives it a fifth of a CPU.
+pub(crate) const COMPILE_TIME: Duration = Duration::from_secs(300);
+/// Machine code of one component: a JavaScript component has 34 MiB, three times its WASM.
+pub(crate) const COMPILED_MAX_BYTES: u64 = 256 * MIB;
+/// What a compiler may say when it fails.
+pub(crate) const COMPILE_MESSAGE_MAX_BYTES: usize = 4 * 1024;
+/// How nice a compiler is: it takes what the jobs leave.
+pub(crate) const COMPILE_NICE: i32 = 10;
 /// Loaded plugins that are kept in memory; the longest unused one goes first and is read again from disk.
 pub(crate) const LOADED_MAX: usize = 64;
-/// Compiled components kept on disk: three versions of a hundred plugins.
-pub(crate) const CACHE_FILES_MAX: usize = 300;
+/// Components that were refused and are remembered, so that nobody compiles them again: a few hundred bytes each.
+pub(crate) const REFUSED_MAX: usize = 256;
+/// Machine code of the plugins in memory: a dozen Python components.
+pub(crate) const LOADED_CODE_MAX_BYTES: usize = 512 * 1024 * 1024;
+/// Compiled components on disk: a hundred Python components, or ten thousand small ones.
+pub(crate) const CACHE_MAX_BYTES: u64 = 4096 * MIB;
 /// Largest piece of output that is handed on at once.
 pub(crate) const FRAME_MAX_BYTES: usize = 64 * 1024;
 /// Largest structured event; the contract names this number.
@@ -52,14 +69,37 @@ pub(crate) const READ_MAX_BYTES: usize = 1024 * 1024;
 pub(crate) const BODIES_MAX: usize = 32;
 /// Handles (streams, pollables, bodies) of one run that the host keeps in its own memory.
 pub(crate) const RESOURCES_MAX: usize = 4096;
+/// Sockets and connections of one run when its manifest names none: a scanner of a subnet's hosts.
+pub const SOCKETS_DEFAULT: u32 = 64;
+/// The most sockets that a manifest may ask for; a thousand runs at once stay below a raised file limit.
+pub const SOCKETS_MAX: u32 = 1000;
+/// The most that a plugin may have for its last words: a cancel is through within a second.
+pub const GRACE_MAX: Duration = Duration::from_millis(800);
+/// How long a run that was stopped waits for its receiver to take the record of its metrics: a stop is through
+/// within 50 ms, and a receiver that is busy storing a flood may be longer.
+pub(crate) const LAST_RECORD_TIME: Duration = Duration::from_millis(30);
+/// Reasons of refusals that are told on stderr when a run fails: those of a few targets, not of a whole scan.
+pub(crate) const REFUSALS_TOLD_MAX: usize = 8;
 /// Random bytes that one call may ask for.
 pub(crate) const RANDOM_MAX_BYTES: u64 = 64 * 1024;
 /// Core instances, memories and tables of one component: a Python component has 13 instances.
 pub(crate) const CORE_INSTANCES_MAX: usize = 200;
 /// Linear memories of one component; their sum counts against the memory limit.
 pub(crate) const MEMORIES_MAX: usize = 64;
-/// Elements of one table: 8 bytes each on the host's side.
+/// Elements of all tables of one run: 8 bytes each on the host's side.
 pub(crate) const TABLE_ELEMENTS_MAX: usize = 1_000_000;
+/// What the host keeps for the core instances of one component: its globals, functions and imports. Python takes
+/// 400 KiB.
+pub(crate) const INSTANCE_STATE_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Unused slots of the pool that stay prepared for the plugin that ran in them.
+pub(crate) const WARM_SLOTS_MAX: u32 = 64;
+/// Memory that stays in any slot that was used, where it is cheaper to clear than to give back: with table and stack
+/// below 84 MiB in all slots, after as many runs at once as there may be.
+pub(crate) const WARM_MEMORY_BYTES: usize = 64 * 1024;
+/// The same of a table.
+pub(crate) const WARM_TABLE_BYTES: usize = 4 * 1024;
+/// The same of a stack.
+pub(crate) const WARM_STACK_BYTES: usize = 16 * 1024;
 /// Stack of the guest's own frames.
 pub(crate) const GUEST_STACK_BYTES: usize = 1024 * 1024;
 /// The fiber's whole stack: the guest's frames and those of the host functions that it calls.
@@ -79,6 +119,8 @@ pub(crate) struct Effective {
     pub(crate) memory_bytes: u64,
     pub(crate) output_bytes: u64,
     pub(crate) cpu: Duration,
+    pub(crate) sockets: u32,
+    pub(crate) grace: Duration,
 }
 
 impl Effective {
@@ -87,6 +129,8 @@ impl Effective {
             memory_bytes: asked.memory_bytes.unwrap_or(MEMORY_DEFAULT_BYTES).min(MEMORY_MAX_BYTES),
             output_bytes: asked.output_bytes.unwrap_or(OUTPUT_DEFAULT_BYTES).min(OUTPUT_MAX_BYTES),
             cpu: asked.cpu_ms.map_or(CPU_DEFAULT, Duration::from_millis).min(CPU_MAX),
+            sockets: asked.sockets.unwrap_or(SOCKETS_DEFAULT).min(SOCKETS_MAX),
+            grace: asked.grace_ms.map_or(Duration::ZERO, Duration::from_millis).min(GRACE_MAX),
         }
     }
 }
@@ -137,26 +181,44 @@ mod tests {
             Effective {
                 memory_bytes: MEMORY_DEFAULT_BYTES,
                 output_bytes: OUTPUT_DEFAULT_BYTES,
-                cpu: CPU_DEFAULT
+                cpu: CPU_DEFAULT,
+                sockets: SOCKETS_DEFAULT,
+                grace: Duration::ZERO,
             }
         );
         let greedy = Limits {
             memory_bytes: Some(u64::MAX),
             output_bytes: Some(u64::MAX),
             cpu_ms: Some(u64::MAX),
+            sockets: Some(u32::MAX),
+            grace_ms: Some(u64::MAX),
         };
         assert_eq!(
             Effective::of(&greedy),
             Effective {
                 memory_bytes: MEMORY_MAX_BYTES,
                 output_bytes: OUTPUT_MAX_BYTES,
-                cpu: CPU_MAX
+                cpu: CPU_MAX,
+                sockets: SOCKETS_MAX,
+                grace: GRACE_MAX,
             }
         );
-        let modest = Limits { memory_bytes: Some(7), output_bytes: Some(8), cpu_ms: Some(9) };
+        let modest = Limits {
+            memory_bytes: Some(7),
+            output_bytes: Some(8),
+            cpu_ms: Some(9),
+            sockets: Some(10),
+            grace_ms: Some(11),
+        };
         assert_eq!(
             Effective::of(&modest),
-            Effective { memory_bytes: 7, output_bytes: 8, cpu: Duration::from_millis(9) }
+            Effective {
+                memory_bytes: 7,
+                output_bytes: 8,
+                cpu: Duration::from_millis(9),
+                sockets: 10,
+                grace: Duration::from_millis(11),
+            }
         );
     }
 

@@ -1,4 +1,5 @@
-//! The memory limit of one guest, which remembers what it refused: the guest's own allocator only aborts.
+//! The limits of one guest's memories and tables, which remember what they refused: the guest's own allocator only
+//! aborts.
 
 use wasmtime::ResourceLimiter;
 
@@ -11,6 +12,8 @@ pub(crate) struct MemoryLimit {
     used_bytes: u64,
     /// The latest growth, to be taken back when the machine could not do it.
     latest_growth_bytes: u64,
+    /// Elements of all tables of the store.
+    table_elements: usize,
     refused: Option<Refusal>,
 }
 
@@ -22,7 +25,7 @@ enum Refusal {
 
 impl MemoryLimit {
     pub(crate) fn new(max_bytes: u64) -> Self {
-        Self { max_bytes, used_bytes: 0, latest_growth_bytes: 0, refused: None }
+        Self { max_bytes, used_bytes: 0, latest_growth_bytes: 0, table_elements: 0, refused: None }
     }
 
     /// What to tell when the guest ended badly after a refusal.
@@ -66,14 +69,16 @@ impl ResourceLimiter for MemoryLimit {
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if desired > TABLE_ELEMENTS_MAX {
-            self.refused = Some(Refusal::Table { asked: desired });
+        let asked = self.table_elements.saturating_add(desired.saturating_sub(current));
+        if asked > TABLE_ELEMENTS_MAX {
+            self.refused = Some(Refusal::Table { asked });
             return Ok(false);
         }
+        self.table_elements = asked;
         Ok(true)
     }
 
@@ -113,7 +118,8 @@ mod tests {
     fn tables_have_a_limit() {
         let mut limit = MemoryLimit::new(1);
         assert!(limit.table_growing(0, 1000, None).unwrap());
-        assert!(!limit.table_growing(0, TABLE_ELEMENTS_MAX + 1, None).unwrap());
+        assert!(limit.table_growing(0, TABLE_ELEMENTS_MAX - 1000, None).unwrap());
+        assert!(!limit.table_growing(1000, 1001, None).unwrap());
         assert!(limit.refusal().unwrap().starts_with("table limit"), "{:?}", limit.refusal());
     }
 }

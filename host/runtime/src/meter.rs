@@ -30,6 +30,11 @@ impl CpuTime {
         self.ticked.store(true, Ordering::Relaxed);
     }
 
+    /// For a guest that another one measures: a process.
+    pub(crate) fn set(&self, used: Duration) {
+        self.ns.store(u64::try_from(used.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     fn add(&self, more: Duration) {
         let ns = u64::try_from(more.as_nanos()).unwrap_or(u64::MAX);
         self.ns.fetch_add(ns, Ordering::Relaxed);

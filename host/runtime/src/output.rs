@@ -16,7 +16,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::doing::{Activity, Doing};
-use crate::limits::{FRAME_MAX_BYTES, STDERR_TAIL_BYTES, Size};
+use crate::limits::{FRAME_MAX_BYTES, REFUSALS_TOLD_MAX, STDERR_TAIL_BYTES, Size};
 
 /// The one way out of a guest. A clone is the same outlet.
 #[derive(Clone)]
@@ -33,6 +33,8 @@ struct State {
     /// Why the guest must end; its calls trap from then on.
     halted: Option<Stopped>,
     stderr_tail: Vec<u8>,
+    /// What the host refused, for a guest that saw only codes of errors.
+    refusals: Vec<String>,
 }
 
 /// The guest must end now; why is in [`Outlet::halted`].
@@ -48,6 +50,7 @@ impl Outlet {
             waiting: VecDeque::new(),
             halted: None,
             stderr_tail: Vec::new(),
+            refusals: Vec::new(),
         };
         Self { frames, state: Arc::new(Mutex::new(state)), doing }
     }
@@ -64,6 +67,11 @@ impl Outlet {
             self.put(stream, piece)?;
         }
         self.flush().await
+    }
+
+    /// Ends the guest for this reason, unless there is one already: its next call traps.
+    pub(crate) fn halt(&self, why: Stopped) {
+        self.state().halted.get_or_insert(why);
     }
 
     /// Waits until the receiver has taken what was put.
@@ -163,6 +171,27 @@ impl Outlet {
 
     fn next_waiting(&self) -> Option<Frame> {
         self.state().waiting.pop_front()
+    }
+
+    /// Keeps the reason of a refusal, once, for [`Self::tell_refusals`].
+    pub(crate) fn note_refusal(&self, reason: &str) {
+        tracing::debug!(reason, "refused");
+        let mut state = self.state();
+        let is_new = !state.refusals.iter().any(|known| known == reason);
+        if is_new && state.refusals.len() < REFUSALS_TOLD_MAX {
+            state.refusals.push(reason.to_owned());
+        }
+    }
+
+    /// Tells the user on stderr why the host refused things to a guest that failed: WASI gave it only codes.
+    pub(crate) async fn tell_refusals(&self) {
+        let refusals = std::mem::take(&mut self.state().refusals);
+        for reason in refusals {
+            // A guest that was halted has no more to say.
+            if self.give(&Stream::Stderr, format!("blitz: {reason}\n").as_bytes()).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// The end of stderr, for the message of a panic.

@@ -1,7 +1,12 @@
 //! Guests that behave badly, and a few that do not: raw components, written as text. `sockets` is for the tests of
 //! all modules.
 
+mod command;
 mod component;
+mod hostile;
+mod imports;
+mod counts;
 mod load;
 mod run;
+mod tape;
 pub(crate) mod sockets;

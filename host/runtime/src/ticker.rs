@@ -23,6 +23,9 @@ struct Shared {
 #[derive(Default)]
 struct State {
     running: usize,
+    /// The thread sleeps until it is woken. One that waits for its next tick needs no wakeup: a switch of threads
+    /// at the start of each run would cost more than most of them compute.
+    asleep: bool,
     stopped: bool,
 }
 
@@ -42,8 +45,7 @@ impl Ticker {
     }
 
     pub(crate) fn guest_runs(&self) -> Running {
-        self.shared.state().running += 1;
-        self.shared.changed.notify_one();
+        self.shared.state().begin(&self.shared.changed);
         Running { shared: Arc::clone(&self.shared) }
     }
 }
@@ -64,6 +66,15 @@ impl Drop for Ticker {
     }
 }
 
+impl State {
+    fn begin(&mut self, changed: &Condvar) {
+        self.running += 1;
+        if std::mem::take(&mut self.asleep) {
+            changed.notify_one();
+        }
+    }
+}
+
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -73,10 +84,13 @@ impl Shared {
 fn tick(shared: &Shared, engine: &EngineWeak) {
     let mut state = shared.state();
     loop {
-        state = shared
-            .changed
-            .wait_while(state, |s| s.running == 0 && !s.stopped)
-            .unwrap_or_else(PoisonError::into_inner);
+        while state.running == 0 && !state.stopped {
+            // Each time: a run that has ended before this thread was awake leaves it to sleep on, and the next one
+            // has to wake it.
+            state.asleep = true;
+            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.asleep = false;
         (state, _) = shared
             .changed
             .wait_timeout_while(state, TICK, |s| !s.stopped)
@@ -85,5 +99,43 @@ fn tick(shared: &Shared, engine: &EngineWeak) {
             Some(engine) if !state.stopped => engine.increment_epoch(),
             _ => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use wasmtime::Engine;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn wait_until(ticker: &Ticker, is: impl Fn(&State) -> bool) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while !is(&ticker.shared.state()) {
+            if Instant::now() > until {
+                return false;
+            }
+            std::thread::yield_now();
+        }
+        true
+    }
+
+    #[test]
+    fn a_run_that_ends_before_the_clock_is_awake_does_not_stop_it_for_the_next() {
+        let engine = Engine::default();
+        let ticker = Ticker::start(engine.weak()).unwrap();
+        assert!(wait_until(&ticker, |state| state.asleep));
+        let mut state = ticker.shared.state();
+        state.begin(&ticker.shared.changed);
+        state.running -= 1;
+        drop(state);
+        assert!(wait_until(&ticker, |state| state.asleep), "it sleeps and cannot be woken");
+        let running = ticker.guest_runs();
+        assert!(wait_until(&ticker, |state| !state.asleep));
+        drop(running);
+        assert!(wait_until(&ticker, |state| state.asleep));
     }
 }

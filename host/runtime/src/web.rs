@@ -9,38 +9,68 @@ use crate::bindings::blitz::plugin::web;
 use crate::doing::Activity;
 use crate::egress::Family;
 use crate::http::{
-    Answer, Body, Connection, Failed, Failure, Phases, Request, TlsFacts, VersionChoice,
+    self, Answer, Connection, Failed, Failure, Phases, Request, TlsFacts, VersionChoice,
 };
 use crate::job::Job;
 use crate::limits::{BODIES_MAX, READ_MAX_BYTES};
+use crate::tape;
+
+/// A body that a guest holds open. The numbers are those of a tape.
+#[derive(Debug)]
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub enum Body {
+    /// Of a connection.
+    Live(u64, Box<http::Body>),
+    /// Of a tape, and the instant of its latest piece.
+    Taped(u64, u64),
+}
 
 impl web::Host for Job {
     async fn exchange(
         &mut self,
         request: web::Request,
     ) -> wasmtime::Result<Result<web::Answer, web::Failure>> {
-        if let Err(denial) = self.granted(Capability::Web) {
+        if let Err(denial) = self.granted(&Capability::Web) {
             return Ok(Err(Failed::early(Failure::Denied(denial)).into()));
         }
         if self.bodies >= BODIES_MAX {
             let text = format!("a run holds at most {BODIES_MAX} HTTP bodies open; drop one first");
             return Ok(Err(Failed::early(Failure::Limit(text)).into()));
         }
+        if self.tape.is_live() {
+            return self.exchange_live(request).await;
+        }
+        let asked = tape::web::Asked::from(&request);
+        if let Some(heard) = self.tape.replay::<tape::web::Heard>("web.exchange", &asked)? {
+            return self.exchange_taped(heard);
+        }
+        let answer = self.exchange_live(request).await?;
+        self.tape.record("web.exchange", &asked, &tape::web::Heard::from(&answer))?;
+        Ok(answer)
+    }
+}
+
+impl Job {
+    async fn exchange_live(
+        &mut self,
+        request: web::Request,
+    ) -> wasmtime::Result<Result<web::Answer, web::Failure>> {
         let exchange = self.http.exchange(request.into());
         // The largest future of a run; it lives on the heap and not on the guest's stack.
         match self.doing.during(Activity::Exchange, Box::pin(exchange)).await {
             Err(failure) => Ok(Err(failure.into())),
             Ok(answer) => {
                 let Answer { status, reason, version, headers, phases, connection, body } = answer;
-                let body = self.table.push(body)?;
+                let number = self.tape.next_body();
+                let body = self.table.push(Body::Live(number, Box::new(body)))?;
                 self.bodies += 1;
                 Ok(Ok(web::Answer {
                     status,
                     reason,
                     version: match version {
-                        http::Version::HTTP_3 => web::Version::Http3,
-                        http::Version::HTTP_2 => web::Version::Http2,
-                        http::Version::HTTP_10 | http::Version::HTTP_09 => web::Version::Http10,
+                        ::http::Version::HTTP_3 => web::Version::Http3,
+                        ::http::Version::HTTP_2 => web::Version::Http2,
+                        ::http::Version::HTTP_10 | ::http::Version::HTTP_09 => web::Version::Http10,
                         _ => web::Version::Http11,
                     },
                     headers,
@@ -48,6 +78,21 @@ impl web::Host for Job {
                     connection: connection.into(),
                     body,
                 }))
+            }
+        }
+    }
+
+    fn exchange_taped(
+        &mut self,
+        heard: tape::web::Heard,
+    ) -> wasmtime::Result<Result<web::Answer, web::Failure>> {
+        match heard {
+            tape::web::Heard::Failed(failure) => Ok(Err((*failure).into())),
+            tape::web::Heard::Answer(answer) => {
+                let number = self.tape.next_body();
+                let body = self.table.push(Body::Taped(number, answer.first_byte_us()))?;
+                self.bodies += 1;
+                Ok(Ok(answer.with_body(body)))
             }
         }
     }
@@ -60,13 +105,34 @@ impl web::HostBody for Job {
         max_bytes: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, web::Failure>> {
         let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX).min(READ_MAX_BYTES);
-        let body = self.table.get_mut(&body)?;
-        let piece = self.doing.during(Activity::Body, body.read(max_bytes)).await;
-        Ok(piece.map(Vec::from).map_err(|failure| Failed::early(failure).into()))
+        match self.table.get_mut(&body)? {
+            Body::Live(number, body) => {
+                let asked = tape::web::AskedPiece { body: *number, max_bytes };
+                let piece = self.doing.during(Activity::Body, body.read(max_bytes)).await;
+                let piece: Result<Vec<u8>, web::Failure> =
+                    piece.map(Vec::from).map_err(|failure| Failed::early(failure).into());
+                if !self.tape.is_live() {
+                    let heard = tape::web::HeardPiece::new(&piece, microseconds(body.total()));
+                    self.tape.record("web.read", &asked, &heard)?;
+                }
+                Ok(piece)
+            }
+            Body::Taped(number, total_us) => {
+                let asked = tape::web::AskedPiece { body: *number, max_bytes };
+                let heard = self.tape.replay::<tape::web::HeardPiece>("web.read", &asked)?;
+                let heard =
+                    heard.ok_or_else(|| wasmtime::format_err!("a body without its tape"))?;
+                *total_us = heard.total_us;
+                Ok(heard.into())
+            }
+        }
     }
 
     async fn total_us(&mut self, body: Resource<Body>) -> wasmtime::Result<u64> {
-        Ok(microseconds(self.table.get(&body)?.total()))
+        Ok(match self.table.get(&body)? {
+            Body::Live(_, body) => microseconds(body.total()),
+            Body::Taped(_, total_us) => *total_us,
+        })
     }
 
     async fn drop(&mut self, body: Resource<Body>) -> wasmtime::Result<()> {

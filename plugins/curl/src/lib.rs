@@ -45,7 +45,7 @@ mod exit;
 #[cfg(test)]
 mod tests;
 
-use blitz_plugin::{Call, Host, Plugin};
+use blitz_plugin::{Call, Failure, Host, Plugin};
 
 use args::Settings;
 use exit::{Code, Problem};
@@ -58,15 +58,15 @@ pub struct Curl;
 blitz_plugin::export!(Curl);
 
 impl Plugin for Curl {
-    fn run(call: &Call, host: &mut dyn Host) -> u8 {
+    fn run(call: &Call, host: &mut dyn Host) -> Result<u8, Failure> {
         let settings = match Settings::read(&call.args) {
             Ok(settings) => settings,
-            Err(problem) => return refuse(&problem, host),
+            Err(problem) => return Ok(refuse(&problem, host)),
         };
         let mut stats = Stats::default();
         let mut problem = attempts::run(call, &settings, &mut stats, host).err();
         if let Some(usage) = problem.as_ref().filter(|problem| problem.code == Code::Usage) {
-            return refuse(usage, host);
+            return Ok(refuse(usage, host));
         }
         if let Some(problem) = &problem {
             tell(problem, &settings, host);
@@ -84,7 +84,7 @@ impl Plugin for Curl {
         }
         let status = problem.map_or(0, |problem| problem.code.status());
         record::emit_transfer(&stats, status, host);
-        status
+        Ok(status)
     }
 }
 

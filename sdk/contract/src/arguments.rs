@@ -1,30 +1,42 @@
 //! A command line matched against a plugin's declared arguments.
 //!
 //! One parser for the client (early errors, which files to send), the gateway (the same check again)
-//! and the plugin itself (its values), so that they never disagree.
+//! and the plugin itself (its values), so that they never disagree. What stands on the command line is *given*;
+//! [`Arguments::value`] falls back on the declared default, [`Arguments::has`] does not.
+//!
+//! Read in this order: `declared` is what a line is matched against, `kind` what a value must look like, `usage` why
+//! a line does not fit, `mask` what of it may be shown, `rules` which declarations make sense.
 
+mod declared;
+mod kind;
 mod mask;
+pub(crate) mod rules;
+mod usage;
 
 use std::collections::BTreeSet;
 
-use crate::manifest::{Argument, ArgumentKind, Manifest};
+use crate::manifest::{ArgumentKind, Manifest};
 
+pub use declared::{Choices, Declared};
+pub use kind::duration;
 pub use mask::{all_masked, masked};
+pub use usage::UsageError;
 
 /// The values of one command line, by declared name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Arguments {
-    /// In the order of the command line.
-    given: Vec<Given>,
+    /// In the order of the command line; the defaults of what was not given stand behind.
+    values: Vec<Value>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Given {
+struct Value {
     name: String,
     kind: ArgumentKind,
     /// Empty for a flag.
-    value: String,
-    place: Place,
+    text: String,
+    /// `None` for a default.
+    place: Option<Place>,
 }
 
 /// Where a value stands in the command line.
@@ -34,75 +46,6 @@ struct Place {
     word: usize,
     /// Bytes of the word before the value: those of `--user=`.
     offset: usize,
-}
-
-/// What a command line is matched against: an [`Argument`] without its words for help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Declared<'a> {
-    /// As in [`Argument::name`].
-    pub name: &'a str,
-    /// As in [`Argument::short`].
-    pub short: Option<char>,
-    /// What the value is.
-    pub kind: ArgumentKind,
-    /// True for an argument without dashes.
-    pub positional: bool,
-    /// May be given more than once.
-    pub repeated: bool,
-    /// Must be given.
-    pub required: bool,
-}
-
-impl<'a> From<&'a Argument> for Declared<'a> {
-    fn from(argument: &'a Argument) -> Self {
-        let &Argument { short, kind, positional, repeated, required, .. } = argument;
-        Self { name: &argument.name, short, kind, positional, repeated, required }
-    }
-}
-
-/// A command line that the plugin does not take. The text reads after the plugin's name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UsageError {
-    /// An option that is not declared.
-    #[error("option {option} is not supported")]
-    Unknown {
-        /// As typed, with its dashes.
-        option: String,
-    },
-    /// An option without its value.
-    #[error("option {option} requires a value")]
-    MissingValue {
-        /// As typed.
-        option: String,
-    },
-    /// A flag that was given a value.
-    #[error("option {option} takes no value")]
-    UnexpectedValue {
-        /// As typed.
-        option: String,
-    },
-    /// A value that is not of the declared kind.
-    #[error("option {option}: {value:?} is not {wanted}")]
-    BadValue {
-        /// As typed.
-        option: String,
-        /// As typed.
-        value: String,
-        /// What it should be.
-        wanted: &'static str,
-    },
-    /// More positional arguments than declared.
-    #[error("unexpected argument {value:?}")]
-    Extra {
-        /// The first one too many.
-        value: String,
-    },
-    /// A required argument is not there.
-    #[error("{name} is missing")]
-    Missing {
-        /// Its declared name.
-        name: String,
-    },
 }
 
 impl Arguments {
@@ -143,10 +86,16 @@ impl Arguments {
             }
         }
         parsed.take_positional(declared, positional)?;
-        match declared.iter().find(|a| a.required && !parsed.has(a.name)) {
-            Some(missing) => Err(UsageError::Missing { name: missing.name.to_owned() }),
-            None => Ok(parsed),
+        for argument in declared.iter().filter(|a| a.required || a.default.is_some()) {
+            if parsed.has(argument.name) {
+                continue;
+            }
+            let Some(default) = argument.default else {
+                return Err(UsageError::Missing { name: argument.name.to_owned() });
+            };
+            parsed.push(argument, default, None);
         }
+        Ok(parsed)
     }
 
     fn take_long<'a>(
@@ -231,51 +180,67 @@ impl Arguments {
                 wanted,
             });
         }
-        self.given.push(Given {
-            name: declared.name.to_owned(),
-            kind: declared.kind,
-            value: value.to_owned(),
-            place,
-        });
+        if !declared.choices.take(value) {
+            return Err(UsageError::NotAChoice {
+                option: option.to_owned(),
+                value: value.to_owned(),
+                choices: declared.choices.joined(),
+            });
+        }
+        self.push(declared, value, Some(place));
         Ok(())
     }
 
-    /// Whether the argument was given at all.
-    #[must_use]
-    pub fn has(&self, name: &str) -> bool {
-        self.values(name).next().is_some()
+    fn push(&mut self, declared: &Declared<'_>, text: &str, place: Option<Place>) {
+        let name = declared.name.to_owned();
+        self.values.push(Value { name, kind: declared.kind, text: text.to_owned(), place });
     }
 
-    /// The last value given: later ones override earlier ones, as in most Unix commands.
+    /// Whether the user gave the argument; a default is not given.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.given().any(|v| v.name == name)
+    }
+
+    /// The last value given, as later ones override earlier ones in most Unix commands; else the default.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
         self.values(name).last()
     }
 
-    /// Every value given, in order. A flag gives an empty text each time.
+    /// Every value given, in order, or the default alone when there is none. A flag gives an empty text each
+    /// time.
     pub fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.given.iter().filter(move |g| g.name == name).map(|g| g.value.as_str())
+        self.values.iter().filter(move |v| v.name == name).map(|v| v.text.as_str())
     }
 
-    /// Every argument in the order of the command line, as (declared name, value).
+    /// Every argument in the order of the command line, as (declared name, value). Without defaults.
     pub fn in_order(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.given.iter().map(|g| (g.name.as_str(), g.value.as_str()))
+        self.given().map(|v| (v.name.as_str(), v.text.as_str()))
     }
 
     /// The files of the user's machine that must be sent along; `-` is stdin.
+    ///
+    /// Only the user names a file: of a default nothing but stdin counts, whatever a foreign manifest says.
     #[must_use]
     pub fn inputs(&self) -> BTreeSet<&str> {
-        self.given.iter().filter_map(|g| g.kind.input(&g.value)).collect()
+        let file = |v: &'_ Value| v.place.is_some() || v.kind.input(&v.text) == Some("-");
+        let values = self.values.iter().filter(|v| file(v));
+        values.filter_map(|v| v.kind.input(&v.text)).collect()
     }
 
-    /// The files that the plugin may write on the user's machine; `-` (stdout) is not one.
+    /// The files that the plugin may write on the user's machine, as the user named them; `-` (stdout) is not
+    /// one.
     #[must_use]
     pub fn outputs(&self) -> BTreeSet<&str> {
-        self.given
-            .iter()
-            .filter(|g| g.kind == ArgumentKind::OutputFile && g.value != "-")
-            .map(|g| g.value.as_str())
+        self.given()
+            .filter(|v| v.kind == ArgumentKind::OutputFile && v.text != "-")
+            .map(|v| v.text.as_str())
             .collect()
+    }
+
+    fn given(&self) -> impl Iterator<Item = &Value> {
+        self.values.iter().filter(|v| v.place.is_some())
     }
 }
 
@@ -288,57 +253,6 @@ fn next_word<'a>(
         Some((word, value)) => Ok((Place { word, offset: 0 }, value)),
         None => Err(UsageError::MissingValue { option: option.to_owned() }),
     }
-}
-
-impl ArgumentKind {
-    /// What a value should be, when this one is not it.
-    fn refuses(self, value: &str) -> Option<&'static str> {
-        let (fits, wanted) = match self {
-            Self::Number => (value.parse::<f64>().is_ok_and(f64::is_finite), "a number"),
-            Self::Duration => (duration(value).is_some(), "a duration (2, 0.5, 500ms, 2s, 1m, 1h)"),
-            Self::Host => (!value.is_empty() && !value.contains(['/', ' ']), "a host"),
-            Self::InputFile | Self::OutputFile => (!value.is_empty(), "a file name"),
-            Self::Form => (value.contains('='), "NAME=VALUE"),
-            _ => (true, ""),
-        };
-        (!fits).then_some(wanted)
-    }
-
-    /// The input file that a value names.
-    fn input(self, value: &str) -> Option<&str> {
-        match self {
-            Self::InputFile => Some(value),
-            Self::TextOrInputFile => value.strip_prefix('@'),
-            Self::Form => {
-                let (_, content) = value.split_once('=')?;
-                let file = content.strip_prefix(['@', '<'])?;
-                Some(file.split(';').next().unwrap_or(file))
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Reads a duration: bare seconds (`2`, `0.5`) or a number with `ms`, `s`, `m` or `h`.
-///
-/// `None` when it is not one, is negative, or passes 1,000,000 hours.
-#[must_use]
-pub fn duration(text: &str) -> Option<std::time::Duration> {
-    const SECONDS_MAX: f64 = 3.6e9;
-    let (number, unit) = match text.find(|c: char| c.is_ascii_alphabetic()) {
-        Some(at) => text.split_at(at),
-        None => (text, "s"),
-    };
-    let factor = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    };
-    let seconds = number.parse::<f64>().ok()? * factor;
-    (seconds.is_finite() && (0.0..=SECONDS_MAX).contains(&seconds))
-        .then(|| std::time::Duration::from_secs_f64(seconds))
 }
 
 #[cfg(test)]
@@ -374,10 +288,29 @@ mod tests {
             name = "max-time"
             kind = "duration"
             [[arguments]]
+            name = "format"
+            default = "text"
+            choices = ["text", "json"]
+            [[arguments]]
+            name = "count"
+            short = "n"
+            kind = "integer"
+            default = "3"
+            repeated = true
+            [[arguments]]
+            name = "list"
+            kind = "input-file"
+            default = "-"
+            [[arguments]]
             name = "URL"
             kind = "url"
             positional = true
             required = true
+            [[arguments]]
+            name = "PORT"
+            kind = "integer"
+            positional = true
+            choices = ["80", "443"]
             "#,
         )
         .unwrap()
@@ -406,6 +339,38 @@ mod tests {
         let parsed = parsed.unwrap();
         assert_eq!(Vec::from_iter(parsed.inputs()), ["-", "body", "pic.png", "t"]);
         assert_eq!(Vec::from_iter(parsed.outputs()), ["out"]);
+        let parsed = parse("--list names x").unwrap();
+        assert_eq!(Vec::from_iter(parsed.inputs()), ["names"], "not stdin");
+    }
+
+    #[test]
+    fn a_default_is_a_value_and_not_given() {
+        let parsed = parse("x").unwrap();
+        assert_eq!(parsed.value("format"), Some("text"));
+        assert_eq!(Vec::from_iter(parsed.values("count")), ["3"]);
+        assert!(!parsed.has("format") && !parsed.has("count"));
+        assert_eq!(Vec::from_iter(parsed.in_order()), [("URL", "x")]);
+        assert_eq!(Vec::from_iter(parsed.inputs()), ["-"], "stdin is what is read without a file");
+        let parsed = parse("--format=json -n 4 -n5 x").unwrap();
+        assert_eq!(parsed.value("format"), Some("json"));
+        assert_eq!(Vec::from_iter(parsed.values("count")), ["4", "5"]);
+    }
+
+    #[test]
+    fn a_default_of_a_foreign_manifest_names_no_file() {
+        let mut foreign = manifest();
+        for argument in &mut foreign.arguments {
+            argument.default = match argument.kind {
+                ArgumentKind::InputFile | ArgumentKind::OutputFile => {
+                    Some("/etc/passwd".to_owned())
+                }
+                ArgumentKind::TextOrInputFile => Some("@/etc/passwd".to_owned()),
+                ArgumentKind::Form => Some("a=</etc/passwd".to_owned()),
+                _ => None,
+            };
+        }
+        let parsed = Arguments::parse(&foreign, &["x"]).unwrap();
+        assert_eq!((parsed.inputs().len(), parsed.outputs().len()), (0, 0));
     }
 
     #[test]
@@ -416,7 +381,15 @@ mod tests {
             ("x -d", "option -d requires a value"),
             ("--silent=1 x", "option --silent takes no value"),
             ("-s", "URL is missing"),
-            ("x y", "unexpected argument \"y\""),
+            ("x 80 y", "unexpected argument \"y\""),
+            ("x y", "argument PORT: \"y\" is not a whole number"),
+            ("x 81", "argument PORT: \"81\" is not one of 80, 443"),
+            ("--format=xml x", "option --format: \"xml\" is not one of text, json"),
+            ("-n 1.5 x", "option -n: \"1.5\" is not a whole number"),
+            (
+                "--count 9223372036854775808 x",
+                "option --count: \"9223372036854775808\" is not a whole number",
+            ),
             (
                 "--max-time soon x",
                 "option --max-time: \"soon\" is not a duration (2, 0.5, 500ms, 2s, 1m, 1h)",
@@ -424,17 +397,6 @@ mod tests {
             ("-F plain x", "option -F: \"plain\" is not NAME=VALUE"),
         ] {
             assert_eq!(parse(line).unwrap_err(), text, "{line}");
-        }
-    }
-
-    #[test]
-    fn durations_have_units() {
-        for (text, ms) in [("2", 2000), ("0.5", 500), ("500ms", 500), ("2s", 2000), ("1m", 60_000)]
-        {
-            assert_eq!(duration(text).map(|d| d.as_millis()), Some(ms), "{text}");
-        }
-        for text in ["", "-1", "1d", "nan", "1e300", "ms", "s5"] {
-            assert_eq!(duration(text), None, "{text}");
         }
     }
 }

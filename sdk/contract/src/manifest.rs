@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::capability::Capability;
 use crate::table::Table;
 
 /// What a plugin says of itself.
@@ -64,6 +65,12 @@ pub struct Argument {
     /// The value's word in help (`SECONDS`); empty takes the kind's.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub value: String,
+    /// What a plugin takes when the user gives none; shown in help. It names no file: only `-` stands for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// The only values that are taken; empty takes any. For text, numbers, durations, URLs and hosts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
     /// One line for help.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub help: String,
@@ -77,6 +84,8 @@ pub enum ArgumentKind {
     Flag,
     /// A decimal number.
     Number,
+    /// A whole number, -2^63 to 2^63 - 1.
+    Integer,
     /// A number with a unit (`500ms`, `2s`, `1m`) or bare seconds.
     Duration,
     /// An absolute URL, or a host with an optional path.
@@ -99,15 +108,6 @@ pub enum ArgumentKind {
     #[default]
     #[serde(other)]
     Text,
-}
-
-/// A right that the host lends. Unlike an unknown field, one of a newer version makes the manifest unreadable:
-/// a plugin is not run, or offered, without a right that it cannot do without.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Capability {
-    /// HTTP exchanges to destinations that the engine's target policy allows.
-    Web,
 }
 
 /// Whether a job may be run again.
@@ -133,6 +133,34 @@ pub struct Limits {
     /// Time that the plugin itself computes, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_ms: Option<u64>,
+    /// Sockets and connections open at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sockets: Option<u32>,
+    /// What a plugin has for its last words once its job was asked to end, in milliseconds; none is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_ms: Option<u64>,
+}
+
+impl Limits {
+    /// Refuses a limit with which no run could do anything. Without a grace a run has no last words, and that is all.
+    #[cfg(not(target_family = "wasm"))]
+    fn check(&self) -> Result<(), ManifestError> {
+        let zero = [
+            ("memory_bytes", self.memory_bytes),
+            ("output_bytes", self.output_bytes),
+            ("cpu_ms", self.cpu_ms),
+            ("sockets", self.sockets.map(u64::from)),
+        ]
+        .into_iter()
+        .find(|(_, asked)| *asked == Some(0));
+        zero.map_or(Ok(()), |(name, _)| {
+            Err(ManifestError::Rule {
+                field: format!("limits.{name}"),
+                rule: "1 or more, or left out for the default",
+                found: "0".to_owned(),
+            })
+        })
+    }
 }
 
 /// What is wrong with a manifest.
@@ -168,6 +196,7 @@ impl Manifest {
         let manifest: Self =
             toml::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
         manifest.check()?;
+        manifest.limits.check()?;
         manifest.table.as_ref().map_or(Ok(()), Table::check)?;
         Ok(manifest)
     }
@@ -203,19 +232,7 @@ impl Manifest {
         if !is_version(&self.contract) {
             return rule("contract", "MAJOR.MINOR.PATCH", &self.contract);
         }
-        for argument in &self.arguments {
-            let field = format!("arguments.{}", argument.name);
-            if argument.name.is_empty() || argument.name.contains([' ', '=']) {
-                return rule(&field, "a name without spaces and =", &argument.name);
-            }
-            if argument.short == Some('r') || argument.name == "region" {
-                return rule(&field, "-r and --region belong to blitz", &argument.name);
-            }
-            if argument.positional && argument.kind == ArgumentKind::Flag {
-                return rule(&field, "a positional argument has a value", "flag");
-            }
-        }
-        Ok(())
+        crate::arguments::rules::check(&self.arguments)
     }
 }
 
@@ -227,7 +244,13 @@ fn is_name(name: &str) -> bool {
 
 fn is_version(version: &str) -> bool {
     let parts: Vec<&str> = version.split('.').collect();
-    parts.len() == 3 && parts.iter().all(|p| p.len() <= 9 && p.parse::<u32>().is_ok())
+    // One spelling of each number, for two of them would be two versions that nobody can tell apart: `01`, `+1`.
+    let is_number = |part: &&str| {
+        part.bytes().all(|b| b.is_ascii_digit())
+            && (1..=9).contains(&part.len())
+            && (*part == "0" || !part.starts_with('0'))
+    };
+    parts.len() == 3 && parts.iter().all(is_number)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
@@ -259,12 +282,30 @@ mod tests {
             ("cpu_ms", "cpu_s", "unknown field limits.cpu_s: \"cpu_s\" is none of memory_bytes,"),
             ("kind", "kid", "unknown field arguments.count.kid: \"kid\" is none of name, short,"),
             ("number", "nubmer", "unknown kind of arguments.count: \"nubmer\" is none of flag,"),
-            ("\"web\"", "\"wep\"", "line 6"),
+            ("\"web\"", "\"wep\"", "unknown capability: \"wep\" is none of web, sockets, dns"),
             ("0.1.0", "0.1", "manifest field version: MAJOR.MINOR.PATCH, not \"0.1\""),
+            ("0.1.0", "0.01.0", "manifest field version: MAJOR.MINOR.PATCH, not \"0.01.0\""),
+            ("0.1.0", "0.+1.0", "manifest field version: MAJOR.MINOR.PATCH, not \"0.+1.0\""),
         ] {
             let error = Manifest::from_toml(&PLUGIN.replacen(right, wrong, 1)).unwrap_err();
             assert!(error.to_string().contains(says), "{error}");
         }
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_a_mistake() {
+        for name in ["memory_bytes", "output_bytes", "cpu_ms", "sockets"] {
+            let toml = PLUGIN.replace("cpu_ms = 5", &format!("{name} = 0"));
+            assert_eq!(
+                Manifest::from_toml(&toml).unwrap_err().to_string(),
+                format!(
+                    "manifest field limits.{name}: 1 or more, or left out for the default, not \"0\""
+                )
+            );
+        }
+        assert!(Manifest::from_toml(&PLUGIN.replace("cpu_ms = 5", "grace_ms = 0")).is_ok());
+        let json = r#"{"name":"demo","version":"2.0.0","summary":"s","contract":"0.2.0","limits":{"cpu_ms":0}}"#;
+        assert!(Manifest::from_json(json).is_ok(), "what was published is read");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, Visitor, value::Error};
 use serde::forward_to_deserialize_any;
 use toml::Value;
 
+use crate::capability::Capability;
 use crate::manifest::{Argument, ArgumentKind, Limits, Manifest};
 use crate::table::{Column, Table, Unit};
 
@@ -24,6 +25,14 @@ pub(crate) fn check(manifest: &toml::Table) -> Result<(), String> {
             if let Some(unit) = column.get("unit").and_then(Value::as_str) {
                 known(unit, words::<Unit>(), || format!("unit of table.columns.{title}"))?;
             }
+        }
+    }
+    for name in manifest.get("capabilities").and_then(Value::as_array).into_iter().flatten() {
+        if let Some(name) =
+            name.as_str().filter(|n| !Capability::KNOWN.iter().any(|k| k.name() == *n))
+        {
+            let known: Vec<&str> = Capability::KNOWN.iter().map(Capability::name).collect();
+            return Err(format!("unknown capability: {name:?} is none of {}", known.join(", ")));
         }
     }
     for argument in tables(manifest, "arguments") {
@@ -104,7 +113,10 @@ mod tests {
     fn the_words_are_those_of_the_types() {
         assert!(words::<Manifest>().contains(&"capabilities"));
         assert!(words::<Argument>().contains(&"positional"));
-        assert_eq!(words::<Limits>(), ["memory_bytes", "output_bytes", "cpu_ms"]);
+        assert_eq!(
+            words::<Limits>(),
+            ["memory_bytes", "output_bytes", "cpu_ms", "sockets", "grace_ms"]
+        );
         assert!(words::<ArgumentKind>().contains(&"text"));
         assert!(words::<ArgumentKind>().contains(&"text-or-input-file"));
     }

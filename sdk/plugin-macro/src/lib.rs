@@ -1,58 +1,63 @@
-//! Turns `plugin.toml` into JSON and constants while a plugin compiles: a mistake in it is an error of the build,
-//! no guest carries a TOML parser, which would double the size of a small one, and none parses anything before
-//! it looks at its arguments.
+//! Reads `plugin.toml` while a plugin compiles: a mistake in it is an error of the build, no guest carries a TOML
+//! parser, which would double the size of a small one, and none parses anything before it looks at its arguments.
 //!
-//! Not for authors: `blitz_plugin::export!` calls it.
+//! Read in this order: `manifest` finds and checks the file, `constants` makes of it what `blitz_plugin::export!`
+//! embeds, `typed` the struct of `blitz_plugin::arguments!`. Authors meet both under those names only.
+//!
+//! *Invariant:* what cannot be done is a `compile_error!` that names the file, never a panic.
 
-use std::path::Path;
+mod manifest;
+mod constants;
+mod typed;
 
-use blitz_contract::{Argument, Manifest};
 use proc_macro::TokenStream;
 
-/// The manifest of the crate being compiled, as the constants of `blitz_plugin::guest::Embedded`.
-#[expect(clippy::missing_panics_doc, reason = "Rust's own notation of strings is Rust")]
+/// The manifest of the crate being compiled, as the constants of `blitz_plugin::embedded::Embedded`.
+#[doc(hidden)]
 #[proc_macro]
 pub fn manifest_items(_: TokenStream) -> TokenStream {
-    let code = match read() {
-        // The text is included, too, so that cargo sees when the file changes.
-        Ok((path, manifest, json)) => format!(
-            "const MANIFEST: &'static str = {{ const _: &str = include_str!({path:?}); {json:?} }};
-             const NAME: &'static str = {:?};
-             const ARGUMENTS: &'static [::blitz_plugin::guest::Declared<'static>] = &[{}];",
-            manifest.name,
-            manifest.arguments.iter().map(declared).collect::<String>()
-        ),
-        Err(problem) => format!("compile_error!({problem:?})"),
-    };
-    code.parse().expect("constants of Rust")
-}
-
-fn declared(argument: &Argument) -> String {
-    let Argument { name, short, kind, positional, repeated, required, .. } = argument;
-    format!(
-        "::blitz_plugin::guest::Declared {{
-            name: {name:?}, short: {short:?}, kind: ::blitz_plugin::guest::ArgumentKind::{kind:?},
-            positional: {positional}, repeated: {repeated}, required: {required},
-        }},"
-    )
-}
-
-fn read() -> Result<(String, Manifest, String), String> {
-    let directory = std::env::var("CARGO_MANIFEST_DIR")
-        .map_err(|error| format!("CARGO_MANIFEST_DIR: {error}"))?;
-    let path = Path::new(&directory).join("plugin.toml");
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| format!("read {}: {error}", path.display()))?;
-    let manifest =
-        Manifest::from_toml(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-    let package = std::env::var("CARGO_PKG_VERSION").unwrap_or_default();
-    if manifest.version != package {
-        return Err(format!(
-            "{}: version {} is not the {package} of Cargo.toml; give both the same",
-            path.display(),
-            manifest.version
-        ));
+    match manifest::read().and_then(manifest::Read::with_version_checked) {
+        Ok(manifest) => rust(&constants::of(&manifest)),
+        // The constants all the same: that they are missing is not what is wrong.
+        Err(problem) => rust(&format!("{} {}", error(&problem), constants::NONE)),
     }
-    let json = serde_json::to_string(&manifest).map_err(|error| error.to_string())?;
-    Ok((path.display().to_string(), manifest, json))
+}
+
+/// Makes a struct with a typed field for each argument that `plugin.toml` declares.
+///
+/// `blitz_plugin::arguments!(pub struct Args);` makes `Args` with `Args::of(call)`. Attributes and documentation may
+/// stand before `pub`; the struct has `Debug`, `Clone` and `PartialEq`. A field has its argument's name in
+/// `snake_case` (`max-time` is `max_time`, `URL` is `url`, `type` is `r#type`) and this type:
+///
+/// | kind | type |
+/// |---|---|
+/// | `flag` | `bool`; repeated `u32`, how often it was given |
+/// | `integer` | `i64` |
+/// | `number` | `f64` |
+/// | `duration` | `std::time::Duration` |
+/// | `text`, `url`, `host`, `form` | `String` |
+/// | `secret` | `blitz_plugin::arguments::Secret` |
+/// | `input-file` | `blitz_plugin::arguments::InputFile` |
+/// | `text-or-input-file` | `blitz_plugin::arguments::TextOrInputFile` |
+/// | `output-file` | `blitz_plugin::arguments::OutputFile` |
+///
+/// An argument that is `required` or has a `default` is a plain value, a `repeated` one a `Vec`, any other an
+/// `Option`.
+#[proc_macro]
+pub fn arguments(declaration: TokenStream) -> TokenStream {
+    let made = typed::Declaration::read(declaration).and_then(|declaration| {
+        let manifest = manifest::read()?;
+        let fields = typed::fields(&manifest)?;
+        Ok(declaration.with(&fields, &manifest))
+    });
+    made.unwrap_or_else(|problem| rust(&error(&problem)))
+}
+
+fn error(problem: &str) -> String {
+    format!("compile_error!({problem:?});")
+}
+
+/// Text that this crate made of Rust's own notation.
+fn rust(code: &str) -> TokenStream {
+    code.parse().unwrap_or_default()
 }

@@ -2,13 +2,17 @@
 
 use std::io::{self, LineWriter, Stderr, Stdout, Write};
 use std::marker::PhantomData;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::time::Duration;
 
+use crate::dns;
+use crate::embedded::Embedded;
 use crate::host::{Host, HostError};
-use crate::plugin::{Plugin, RawCall, dispatch};
+use crate::plugin::{RawCall, dispatch};
 use crate::web;
 
-use bindings::blitz::plugin::{events, files, types, web as wire};
+use bindings::blitz::plugin::dns as resolver;
+use bindings::blitz::plugin::{control, events, files, metrics, types, web as wire};
 
 #[expect(missing_docs, reason = "generated; the WIT has the words")]
 #[expect(clippy::mem_forget, reason = "generated: a list's memory goes to the host and comes back")]
@@ -23,21 +27,6 @@ pub mod bindings {
     });
 }
 pub use bindings::export_component;
-pub use blitz_contract::ArgumentKind;
-pub use blitz_contract::arguments::Declared;
-pub use blitz_plugin_macro::manifest_items;
-
-/// A plugin with its manifest; [`export!`](crate::export) makes one per crate.
-pub trait Embedded {
-    /// The author's type.
-    type Plugin: Plugin;
-    /// `plugin.toml` as JSON, checked while the plugin was compiled. No run reads it.
-    const MANIFEST: &'static str;
-    /// The plugin's name in it.
-    const NAME: &'static str;
-    /// What command lines are matched against.
-    const ARGUMENTS: &'static [Declared<'static>];
-}
 
 /// The exports of the world `plugin`.
 #[derive(Debug)]
@@ -119,6 +108,104 @@ impl Host for Imports {
             timeout_ms: request.timeout.map(milliseconds),
         };
         Ok(wire::exchange(&request)?.into())
+    }
+
+    fn connect(
+        &mut self,
+        host: &str,
+        port: u16,
+        timeout: Duration,
+    ) -> Result<TcpStream, HostError> {
+        let mut last = None;
+        for address in (host, port).to_socket_addrs().map_err(of_io)? {
+            match connect_within(address, timeout) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.map_or_else(|| HostError::Failed(format!("{host} has no address")), of_io))
+    }
+
+    fn connect_udp(&mut self, host: &str, port: u16) -> Result<UdpSocket, HostError> {
+        let mut last = None;
+        for address in (host, port).to_socket_addrs().map_err(of_io)? {
+            let own: SocketAddr = match address {
+                SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+                SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+            };
+            match UdpSocket::bind(own).and_then(|s| s.connect(address).map(|()| s)) {
+                Ok(socket) => return Ok(socket),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.map_or_else(|| HostError::Failed(format!("{host} has no address")), of_io))
+    }
+
+    fn lookup(&mut self, question: &dns::Question) -> Result<dns::Answer, HostError> {
+        let answer = resolver::lookup(&resolver::Question {
+            name: question.name.clone(),
+            record_type: question.record_type,
+            resolver: question.resolver.clone(),
+            timeout_ms: question.timeout.map(milliseconds),
+        })?;
+        let records = |list: Vec<resolver::ResourceRecord>| {
+            let record = |r: resolver::ResourceRecord| dns::Record {
+                name: r.name,
+                record_type: r.record_type,
+                ttl_s: r.ttl_s,
+                text: r.text,
+            };
+            list.into_iter().map(record).collect()
+        };
+        Ok(dns::Answer {
+            server: answer.server,
+            code: answer.code,
+            answers: records(answer.answers),
+            authorities: records(answer.authorities),
+            elapsed: Duration::from_micros(answer.elapsed_us),
+        })
+    }
+
+    fn count(&mut self, name: &str, by: u64) -> Result<(), HostError> {
+        Ok(metrics::count(name, by)?)
+    }
+
+    fn observe(&mut self, name: &str, values: &[u64]) -> Result<(), HostError> {
+        Ok(metrics::observe(name, values)?)
+    }
+
+    fn time_left(&mut self) -> Duration {
+        Duration::from_millis(control::time_left_ms())
+    }
+
+    fn is_cancelled(&mut self) -> bool {
+        control::is_cancelled()
+    }
+
+    fn pause(&mut self, time: Duration) -> bool {
+        control::pause(milliseconds(time))
+    }
+}
+
+/// A connection, or why there is none.
+///
+/// With a time limit the standard library of `wasm32-wasip2` (Rust 1.95) looks for a failure where WASI does not show
+/// it, and gives a refused or denied connection out as a success: the socket itself knows better.
+fn connect_within(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, timeout)?;
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    stream.peer_addr()?;
+    Ok(stream)
+}
+
+fn of_io(error: io::Error) -> HostError {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => HostError::Denied(format!(
+            "{error}: the grant \"sockets\" is missing, or the engine's target policy refuses the address"
+        )),
+        _ => HostError::Failed(error.to_string()),
     }
 }
 

@@ -1,7 +1,10 @@
 //! What the host lends a running plugin.
 
 use std::io::Write;
+use std::net::{TcpStream, UdpSocket};
+use std::time::Duration;
 
+use crate::dns;
 use crate::web::{Answer, Failure, Request};
 
 /// Everything outside the plugin.
@@ -50,6 +53,56 @@ pub trait Host {
     /// [`Failure`] says where it ended; [`FailureKind::Denied`](crate::web::FailureKind::Denied) when the plugin lacks the grant `web`
     /// or the engine's target policy refuses the address.
     fn exchange(&mut self, request: &Request) -> Result<Answer, Failure>;
+
+    /// Opens a TCP connection. The engine resolves `host`, and holds the address against its target policy.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Denied`] without the grant `sockets` or when the policy refuses the address,
+    /// [`HostError::Limit`] for one socket too many, [`HostError::Failed`] for what the network said.
+    fn connect(&mut self, host: &str, port: u16, timeout: Duration)
+    -> Result<TcpStream, HostError>;
+
+    /// Opens a UDP socket that speaks with this one peer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::connect`].
+    fn connect_udp(&mut self, host: &str, port: u16) -> Result<UdpSocket, HostError>;
+
+    /// Asks the DNS one question.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Denied`] without the grant `dns` or when the policy refuses the resolver,
+    /// [`HostError::Failed`] when no answer came. An answer that says "no such name" is an answer.
+    fn lookup(&mut self, question: &dns::Question) -> Result<dns::Answer, HostError>;
+
+    /// Adds to a counter of the run's `metrics` record. The name is 1 to 40 of a-z, 0-9 and `_`, and ends
+    /// with its unit.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Failed`] for another name, [`HostError::Limit`] for one name too many.
+    fn count(&mut self, name: &str, by: u64) -> Result<(), HostError>;
+
+    /// Adds values to a distribution of the run's `metrics` record. One call with many values costs hardly
+    /// more than one with one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::count`].
+    fn observe(&mut self, name: &str, values: &[u64]) -> Result<(), HostError>;
+
+    /// What is left of the job's time. The host ends what runs longer.
+    fn time_left(&mut self) -> Duration;
+
+    /// Whether the job was asked to end. Only a plugin whose manifest names `limits.grace_ms` sees that: it has
+    /// so long for its last words. Others are ended at once.
+    fn is_cancelled(&mut self) -> bool;
+
+    /// Waits; true when it came back early, because the job was asked to end.
+    fn pause(&mut self, time: Duration) -> bool;
 }
 
 /// Why the host did not do what was asked.

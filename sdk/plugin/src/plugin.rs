@@ -5,17 +5,26 @@ use std::time::Duration;
 use blitz_contract::Arguments;
 use blitz_contract::arguments::Declared;
 
+use crate::failure::Failure;
 use crate::host::Host;
 
 /// The status of a command line that the plugin does not take, as in most Unix commands.
 const EXIT_USAGE: u8 = 2;
 
 /// What a plugin does.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a plugin: it does not implement `blitz_plugin::Plugin`",
+    note = "write `impl blitz_plugin::Plugin for {Self}`, and its function `run`"
+)]
 pub trait Plugin {
     /// Does the work of one job and gives the exit status of the command.
     ///
     /// Runs once per instance: nothing is kept between two jobs.
-    fn run(call: &Call, host: &mut dyn Host) -> u8;
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`] is printed on stderr behind the plugin's name, and its status is the command's.
+    fn run(call: &Call, host: &mut dyn Host) -> Result<u8, Failure>;
 }
 
 /// One job, as the plugin sees it.
@@ -51,7 +60,12 @@ pub(crate) fn dispatch<P: Plugin>(
     let status = match Arguments::parse_declared(declared, &call.args) {
         Ok(args) => {
             let RawCall { args: raw_args, region, deadline } = call;
-            P::run(&Call { args, raw_args, region, deadline }, host)
+            P::run(&Call { args, raw_args, region, deadline }, host).unwrap_or_else(|failure| {
+                if !failure.message.is_empty() {
+                    writeln!(host.stderr(), "{name}: {failure}").ok();
+                }
+                failure.status
+            })
         }
         Err(usage) => {
             let text = format!("{name}: {usage}\ntry 'blitz help {name}'\n");
@@ -74,10 +88,10 @@ mod tests {
     struct Part;
 
     impl Plugin for Part {
-        fn run(call: &Call, host: &mut dyn Host) -> u8 {
+        fn run(call: &Call, host: &mut dyn Host) -> Result<u8, Failure> {
             let word = call.args.value("WORD").unwrap_or_default();
-            let said = write!(host.stdout(), "{word} {:?}", call.raw_args);
-            if said.is_ok() { 7 } else { 1 }
+            write!(host.stdout(), "{word} {:?}", call.raw_args)?;
+            if word == "fail" { Err(Failure::new(9, "as asked")) } else { Ok(7) }
         }
     }
 
@@ -97,6 +111,13 @@ mod tests {
         assert_eq!(run::<Part>(MANIFEST, &["--", "-x"], &mut host), 7);
         assert_eq!(host.stdout_text(), "-x [\"--\", \"-x\"]");
         assert_eq!(host.stdout.flushed_at, [host.stdout.bytes.len()]);
+    }
+
+    #[test]
+    fn a_failure_is_told_and_its_status_kept() {
+        let mut host = FakeHost::default();
+        assert_eq!(run::<Part>(MANIFEST, &["fail"], &mut host), 9);
+        assert_eq!(host.stderr_text(), "part: as asked\n");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The words of one HTTP exchange: what is asked, what came back, where the time went, why it failed.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
+
+use crate::host::Host;
 
 /// A list of headers in order, with repetitions; values are bytes.
 pub type Headers = Vec<(String, Vec<u8>)>;
@@ -57,6 +60,20 @@ impl Request {
             timeout: None,
         }
     }
+}
+
+/// Gets a URL: a request without headers, certificates verified, redirects not followed.
+///
+/// # Errors
+///
+/// As [`Host::exchange`]; [`FailureKind::Url`] for one without a scheme.
+pub fn get(host: &mut dyn Host, url: &str) -> Result<Answer, Failure> {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    if !matches!(scheme.as_deref(), Some("http" | "https")) {
+        let text = format!("URL {url:?} needs http:// or https:// in front");
+        return Err(Failure::new(FailureKind::Url, text));
+    }
+    host.exchange(&Request::new("GET", url))
 }
 
 /// Which protocol an exchange may use.
@@ -126,6 +143,37 @@ pub struct Answer {
     pub connection: Connection,
     /// The rest of the answer, as it arrives.
     pub body: Box<dyn Body>,
+}
+
+impl Answer {
+    /// The first header of this name, in whatever case; bytes that are not UTF-8 are replaced.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        let (_, value) = self.headers.iter().find(|(of, _)| of.eq_ignore_ascii_case(name))?;
+        Some(String::from_utf8_lossy(value))
+    }
+
+    /// The rest of the body, when it is no longer than this. The bytes are as they were sent: nothing is decoded.
+    ///
+    /// # Errors
+    ///
+    /// [`FailureKind::Limit`] for a longer one, else as [`Body::read`].
+    pub fn read_body(&mut self, bytes_max: usize) -> Result<Vec<u8>, Failure> {
+        /// Large enough that a call's cost vanishes, small beside any memory limit.
+        const PIECE_BYTES: u32 = 64 * 1024;
+        let mut whole = Vec::new();
+        loop {
+            let piece = self.body.read(PIECE_BYTES)?;
+            if piece.is_empty() {
+                return Ok(whole);
+            }
+            if piece.len() > bytes_max - whole.len() {
+                let text = format!("the body has more than {bytes_max} bytes");
+                return Err(Failure::new(FailureKind::Limit, text));
+            }
+            whole.extend_from_slice(&piece);
+        }
+    }
 }
 
 /// Instants in microseconds since the exchange began, in the order in which they pass. A phase that did

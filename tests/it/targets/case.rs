@@ -81,7 +81,7 @@ impl Case {
 
 /// Whether a refusal names the address, what it is, and why that is refused: `10.0.0.1 is private (policy
 /// public-only)`, `168.63.129.16 port 80 is instance metadata, which is never a target`.
-fn names(stderr: &str, address: IpAddr, class: &str) -> bool {
+pub(super) fn names(stderr: &str, address: IpAddr, class: &str) -> bool {
     let address = format!(" {address} ");
     stderr.lines().any(|line| {
         let said = line.split_once(&address).map_or("", |(_, said)| said);

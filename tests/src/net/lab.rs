@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use super::guests;
 use super::namespace::{Namespace, Unavailable, remove_leftovers};
 use super::server::{ADMIN, Plan, READY};
 use super::traffic::{self, Count, Place};
@@ -27,6 +28,9 @@ const MUST_RUN: &str = "BLITZ_TEST_NETNS";
 
 /// Whatever is started here is ready, or has ended, within this time.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// All guests of one matrix end within this time.
+const GUESTS_LIMIT: Duration = Duration::from_secs(300);
 
 const TOKEN: &str = "token-of-a-laboratory";
 const WORLD_V4: &str = "5.5.5.1";
@@ -229,6 +233,25 @@ impl Lab {
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         let output = tokio::time::timeout(LIMIT, command.output()).await.expect("the probe ends");
         String::from_utf8_lossy(&output.expect("the probe starts").stdout).into_owned()
+    }
+
+    /// Runs guests on the engine's machine; `None` is one that did not end.
+    ///
+    /// # Panics
+    ///
+    /// When they do not start.
+    pub async fn guests(&self, carrier: &Path, plan: &guests::Plan) -> Vec<Option<Outcome>> {
+        let mut command = Command::new(carrier);
+        let text = serde_json::to_string(plan).expect("a plan is JSON");
+        let file = self.home.path().join("guests.json");
+        std::fs::write(&file, text).expect("a file");
+        command.arg("netns-guests").arg(file);
+        let mut command = self.engine.enter(&command);
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        let output = tokio::time::timeout(GUESTS_LIMIT, command.output()).await;
+        let output = output.expect("the guests end").expect("the guests start");
+        let lines = String::from_utf8_lossy(&output.stdout);
+        guests::outcomes(&lines, plan.runs.len())
     }
 
     /// The packets to addresses that are not public, where they leave and where they arrive, and the

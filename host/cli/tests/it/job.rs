@@ -14,7 +14,7 @@ fn a_job_costs_three_requests() {
     ran.check(0, "hello\n", "talk\n");
     assert_eq!(
         gateway.requests(),
-        ["GET /v1/plugins/probe", "POST /v1/jobs", "GET /v1/jobs/japan-1-01/events"]
+        ["GET /v1/plugins/probe?regions=japan", "POST /v1/jobs", "GET /v1/jobs/japan-1-01/events"]
     );
     assert_eq!(
         gateway.submissions(),

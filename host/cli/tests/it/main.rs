@@ -14,4 +14,8 @@ mod interrupt;
 mod resume;
 mod usage;
 mod lists;
+mod plugin_new;
 mod up;
+mod trial;
+mod completion;
+mod pins;

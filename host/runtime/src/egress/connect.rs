@@ -55,6 +55,7 @@ pub(super) async fn connect_tcp(
     resolved: &Resolved,
 ) -> Result<Connected, EgressError> {
     let allowed = allowed(egress, resolved).await?;
+    egress.turn(&allowed).await;
     let (stream, remote, local) = race(&allowed).await.map_err(EgressError::Connect)?;
     check_peer(egress, resolved, remote, local.ip())?;
     // Small requests should not wait for the answer to the packet before.
@@ -69,8 +70,25 @@ pub(super) async fn connect_udp(
     resolved: &Resolved,
 ) -> Result<(UdpSocket, SocketAddr, SocketAddr), EgressError> {
     let allowed = allowed(egress, resolved).await?;
+    egress.turn(&allowed).await;
+    first_udp(egress, resolved, &allowed).await
+}
+
+pub(super) async fn connect_udp_in_turn(
+    egress: &Egress,
+    resolved: &Resolved,
+) -> Result<(UdpSocket, SocketAddr, SocketAddr), EgressError> {
+    let allowed = allowed(egress, resolved).await?;
+    first_udp(egress, resolved, &allowed).await
+}
+
+async fn first_udp(
+    egress: &Egress,
+    resolved: &Resolved,
+    allowed: &[SocketAddr],
+) -> Result<(UdpSocket, SocketAddr, SocketAddr), EgressError> {
     let mut reasons = Vec::new();
-    for address in &allowed {
+    for address in allowed {
         match udp(*address).await {
             Ok((socket, remote, local)) => {
                 check_peer(egress, resolved, remote, local.ip())?;
@@ -80,6 +98,21 @@ pub(super) async fn connect_udp(
         }
     }
     Err(EgressError::Connect(reasons.join("; ")))
+}
+
+/// To the engine's own resolver: the operator's choice, which no policy judges.
+pub(super) async fn own_udp(egress: &Egress, server: SocketAddr) -> Result<UdpSocket, EgressError> {
+    egress.turn(&[]).await;
+    let connected = udp(server).await;
+    let told = |error| EgressError::Connect(reason(server, &error, 1));
+    connected.map(|(socket, ..)| socket).map_err(told)
+}
+
+/// As [`own_udp`].
+pub(super) async fn own_tcp(egress: &Egress, server: SocketAddr) -> Result<TcpStream, EgressError> {
+    egress.turn(&[]).await;
+    let connected = TcpStream::connect(server).await;
+    connected.map_err(|error| EgressError::Connect(reason(server, &error, 1)))
 }
 
 /// The winner, or why each address failed.

@@ -1,8 +1,14 @@
-//! A DNS client that asks one server for the addresses of one name: over UDP, and over TCP what does not
-//! fit. Both go by [`Egress`] as every connection does, so the server's address is judged too. Nothing
-//! is cached, `/etc/hosts` and search lists do not count: the answer is the server's.
+//! A DNS client that asks one server for the addresses of one name, or for its records of any type: over UDP, and
+//! over TCP what does not fit. Both go by [`Egress`] as every connection does, so the server's address is judged too.
+//! Nothing is cached, `/etc/hosts` and search lists do not count: the answer is the server's.
+//!
+//! `transport` asks, `message` and `records` read, `text` and `service` write records as zone files have them.
 
+mod transport;
 mod message;
+mod records;
+mod text;
+mod service;
 #[cfg(test)]
 mod tests;
 
@@ -11,15 +17,17 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UdpSocket;
 
 use super::limits::{
-    DNS_ALIASES_MAX, DNS_ATTEMPT_TIME, DNS_ATTEMPTS, DNS_SECOND_FAMILY_TIME, DNS_STRAYS_MAX,
-    DNS_TCP_TIME, DNS_UDP_MAX_BYTES,
+    DNS_ALIASES_MAX, DNS_ANSWER_TEXT_MAX_BYTES, DNS_ATTEMPT_TIME, DNS_SECOND_FAMILY_TIME,
 };
-use super::{Egress, EgressError, Family, Resolved};
-use message::{AddressType, Question, Reply};
+use super::{Egress, EgressError, Family, system};
+use crate::limits::Span;
+use message::{AddressType, Question};
+use records::AnyQuestion;
+pub(crate) use records::Record;
+pub(super) use records::Records;
+use transport::{Server, Transport};
 
 /// Why a server gave no address. The texts follow `Could not resolve host: NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +51,7 @@ pub(super) enum DnsError {
     #[error("{0} gave a chain of aliases that has no end within {DNS_ALIASES_MAX}")]
     Aliases(SocketAddr),
     /// Nothing came.
-    #[error("{server} did not answer {asked} questions in {} s", .time.as_secs())]
+    #[error("{server} did not answer {asked} questions in {}", Span(*.time))]
     Silent { server: SocketAddr, asked: u32, time: Duration },
     /// What came was something else: a wrong id, another question, no DNS at all.
     #[error("{server} sent nothing that answers the question, but {strays} other messages")]
@@ -51,6 +59,12 @@ pub(super) enum DnsError {
     /// The server cannot be talked to.
     #[error("{server}: {reason}")]
     Unreachable { server: SocketAddr, reason: String },
+    /// The answer is large, or made to be.
+    #[error("{0} gave an answer of more than {DNS_ANSWER_TEXT_MAX_BYTES} bytes of text")]
+    Long(SocketAddr),
+    /// This machine names no resolver.
+    #[error("the engine's own resolver: {0}")]
+    NoResolver(String),
     /// The name has an empty label, one of more than 63 bytes, or more than 255 bytes.
     #[error("DNS has no such names")]
     Name,
@@ -72,6 +86,26 @@ pub(super) async fn lookup(
         Family::Ipv6 => client.ask(AddressType::Aaaa).await,
         Family::Any => client.ask_both().await,
     }
+}
+
+/// Asks for the records of one type, whatever they are. `name` is in ASCII; `server` is `None` for the engine's own
+/// resolver. An answer that says "no such name" is an answer.
+///
+/// Gives who answered, too.
+pub(super) async fn query(
+    egress: &Egress,
+    server: Option<SocketAddr>,
+    name: &str,
+    record_type: u16,
+    attempt_time: Duration,
+) -> Result<(SocketAddr, Records), DnsError> {
+    let server = match server {
+        Some(named) => Server::Named(named),
+        None => Server::Own(system::server().await.map_err(DnsError::NoResolver)?),
+    };
+    let transport = Transport { egress, server, attempt_time };
+    let records = transport.ask(|id| AnyQuestion::new(id, name, record_type)).await?;
+    Ok((server.address(), records))
 }
 
 struct Client<'a> {
@@ -130,109 +164,12 @@ impl Client<'_> {
         }
     }
 
-    /// Asks until there is an answer, each time with a new id from a new port.
     async fn ask(&self, wanted: AddressType) -> Result<Vec<IpAddr>, DnsError> {
-        let mut strays = 0;
-        for _ in 0..DNS_ATTEMPTS {
-            let question = self.question(wanted)?;
-            let (socket, ..) =
-                self.egress.connect_udp(&self.way()).await.map_err(|error| self.no_way(error))?;
-            let sent = socket.send(question.bytes()).await;
-            sent.map_err(|error| self.broken(&error.to_string()))?;
-            let answer = self.answer(&socket, &question, &mut strays);
-            match tokio::time::timeout(DNS_ATTEMPT_TIME, answer).await {
-                Ok(Heard::Answer(answer)) => return answer,
-                // It has a time of its own.
-                Ok(Heard::Truncated) => return self.ask_by_tcp(wanted).await,
-                Ok(Heard::Strays) | Err(_) => {}
-            }
-        }
-        let server = self.server;
-        Err(if strays > 0 {
-            DnsError::Strays { server, strays }
-        } else {
-            DnsError::Silent { server, asked: DNS_ATTEMPTS, time: DNS_ATTEMPT_TIME * DNS_ATTEMPTS }
-        })
-    }
-
-    /// Waits for the datagram that answers.
-    async fn answer(&self, socket: &UdpSocket, question: &Question, strays: &mut usize) -> Heard {
-        let mut buffer = vec![0; DNS_UDP_MAX_BYTES];
-        for _ in 0..DNS_STRAYS_MAX {
-            let length = match socket.recv(&mut buffer).await {
-                Ok(length) => length,
-                Err(error) => return Heard::Answer(Err(self.broken(&error.to_string()))),
-            };
-            match question.read(&buffer[..length], self.server) {
-                Reply::Answer(answer) => return Heard::Answer(answer),
-                Reply::Truncated => return Heard::Truncated,
-                Reply::Stray => *strays += 1,
-            }
-        }
-        Heard::Strays
-    }
-
-    async fn ask_by_tcp(&self, wanted: AddressType) -> Result<Vec<IpAddr>, DnsError> {
-        let exchange = async {
-            let question = self.question(wanted)?;
-            let connected = self.egress.connect_tcp(&self.way()).await;
-            let mut stream = connected.map_err(|error| self.no_way(error))?.stream;
-            let answer = async {
-                let length =
-                    u16::try_from(question.bytes().len()).map_err(std::io::Error::other)?;
-                let framed = [&length.to_be_bytes()[..], question.bytes()].concat();
-                stream.write_all(&framed).await?;
-                let length = stream.read_u16().await?;
-                let mut answer = vec![0; usize::from(length)];
-                stream.read_exact(&mut answer).await?;
-                Ok::<_, std::io::Error>(answer)
-            };
-            let answer = answer.await.map_err(|error| self.broken(&error.to_string()))?;
-            match question.read(&answer, self.server) {
-                Reply::Answer(answer) => answer,
-                Reply::Truncated => Err(self.broken("the answer over TCP is truncated")),
-                Reply::Stray => Err(DnsError::Strays { server: self.server, strays: 1 }),
-            }
+        let transport = Transport {
+            egress: self.egress,
+            server: Server::Named(self.server),
+            attempt_time: DNS_ATTEMPT_TIME,
         };
-        match tokio::time::timeout(DNS_TCP_TIME, exchange).await {
-            Ok(answer) => answer,
-            Err(_elapsed) => {
-                let seconds = DNS_TCP_TIME.as_secs();
-                Err(self.broken(&format!("no answer over TCP in {seconds} s")))
-            }
-        }
+        transport.ask(|id| Question::new(id, self.name, wanted)).await
     }
-
-    fn question(&self, wanted: AddressType) -> Result<Question, DnsError> {
-        let mut id = [0; 2];
-        getrandom::fill(&mut id).map_err(|error| self.broken(&error.to_string()))?;
-        Question::new(u16::from_ne_bytes(id), self.name, wanted).ok_or(DnsError::Name)
-    }
-
-    /// The server is a destination like others.
-    fn way(&self) -> Resolved {
-        Resolved { name: None, addresses: vec![self.server], resolver: None }
-    }
-
-    fn no_way(&self, error: EgressError) -> DnsError {
-        match error {
-            EgressError::Connect(reason) => self.broken(&reason),
-            denied => DnsError::Egress(denied),
-        }
-    }
-
-    fn broken(&self, reason: &str) -> DnsError {
-        // An error of the system without its number.
-        let reason = reason.split(" (os error").next().unwrap_or(reason).to_owned();
-        DnsError::Unreachable { server: self.server, reason }
-    }
-}
-
-/// What came over UDP.
-enum Heard {
-    Answer(Result<Vec<IpAddr>, DnsError>),
-    /// To be asked again over TCP.
-    Truncated,
-    /// Too many datagrams that answer nothing of ours.
-    Strays,
 }

@@ -42,3 +42,10 @@ pub(super) const DNS_STRAYS_MAX: usize = 64;
 pub(super) const DNS_UDP_MAX_BYTES: usize = 4096;
 /// Aliases that are followed inside one answer. Real chains have up to about 8.
 pub(super) const DNS_ALIASES_MAX: usize = 16;
+/// Text of all records of one answer. Real ones have a few KiB; one of 64 KiB whose names point to each other would
+/// have 8 MiB.
+pub(super) const DNS_ANSWER_TEXT_MAX_BYTES: usize = 1024 * 1024;
+/// The longest that one question of the import `dns` takes, retries and TCP included.
+pub(super) const DNS_QUERY_TIME: Duration = Duration::from_secs(15);
+/// Bytes of the system's list of resolvers that are read.
+pub(super) const RESOLV_CONF_MAX_BYTES: u64 = 64 * 1024;

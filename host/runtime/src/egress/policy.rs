@@ -127,6 +127,13 @@ pub(crate) struct Denied {
     reason: Reason,
 }
 
+impl Denied {
+    /// Whether a deny rule speaks, and not the base or what is never a target.
+    pub(crate) fn is_by_rule(&self) -> bool {
+        matches!(self.reason, Reason::Rule { .. })
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Reason {
     Class { class: &'static str, base: Base },

@@ -3,14 +3,18 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use url::Host;
 
-use super::limits::ADDRESSES_MAX;
+use super::dns::Records;
+use super::limits::{ADDRESSES_MAX, DNS_ATTEMPT_TIME, DNS_ATTEMPTS, DNS_QUERY_TIME};
 use super::{Egress, EgressError, Family, Resolved, SYSTEM, Wanted, dns, rule};
+use crate::limits::Span;
 
 /// The port of DNS.
-const DNS_PORT: u16 = 53;
+pub(super) const DNS_PORT: u16 = 53;
 
 pub(super) async fn resolve(egress: &Egress, wanted: &Wanted<'_>) -> Result<Resolved, EgressError> {
     let (literal, host) = match wanted.host {
@@ -50,11 +54,71 @@ pub(super) async fn resolve(egress: &Egress, wanted: &Wanted<'_>) -> Result<Reso
     Ok(Resolved { name, addresses: alternate(addresses), resolver: Some(resolver) })
 }
 
+/// One question of any type.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Query<'a> {
+    pub(crate) name: &'a str,
+    /// IANA's number.
+    pub(crate) record_type: u16,
+    /// `IP` or `IP:port` of the DNS server; `None` is the engine's own resolver.
+    pub(crate) resolver: Option<&'a str>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) server: SocketAddr,
+    pub(crate) records: Records,
+    pub(crate) elapsed: Duration,
+}
+
+pub(super) async fn query(egress: &Egress, query: Query<'_>) -> Result<Found, EgressError> {
+    let server = query.resolver.map(server).transpose()?;
+    // Service names have underscores and zones have stars: only what is not ASCII is a matter of IDNA.
+    let name = if query.name.is_ascii() {
+        query.name.to_owned()
+    } else {
+        let parsed =
+            Host::parse(query.name).map_err(|_| unanswered(query.name, "no such names"))?;
+        parsed.to_string()
+    };
+    let Ok(_turn) = egress.lookups.acquire().await else {
+        return Err(unanswered(&name, "the engine stops"));
+    };
+    let time = query.timeout.unwrap_or(DNS_QUERY_TIME).min(DNS_QUERY_TIME);
+    // A short time has all attempts in it.
+    let attempt_time = DNS_ATTEMPT_TIME.min(time / DNS_ATTEMPTS);
+    let (egress, waited) = egress.for_exchange();
+    let begun = Instant::now();
+    let asking = async {
+        tokio::join!(
+            dns::query(&egress, server, &name, query.record_type, attempt_time),
+            egress.shared.never.refresh()
+        )
+        .0
+    };
+    match waited.within(begun + time, asking).await {
+        Some(Ok((server, records))) => {
+            let elapsed = begun.elapsed().saturating_sub(waited.time());
+            Ok(Found { server, records, elapsed })
+        }
+        Some(Err(dns::DnsError::Egress(error))) => Err(error),
+        Some(Err(error)) => Err(unanswered(&name, &error.to_string())),
+        None => Err(unanswered(&name, &format!("no answer in {}", Span(time)))),
+    }
+}
+
+fn unanswered(name: &str, reason: &str) -> EgressError {
+    EgressError::Resolve(format!("the question for {name:?} has no answer: {reason}"))
+}
+
 async fn by_system(
     egress: &Egress,
     host: &str,
     wanted: &Wanted<'_>,
 ) -> Result<Vec<SocketAddr>, EgressError> {
+    egress.turn(&[]).await;
     let turn = Arc::clone(&egress.lookups).acquire_owned().await.ok();
     let found = egress.shared.system.lookup(host, wanted.port, turn).await;
     let mut addresses = found.map_err(|error| {

@@ -7,18 +7,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use hyper::body::{Body as _, Frame, Incoming};
 
 use super::clock::{Clock, Phases, Stage};
 use super::failure::Failure;
 #[cfg(feature = "http3")]
 use super::quic;
+use super::quiet::quiet;
 use super::send::Connection;
 use super::tap::{self, Log};
 
 /// What is left of an exchange. Dropping it closes the connection.
 #[derive(Debug)]
-#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+#[expect(unreachable_pub, reason = "inside a type of the generated bindings")]
 pub struct Body {
     /// `None` once the end was seen, or a failure.
     open: Option<Source>,
@@ -26,6 +28,8 @@ pub struct Body {
     surplus: Bytes,
     received: u64,
     expected: Option<u64>,
+    /// Came behind the body, and was not taken yet.
+    trailers: Option<HeaderMap>,
     latest: Duration,
     clock: Clock,
 }
@@ -51,6 +55,7 @@ impl Body {
             open: Some(Source::Tcp { incoming, connection, log }),
             surplus: Bytes::new(),
             received: 0,
+            trailers: None,
             latest: clock.phases.first_byte,
             clock,
         }
@@ -63,6 +68,7 @@ impl Body {
             open: Some(Source::Quic(Box::new(incoming))),
             surplus: Bytes::new(),
             received: 0,
+            trailers: None,
             latest: clock.phases.first_byte,
             clock,
         }
@@ -75,10 +81,11 @@ impl Body {
             let Some(source) = &mut self.open else { return Ok(Bytes::new()) };
             let stage = Stage::Body { received: self.received, expected: self.expected };
             let next = source.next(self.received, self.expected);
-            let next = self.clock.within(stage, next).await;
+            let next = quiet(self.clock.within(stage, next)).await;
             self.latest = self.clock.elapsed();
             match next {
-                Ok(Some(piece)) => self.surplus = piece,
+                Ok(Some(Next::Data(piece))) => self.surplus = piece,
+                Ok(Some(Next::Trailers(trailers))) => self.trailers = Some(trailers),
                 Ok(None) => self.open = None,
                 Err(failure) => {
                     self.open = None;
@@ -88,6 +95,11 @@ impl Body {
             self.received += u64::try_from(self.surplus.len()).unwrap_or(0);
         }
         Ok(self.surplus.split_to(max_bytes.min(self.surplus.len())))
+    }
+
+    /// What came behind the body, once its end was seen.
+    pub(crate) fn take_trailers(&mut self) -> Option<HeaderMap> {
+        self.trailers.take()
     }
 
     /// From the start of the exchange to the latest arrival, or to the end once it was seen.
@@ -100,19 +112,28 @@ impl Body {
     }
 }
 
+/// What comes next of a body.
+enum Next {
+    Data(Bytes),
+    Trailers(HeaderMap),
+}
+
 impl Source {
     /// `None` at the end; a piece may be empty.
     async fn next(
         &mut self,
         received: u64,
         expected: Option<u64>,
-    ) -> Result<Option<Bytes>, Failure> {
+    ) -> Result<Option<Next>, Failure> {
         match self {
             Self::Tcp { incoming, connection, log } => {
                 match poll_fn(|context| poll_frame(incoming, connection, context)).await {
                     None => Ok(None),
-                    // Trailers have no place in the contract.
-                    Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
+                    // Trailers have no place in the contract of `web`, but in that of `wasi:http`.
+                    Some(Ok(frame)) => Ok(Some(match frame.into_data() {
+                        Ok(piece) => Next::Data(piece),
+                        Err(frame) => Next::Trailers(frame.into_trailers().unwrap_or_default()),
+                    })),
                     Some(Err(error)) => {
                         let over = tap::read(log).over_budget();
                         Err(Failure::of_body(&error, over, received, expected))
@@ -120,7 +141,7 @@ impl Source {
                 }
             }
             #[cfg(feature = "http3")]
-            Self::Quic(incoming) => incoming.next().await,
+            Self::Quic(incoming) => Ok(incoming.next().await?.map(Next::Data)),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::failure::Failure;
+use crate::egress::Waited;
 
 /// Time from the start of the exchange to the end of each phase, in the order in which they pass. A phase
 /// that did not happen has the instant of the one before it.
@@ -32,25 +33,31 @@ pub(super) struct Clock {
     start: Instant,
     connect_until: Option<Instant>,
     until: Option<Instant>,
+    /// Turns that this exchange waited for, which count for nothing here: neither the server nor the network is why.
+    waited: Waited,
     pub(super) phases: Phases,
 }
 
 impl Clock {
-    pub(super) fn start(connect_timeout: Option<Duration>, timeout: Option<Duration>) -> Self {
+    pub(super) fn start(
+        connect_timeout: Option<Duration>,
+        timeout: Option<Duration>,
+        waited: Waited,
+    ) -> Self {
         let start = Instant::now();
         // A limit beyond what the clock can count is none.
         let after = |limit: Option<Duration>| limit.and_then(|l| start.checked_add(l));
         let until = after(timeout);
         let connect_until = after(connect_timeout).into_iter().chain(until).min();
-        Self { start, connect_until, until, phases: Phases::default() }
+        Self { start, connect_until, until, waited, phases: Phases::default() }
     }
 
     pub(super) fn elapsed(&self) -> Duration {
-        self.start.elapsed()
+        self.since_start(Instant::now())
     }
 
     pub(super) fn since_start(&self, instant: Instant) -> Duration {
-        instant.saturating_duration_since(self.start)
+        instant.saturating_duration_since(self.start).saturating_sub(self.waited.time())
     }
 
     /// Does `work`, unless the limit that holds in `stage` comes first.
@@ -64,10 +71,8 @@ impl Clock {
             Stage::Head | Stage::Body { .. } => self.until,
         };
         let Some(until) = until else { return work.await };
-        match tokio::time::timeout_at(until, work).await {
-            Ok(done) => done,
-            Err(_elapsed) => Err(self.timed_out(stage)),
-        }
+        let done = self.waited.within(until, work).await;
+        done.unwrap_or_else(|| Err(self.timed_out(stage)))
     }
 
     /// In curl's words, as scripts know them.

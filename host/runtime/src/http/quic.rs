@@ -60,7 +60,7 @@ pub(super) async fn send(
     let meter = Arc::new(Meter::new(FRAME_MAX_BYTES));
     let sent_at = Arc::new(OnceLock::new());
     let exchange = exchange(&established, message, &meter, &sent_at);
-    let answered = clock.within(Stage::Head, exchange).await;
+    let answered = clock.within(Stage::Head, Box::pin(exchange)).await;
     if let (Err(_), Some(sent)) = (&answered, sent_at.get()) {
         clock.phases.sent = clock.since_start(*sent).max(clock.phases.tls);
     }

@@ -81,8 +81,17 @@ pub(super) struct Message {
 
 impl Request {
     pub(super) fn destination(&self) -> Result<Destination, Failure> {
-        let url = Url::parse(&self.url)
-            .map_err(|e| Failure::Url(format!("URL {:?} is malformed: {e}", self.url)))?;
+        let url = Url::parse(&self.url).map_err(|error| {
+            Failure::Url(match error {
+                url::ParseError::RelativeUrlWithoutBase => {
+                    format!(
+                        "URL {:?} is malformed: it needs http:// or https:// in front",
+                        self.url
+                    )
+                }
+                error => format!("URL {:?} is malformed: {error}", self.url),
+            })
+        })?;
         let secure = match url.scheme() {
             "http" => false,
             "https" => true,

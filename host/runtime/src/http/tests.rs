@@ -7,6 +7,7 @@ mod broken;
 mod secure;
 mod uploads;
 mod limits;
+mod rates;
 mod trust;
 #[cfg(feature = "http3")]
 mod http3;

@@ -24,7 +24,15 @@ const WORLD: &str = r"
         import wasi:cli/stderr@0.2.0;
         import wasi:cli/exit@0.2.0;
         import wasi:clocks/monotonic-clock@0.2.0;
+        import wasi:random/random@0.2.0;
         import wasi:sockets/tcp-create-socket@0.2.0;
+    }
+    world command {
+        import wasi:cli/environment@0.2.0;
+        import wasi:cli/exit@0.2.0;
+        import wasi:cli/stdin@0.2.0;
+        import wasi:cli/stdout@0.2.0;
+        export wasi:cli/run@0.2.0;
     }
     world stranger {
         import wasi:cli/exit@0.2.0;
@@ -70,11 +78,22 @@ const WORLD: &str = r"
             get-stderr: func() -> output-stream;
         }
         interface exit { exit: func(status: result); }
+        interface environment {
+            get-environment: func() -> list<tuple<string, string>>;
+            get-arguments: func() -> list<string>;
+        }
+        interface run { run: func() -> result; }
     }
     package wasi:clocks@0.2.0 {
         interface monotonic-clock {
             use wasi:io/poll@0.2.0.{pollable};
             subscribe-duration: func(when: u64) -> pollable;
+        }
+    }
+    package wasi:random@0.2.0 {
+        interface random {
+            get-random-bytes: func(len: u64) -> list<u8>;
+            get-random-u64: func() -> u64;
         }
     }
     package wasi:sockets@0.2.0 {
@@ -165,6 +184,7 @@ pub(super) fn invocation(room: usize) -> (Invocation, mpsc::Receiver<Frame>) {
         inputs: BTreeMap::new(),
         output,
         cancel: CancellationToken::new(),
+        tape: crate::Tape::Live,
     };
     (invocation, receiver)
 }

@@ -1,6 +1,6 @@
 //! Command lines as they may be shown to others: without their secrets.
 
-use super::{Arguments, Given, Place};
+use super::{Arguments, Place, Value};
 use crate::manifest::{ArgumentKind, Manifest};
 
 /// What stands in the place of a secret.
@@ -14,8 +14,8 @@ const MASK: &str = "***";
 pub fn masked(manifest: &Manifest, args: &[String]) -> Vec<String> {
     let Ok(arguments) = Arguments::parse(manifest, args) else { return all_masked(args) };
     let mut shown = args.to_vec();
-    let secret = |g: &&Given| g.kind == ArgumentKind::Secret && !g.value.is_empty();
-    for Place { word, offset } in arguments.given.iter().filter(secret).map(|g| g.place) {
+    let secret = |v: &&Value| v.kind == ArgumentKind::Secret && !v.text.is_empty();
+    for Place { word, offset } in arguments.values.iter().filter(secret).filter_map(|v| v.place) {
         shown[word].replace_range(offset.., MASK);
     }
     shown

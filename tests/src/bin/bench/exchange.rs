@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use blitz_contract::{Capability, Exit, Limits};
-use blitz_runtime::{Invocation, Plugin, Runtime, RuntimeConfig, TargetPolicy};
+use blitz_runtime::{Invocation, Plugin, Rates, Runtime, RuntimeConfig, TargetPolicy};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
@@ -28,7 +28,11 @@ const FRAMES: usize = 16;
 
 pub(crate) async fn measure(component: Bytes) {
     let peer = Peer::start().await;
-    let config = RuntimeConfig { targets: TargetPolicy::any(), ..RuntimeConfig::default() };
+    let config = RuntimeConfig {
+        targets: TargetPolicy::any(),
+        rates: Rates::UNLIMITED,
+        ..RuntimeConfig::default()
+    };
     let runtime = Runtime::new(config).expect("a runtime");
     let sha256 = blitz_jobs::plugin::sha256(&component);
     let plugin = runtime.load(component, &sha256).await.expect("curl is a plugin");
@@ -87,7 +91,8 @@ async fn runs_turn(plugin: &Plugin, arg: &str, status: u8) -> Duration {
     cpu_time().saturating_sub(before)
 }
 
-async fn plain(address: &str) {
+/// One exchange on a connection of its own.
+pub(crate) async fn plain(address: &str) {
     let stream = TcpStream::connect(address).await.expect("the peer accepts");
     stream.set_nodelay(true).expect("a socket");
     let io = TokioIo::new(stream);
@@ -116,6 +121,7 @@ async fn run(plugin: &Plugin, args: &[&str]) -> Exit {
         inputs: BTreeMap::new(),
         output,
         cancel: CancellationToken::new(),
+        tape: blitz_runtime::Tape::Live,
     });
     let taking = async { while frames.recv().await.is_some() {} };
     tokio::join!(running, taking).0
@@ -128,7 +134,7 @@ pub(crate) fn cpu_time() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -2,6 +2,7 @@
 //!
 //!     cargo run --release -p blitz-tests --bin bench -- road
 //!     cargo run --release -p blitz-tests --bin bench -- store
+//!     cargo run --release -p blitz-tests --bin bench -- plugins [COMPONENT..]
 //!
 //! Under the name `blitz` this binary is the program itself: one build serves stories, benches and what they
 //! measure.
@@ -11,10 +12,13 @@ mod crowd;
 mod exchange;
 mod netns;
 mod peer;
+mod plugins;
 mod road;
 mod sample;
 mod store;
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -25,14 +29,18 @@ fn main() -> ExitCode {
     }
     match args.next().as_deref() {
         Some("road") => road::run(),
+        Some("plugins") => plugins::run(args.map(PathBuf::from).collect()),
+        // A compiler, when `plugins` compiles as an engine does.
+        Some(blitz_runtime::CHILD) => blitz_runtime::child_main(args.map(OsString::from)),
         Some("store") => store::run(&args.collect::<Vec<_>>()),
         Some(store::server::WORD) => store::server::run(&args.collect::<Vec<_>>()),
         Some(peer::WORD) => peer::run(),
         Some("netns-server") => netns::server(&args.collect::<Vec<_>>()),
+        Some("netns-guests") => netns::guests(&args.collect::<Vec<_>>()),
         Some("netns-probe") => netns::probe(&args.collect::<Vec<_>>()),
         other => {
             let asked = other.unwrap_or("nothing");
-            sample::say(&format!("bench: no bench {asked:?}; there are: road, store"));
+            sample::say(&format!("bench: no bench {asked:?}; there are: plugins, road, store"));
             ExitCode::from(2)
         }
     }

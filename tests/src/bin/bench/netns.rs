@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use blitz_tests::net::guests;
 use blitz_tests::net::server::{Plan, serve};
 use tokio::net::{TcpStream, UdpSocket};
 
@@ -22,6 +23,28 @@ pub(crate) fn server(words: &[String]) -> ExitCode {
     };
     block_on(async {
         match serve(plan).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                say(&format!("bench: {error}"));
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+/// Runs the guests of a plan, which is in this file.
+pub(crate) fn guests(words: &[String]) -> ExitCode {
+    let plan = words.first().ok_or_else(|| std::io::Error::other("name a file"));
+    let plan = plan.and_then(std::fs::read).and_then(|text| Ok(serde_json::from_slice(&text)?));
+    let plan: guests::Plan = match plan {
+        Ok(plan) => plan,
+        Err(error) => {
+            say(&format!("bench: no plan of guests: {words:?}: {error}"));
+            return ExitCode::from(2);
+        }
+    };
+    block_on(async {
+        match guests::run(plan, |line| say(&line)).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 say(&format!("bench: {error}"));

@@ -1,4 +1,5 @@
-//! The question for addresses as bytes, and what bytes from the network say to it.
+//! Questions as bytes, and what bytes from the network say to them. Here is what every question has, and those for
+//! addresses; `records` reads the answers of all other types.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,6 +10,72 @@ use super::super::Family;
 use super::super::limits::DNS_ALIASES_MAX;
 use super::DnsError;
 
+/// A question on its way, with the id that its answer must have.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) id: u16,
+    pub(super) name: Name,
+    pub(super) record_type: RecordType,
+    bytes: Vec<u8>,
+}
+
+/// A question that can read its answer.
+pub(super) trait Ask {
+    type Answer;
+
+    fn asked(&self) -> &Asked;
+
+    /// Reads a message that has our id and is whole.
+    fn read_whole(&self, bytes: &[u8], server: SocketAddr) -> Reply<Self::Answer>;
+
+    fn bytes(&self) -> &[u8] {
+        &self.asked().bytes
+    }
+
+    /// Reads what came from the server.
+    fn read(&self, bytes: &[u8], server: SocketAddr) -> Reply<Self::Answer> {
+        match bytes {
+            [first, second, flags, ..]
+                if u16::from_be_bytes([*first, *second]) == self.asked().id =>
+            {
+                // Before the message as a whole: what is cut off cannot always be decoded to its end.
+                if flags & TRUNCATED != 0 {
+                    return Reply::Truncated;
+                }
+                self.read_whole(bytes, server)
+            }
+            _ => Reply::Stray,
+        }
+    }
+}
+
+/// What a message is to a question.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reply<T> {
+    /// Not its answer: another id, another question, or no DNS message.
+    Stray,
+    /// Its answer did not fit.
+    Truncated,
+    Answer(Result<T, DnsError>),
+}
+
+impl Asked {
+    /// `None` when DNS cannot carry the name.
+    pub(super) fn new(id: u16, name: &str, record_type: RecordType) -> Option<Self> {
+        if name.is_empty() {
+            return None;
+        }
+        let mut name = Name::from_ascii(name).ok()?;
+        // No search lists: the name is what it is.
+        name.set_fqdn(true);
+        let mut message = Message::new(id, MessageType::Query, OpCode::Query);
+        message.metadata.recursion_desired = true;
+        message.add_query(Query::query(name.clone(), record_type));
+        let bytes = message.to_vec().ok()?;
+        Some(Self { id, name, record_type, bytes })
+    }
+}
+
 /// Which records are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AddressType {
@@ -16,69 +83,45 @@ pub(super) enum AddressType {
     Aaaa,
 }
 
-/// One question, with the id that its answer must have.
+/// A question for addresses.
 #[derive(Debug)]
 pub(super) struct Question {
-    pub(super) wanted: AddressType,
-    id: u16,
-    name: Name,
-    bytes: Vec<u8>,
-}
-
-/// What a message is to a question.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reply {
-    /// Not its answer: another id, another question, or no DNS message.
-    Stray,
-    /// Its answer did not fit.
-    Truncated,
-    Answer(Result<Vec<IpAddr>, DnsError>),
+    wanted: AddressType,
+    asked: Asked,
 }
 
 impl Question {
-    /// `None` when DNS cannot carry the name.
+    /// `None` when DNS cannot carry the name, or it is the root, which has no address.
     pub(super) fn new(id: u16, name: &str, wanted: AddressType) -> Option<Self> {
-        let mut name = Name::from_ascii(name).ok().filter(|name| !name.is_root())?;
-        // No search lists: the name is what it is.
-        name.set_fqdn(true);
-        let mut message = Message::new(id, MessageType::Query, OpCode::Query);
-        message.metadata.recursion_desired = true;
-        message.add_query(Query::query(name.clone(), wanted.record_type()));
-        let bytes = message.to_vec().ok()?;
-        Some(Self { wanted, id, name, bytes })
+        let asked = Asked::new(id, name, wanted.record_type())?;
+        (!asked.name.is_root()).then_some(Self { wanted, asked })
+    }
+}
+
+impl Ask for Question {
+    type Answer = Vec<IpAddr>;
+
+    fn asked(&self) -> &Asked {
+        &self.asked
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Reads what came from the server.
-    pub(super) fn read(&self, bytes: &[u8], server: SocketAddr) -> Reply {
-        // Before the message as a whole: what is cut off cannot always be decoded to its end.
-        match bytes {
-            [first, second, flags, ..]
-                if u16::from_be_bytes([*first, *second]) == self.id && flags & TRUNCATED != 0 =>
-            {
-                return Reply::Truncated;
-            }
-            _ => {}
-        }
+    fn read_whole(&self, bytes: &[u8], server: SocketAddr) -> Reply<Vec<IpAddr>> {
         let Ok(message) = Message::from_vec(bytes) else { return Reply::Stray };
         let metadata = &message.metadata;
-        let is_ours = metadata.id == self.id
+        let is_ours = metadata.id == self.asked.id
             && metadata.message_type == MessageType::Response
             && metadata.op_code == OpCode::Query;
-        let asked = match message.queries.as_slice() {
+        let is_answered = match message.queries.as_slice() {
             [query] => {
-                query.name == self.name
-                    && query.query_type == self.wanted.record_type()
+                query.name == self.asked.name
+                    && query.query_type == self.asked.record_type
                     && query.query_class == DNSClass::IN
             }
             // Servers that refuse or cannot read a question may leave it out.
             [] => metadata.response_code != ResponseCode::NoError,
             _ => false,
         };
-        if !is_ours || !asked {
+        if !is_ours || !is_answered {
             return Reply::Stray;
         }
         Reply::Answer(match metadata.response_code {
@@ -89,10 +132,12 @@ impl Question {
             code => Err(DnsError::Code { server, code: code.to_string() }),
         })
     }
+}
 
+impl Question {
     /// Follows the aliases inside the answer, and takes the addresses at their end.
     fn addresses(&self, message: &Message, server: SocketAddr) -> Result<Vec<IpAddr>, DnsError> {
-        let mut name = &self.name;
+        let mut name = &self.asked.name;
         for _ in 0..=DNS_ALIASES_MAX {
             let mut alias = None;
             let mut addresses = Vec::new();

@@ -1,5 +1,6 @@
 //! The DNS client against a server on loopback that says exactly what a test wants.
 
+mod any;
 mod server;
 
 use std::collections::VecDeque;
@@ -10,11 +11,13 @@ use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::{RData, RecordType};
 use proptest::prelude::*;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use url::Host;
 
 use self::server::{Server, a, aaaa, alias, coded, ips, is, name_of, reply};
+use super::message::{Ask as _, Reply};
 use super::*;
+use crate::egress::limits::{DNS_ATTEMPTS, DNS_STRAYS_MAX};
 use crate::egress::{TargetPolicy, Wanted};
 
 /// A server with both families for `host.example`.

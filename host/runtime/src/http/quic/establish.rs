@@ -73,8 +73,9 @@ impl Way<'_> {
         let limit = request.connect_timeout.into_iter().chain(request.timeout).min();
         let trying = async {
             let refused = |error| Failure::of_egress(error, host, port, clock);
-            let mut allowed =
-                self.egress.allowed(self.resolved).await.map_err(refused)?.into_iter();
+            let allowed = self.egress.allowed(self.resolved).await.map_err(refused)?;
+            self.egress.wait_for_turn(&allowed).await;
+            let mut allowed = allowed.into_iter();
             let mut reasons = Vec::new();
             let count = allowed.len();
             while let Some(address) = allowed.next() {
@@ -109,7 +110,7 @@ impl Way<'_> {
         shown: &mut Connection,
     ) -> Result<Established, Ended> {
         let alone = Resolved { addresses: vec![address], ..self.resolved.clone() };
-        let (socket, remote, local) = match self.egress.connect_udp(&alone).await {
+        let (socket, remote, local) = match self.egress.connect_udp_in_turn(&alone).await {
             Ok(connected) => connected,
             Err(EgressError::Connect(reason)) => return Err(Ended::Unreached(reason)),
             Err(error) => return Err(Ended::Failed(Failure::Denied(error.to_string()))),

@@ -1,0 +1,4 @@
+//! Arrival without a store.
+
+mod loads;
+mod strangers;

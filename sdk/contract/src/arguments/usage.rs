@@ -1,0 +1,61 @@
+//! Why a command line is not one that the plugin takes.
+
+/// A command line that the plugin does not take. The text reads after the plugin's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// An option that is not declared.
+    #[error("option {option} is not supported")]
+    Unknown {
+        /// As typed, with its dashes.
+        option: String,
+    },
+    /// An option without its value.
+    #[error("option {option} requires a value")]
+    MissingValue {
+        /// As typed.
+        option: String,
+    },
+    /// A flag that was given a value.
+    #[error("option {option} takes no value")]
+    UnexpectedValue {
+        /// As typed.
+        option: String,
+    },
+    /// A value that is not of the declared kind.
+    #[error("{}: {value:?} is not {wanted}", named(.option))]
+    BadValue {
+        /// As typed; of a positional argument its declared name.
+        option: String,
+        /// As typed.
+        value: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// A value that is none of the declared ones.
+    #[error("{}: {value:?} is not one of {choices}", named(.option))]
+    NotAChoice {
+        /// As typed; of a positional argument its declared name.
+        option: String,
+        /// As typed.
+        value: String,
+        /// The declared ones, joined by commas.
+        choices: String,
+    },
+    /// More positional arguments than declared.
+    #[error("unexpected argument {value:?}")]
+    Extra {
+        /// The first one too many.
+        value: String,
+    },
+    /// A required argument is not there.
+    #[error("{name} is missing")]
+    Missing {
+        /// Its declared name.
+        name: String,
+    },
+}
+
+fn named(option: &str) -> String {
+    let what = if option.starts_with('-') { "option" } else { "argument" };
+    format!("{what} {option}")
+}

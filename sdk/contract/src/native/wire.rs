@@ -1,0 +1,225 @@
+//! The JSON of exchanges and lookups, as native plugins write and read it.
+//!
+//! Bytes that are mostly text (header values, reasons, certificates) are strings whose characters are U+0000 to
+//! U+00FF, one for each byte: lossless, and readable where it is text.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Bytes as a string of as many characters.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ByteText(pub Vec<u8>);
+
+impl Serialize for ByteText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0.iter().copied().map(char::from).collect::<String>())
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
+        bytes.map(Self).map_err(|_| serde::de::Error::custom("a character beyond U+00FF"))
+    }
+}
+
+/// One HTTP request; its body travels beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the WIT has the words: interface web, record request")]
+pub struct Request {
+    #[serde(default = "get")]
+    pub method: String,
+    pub url: String,
+    #[serde(default)]
+    pub headers: Vec<(String, ByteText)>,
+    #[serde(default)]
+    pub version: VersionChoice,
+    #[serde(default = "yes")]
+    pub verify: bool,
+    #[serde(default)]
+    pub roots: Option<ByteText>,
+    #[serde(default)]
+    pub family: Family,
+    #[serde(default)]
+    pub connect_to: Option<(String, u16)>,
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    #[serde(default)]
+    pub resolver: Option<String>,
+    #[serde(default)]
+    pub connect_timeout_ms: Option<u64>,
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Which protocol may be spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the WIT has the words")]
+pub enum VersionChoice {
+    #[default]
+    Any,
+    Http1,
+    Http2,
+    Http3,
+}
+
+/// Which addresses of a name are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the WIT has the words")]
+pub enum Family {
+    #[default]
+    Any,
+    Ipv4,
+    Ipv6,
+}
+
+/// What was spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the WIT has the words")]
+pub enum Version {
+    Http10,
+    Http11,
+    Http2,
+    Http3,
+}
+
+/// The head of an answer; `body` is the handle that its body is read by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the WIT has the words: interface web, record answer")]
+pub struct Answer {
+    pub status: u16,
+    pub reason: ByteText,
+    pub version: Version,
+    pub headers: Vec<(String, ByteText)>,
+    pub phases: Phases,
+    pub connection: Connection,
+    pub body: u64,
+}
+
+/// Instants in microseconds since the exchange began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the WIT has the words: interface web, record phases")]
+pub struct Phases {
+    pub dns_us: u64,
+    pub connect_us: u64,
+    pub tls_us: u64,
+    pub sent_us: u64,
+    pub first_byte_us: u64,
+}
+
+/// The way to a server, as far as it was gone.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the WIT has the words: interface web, record connection")]
+pub struct Connection {
+    pub resolver: Option<String>,
+    pub addresses: Vec<String>,
+    pub remote: Option<String>,
+    pub local: Option<String>,
+    pub tls: Option<Tls>,
+}
+
+/// What a handshake showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the WIT has the words: interface web, record tls")]
+pub struct Tls {
+    pub protocol: String,
+    pub cipher: String,
+    pub alpn: Option<String>,
+    pub verdict: String,
+    pub certificates: Vec<ByteText>,
+}
+
+/// Where an exchange ended too early.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the WIT has the words: interface web, record failure")]
+pub struct Failure {
+    pub kind: FailureKind,
+    pub text: String,
+    pub phases: Phases,
+    pub connection: Connection,
+}
+
+/// The classes of failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the WIT has the words: interface web, enum failure-kind")]
+pub enum FailureKind {
+    Denied,
+    Limit,
+    Unsupported,
+    Url,
+    Resolve,
+    Connect,
+    Timeout,
+    Tls,
+    Certificate,
+    EmptyReply,
+    Send,
+    Receive,
+    Partial,
+    Protocol,
+    Malformed,
+}
+
+/// One question to the DNS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the WIT has the words: interface dns, record question")]
+pub struct Question {
+    pub name: String,
+    pub record_type: u16,
+    #[serde(default)]
+    pub resolver: Option<String>,
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+}
+
+/// What a DNS server said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the WIT has the words: interface dns, record answer")]
+pub struct Answers {
+    pub server: String,
+    pub code: u16,
+    pub answers: Vec<ResourceRecord>,
+    pub authorities: Vec<ResourceRecord>,
+    pub elapsed_us: u64,
+}
+
+/// One record of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the WIT has the words: interface dns, record resource-record")]
+pub struct ResourceRecord {
+    pub name: String,
+    pub record_type: u16,
+    pub ttl_s: u32,
+    pub text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_survives_as_a_character() {
+        let all = ByteText((0..=255).collect());
+        let json = serde_json::to_string(&all).unwrap();
+        assert_eq!(serde_json::from_str::<ByteText>(&json).unwrap(), all);
+        assert!(serde_json::from_str::<ByteText>("\"\u{100}\"").is_err());
+    }
+
+    #[test]
+    fn a_url_is_a_whole_request() {
+        let request: Request = serde_json::from_str(r#"{"url":"http://h/"}"#).unwrap();
+        assert_eq!((request.method.as_str(), request.verify), ("GET", true));
+    }
+}

@@ -1,0 +1,148 @@
+//! Exchanges and lookups as the contract's JSON, and back.
+
+use std::time::Duration;
+
+use blitz_contract::native::wire;
+
+use crate::dns;
+use crate::host::HostError;
+use crate::web;
+
+/// Why a question is always one.
+const JSON: &str = "texts and numbers are JSON";
+
+/// Rounded up: a time limit above zero must not become none.
+pub(super) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+pub(super) fn request(request: &web::Request) -> String {
+    let asked = wire::Request {
+        method: request.method.clone(),
+        url: request.url.clone(),
+        headers: request
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), wire::ByteText(value.clone())))
+            .collect(),
+        version: match request.version {
+            web::VersionChoice::Any => wire::VersionChoice::Any,
+            web::VersionChoice::Http1 => wire::VersionChoice::Http1,
+            web::VersionChoice::Http2 => wire::VersionChoice::Http2,
+            web::VersionChoice::Http3 => wire::VersionChoice::Http3,
+        },
+        verify: request.verify,
+        roots: request.roots.clone().map(wire::ByteText),
+        family: match request.family {
+            web::Family::Any => wire::Family::Any,
+            web::Family::Ipv4 => wire::Family::Ipv4,
+            web::Family::Ipv6 => wire::Family::Ipv6,
+        },
+        connect_to: request.connect_to.clone(),
+        addresses: request.addresses.clone(),
+        resolver: request.resolver.clone(),
+        connect_timeout_ms: request.connect_timeout.map(milliseconds),
+        timeout_ms: request.timeout.map(milliseconds),
+    };
+    serde_json::to_string(&asked).expect(JSON)
+}
+
+pub(super) fn answer(
+    bytes: &[u8],
+    body: impl FnOnce(u64) -> Box<dyn web::Body>,
+) -> Result<web::Answer, web::Failure> {
+    let answer: wire::Answer = serde_json::from_slice(bytes)
+        .map_err(|e| web::Failure::new(web::FailureKind::Protocol, e.to_string()))?;
+    Ok(web::Answer {
+        status: answer.status,
+        reason: answer.reason.0,
+        version: match answer.version {
+            wire::Version::Http10 => web::Version::Http10,
+            wire::Version::Http11 => web::Version::Http11,
+            wire::Version::Http2 => web::Version::Http2,
+            wire::Version::Http3 => web::Version::Http3,
+        },
+        headers: answer.headers.into_iter().map(|(name, value)| (name, value.0)).collect(),
+        phases: phases(answer.phases),
+        connection: connection(answer.connection),
+        body: body(answer.body),
+    })
+}
+
+pub(super) fn failure(bytes: &[u8]) -> web::Failure {
+    use wire::FailureKind as Kind;
+    // A refusal of the carrier itself is a bare text.
+    let Ok(failure) = serde_json::from_slice::<wire::Failure>(bytes) else {
+        return web::Failure::new(web::FailureKind::Limit, String::from_utf8_lossy(bytes));
+    };
+    web::Failure {
+        kind: match failure.kind {
+            Kind::Denied => web::FailureKind::Denied,
+            Kind::Limit => web::FailureKind::Limit,
+            Kind::Unsupported => web::FailureKind::Unsupported,
+            Kind::Url => web::FailureKind::Url,
+            Kind::Resolve => web::FailureKind::Resolve,
+            Kind::Connect => web::FailureKind::Connect,
+            Kind::Timeout => web::FailureKind::Timeout,
+            Kind::Tls => web::FailureKind::Tls,
+            Kind::Certificate => web::FailureKind::Certificate,
+            Kind::EmptyReply => web::FailureKind::EmptyReply,
+            Kind::Send => web::FailureKind::Send,
+            Kind::Receive => web::FailureKind::Receive,
+            Kind::Partial => web::FailureKind::Partial,
+            Kind::Protocol => web::FailureKind::Protocol,
+            Kind::Malformed => web::FailureKind::Malformed,
+        },
+        text: failure.text,
+        phases: phases(failure.phases),
+        connection: Box::new(connection(failure.connection)),
+    }
+}
+
+fn phases(phases: wire::Phases) -> web::Phases {
+    let wire::Phases { dns_us, connect_us, tls_us, sent_us, first_byte_us } = phases;
+    web::Phases { dns_us, connect_us, tls_us, sent_us, first_byte_us }
+}
+
+fn connection(connection: wire::Connection) -> web::Connection {
+    let wire::Connection { resolver, addresses, remote, local, tls } = connection;
+    let tls = tls.map(|tls| web::Tls {
+        protocol: tls.protocol,
+        cipher: tls.cipher,
+        alpn: tls.alpn,
+        verdict: tls.verdict,
+        certificates: tls.certificates.into_iter().map(|certificate| certificate.0).collect(),
+    });
+    web::Connection { resolver, addresses, remote, local, tls }
+}
+
+pub(super) fn question(question: &dns::Question) -> String {
+    let asked = wire::Question {
+        name: question.name.clone(),
+        record_type: question.record_type,
+        resolver: question.resolver.clone(),
+        timeout_ms: question.timeout.map(milliseconds),
+    };
+    serde_json::to_string(&asked).expect(JSON)
+}
+
+pub(super) fn answers(bytes: &[u8]) -> Result<dns::Answer, HostError> {
+    let answer: wire::Answers =
+        serde_json::from_slice(bytes).map_err(|e| HostError::Failed(e.to_string()))?;
+    let records = |records: Vec<wire::ResourceRecord>| {
+        let record = |r: wire::ResourceRecord| dns::Record {
+            name: r.name,
+            record_type: r.record_type,
+            ttl_s: r.ttl_s,
+            text: r.text,
+        };
+        records.into_iter().map(record).collect()
+    };
+    Ok(dns::Answer {
+        server: answer.server,
+        code: answer.code,
+        answers: records(answer.answers),
+        authorities: records(answer.authorities),
+        elapsed: Duration::from_micros(answer.elapsed_us),
+    })
+}
