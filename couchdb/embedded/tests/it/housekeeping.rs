@@ -96,15 +96,19 @@ async fn old_bodies_go_by_themselves_when_they_are_many() {
 async fn a_start_goes_on_with_what_was_left() {
     let (directory, server, mut connection) = on_disk(Options::default()).await;
     let mut revisions = Vec::new();
-    for _ in 0..9 {
-        revisions = write(&mut connection, 700, 3_000, &revisions).await;
+    // After the second write garbage is just too little to begin with; the third makes it twice that, and
+    // the stop follows at once.
+    for _ in 0..3 {
+        revisions = write(&mut connection, 1_390, 3_000, &revisions).await;
     }
-    // About 19 MB, of which 2 live. Something of it was done between two writes; the stop leaves the rest.
     drop(connection);
     server.stop().await;
+    println!("{} bytes at the stop", file_bytes(directory.path()));
     let storage = Storage::Directory(directory.path().to_owned());
     let _server = Server::start(storage, Options::default()).await;
-    until("the file is small", async || file_bytes(directory.path()) < 7 << 20).await;
+    // 4 MB live, and up to 4 MiB of garbage may stay when the stop came in the middle of the work; pages
+    // are not full.
+    until("the file is small", async || file_bytes(directory.path()) < 12 << 20).await;
 }
 
 #[tokio::test]
