@@ -146,6 +146,9 @@ fn microseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+// For the frames of native plugins, and for tapes.
+blitz_contract::web_words!(web);
+
 impl From<web::Request> for Request {
     fn from(asked: web::Request) -> Self {
         Self {

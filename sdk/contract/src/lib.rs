@@ -1,9 +1,10 @@
 //! The words of the plugin contract in Rust, shared by everyone who touches a plugin: the host that
 //! runs it, the command line that reads its arguments, the author who writes it.
 //!
-//! Read in this order: [`manifest`] says what a plugin is and which arguments it takes, [`Capability`] which rights, [`package`] where it stands
-//! in a component, [`table`] how its results become rows, [`arguments`] parses a command line against it, [`frame`] is one piece of
-//! output, [`exit`] is how a run ends. [`native`] is the contract's form for a shared library. The WIT text of the same contract is in `sdk/wit`.
+//! Read in this order: [`manifest`] says what a plugin is and which arguments it takes, [`Capability`] which rights,
+//! [`package`] where it stands in a component, [`table`] how its results become rows, [`arguments`] parses a command
+//! line against it, [`frame`] is one piece of output, [`exit`] is how a run ends, [`web`] are the small words of an HTTP
+//! exchange. `native` is the contract's form for a shared library. The WIT text of the same contract is in `sdk/wit`.
 //!
 //! *Invariant:* no I/O, no async, nothing of the host: a guest compiles this crate to WASM.
 
@@ -18,6 +19,7 @@ mod strict;
 pub mod arguments;
 pub mod frame;
 pub mod exit;
+pub mod web;
 
 pub use arguments::{Arguments, UsageError};
 pub use capability::Capability;

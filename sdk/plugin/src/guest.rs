@@ -88,24 +88,15 @@ impl Host for Imports {
             url: request.url.clone(),
             headers: request.headers.clone(),
             body: request.body.clone(),
-            version: match request.version {
-                web::VersionChoice::Any => wire::VersionChoice::Any,
-                web::VersionChoice::Http1 => wire::VersionChoice::Http1,
-                web::VersionChoice::Http2 => wire::VersionChoice::Http2,
-                web::VersionChoice::Http3 => wire::VersionChoice::Http3,
-            },
+            version: request.version.into(),
             verify: request.verify,
             roots: request.roots.clone(),
-            family: match request.family {
-                web::Family::Any => wire::Family::Any,
-                web::Family::Ipv4 => wire::Family::Ipv4,
-                web::Family::Ipv6 => wire::Family::Ipv6,
-            },
+            family: request.family.into(),
             connect_to: request.connect_to.clone(),
             addresses: request.addresses.clone(),
             resolver: request.resolver.clone(),
-            connect_timeout_ms: request.connect_timeout.map(milliseconds),
-            timeout_ms: request.timeout.map(milliseconds),
+            connect_timeout_ms: request.connect_timeout.map(web::milliseconds),
+            timeout_ms: request.timeout.map(web::milliseconds),
         };
         Ok(wire::exchange(&request)?.into())
     }
@@ -146,7 +137,7 @@ impl Host for Imports {
             name: question.name.clone(),
             record_type: question.record_type,
             resolver: question.resolver.clone(),
-            timeout_ms: question.timeout.map(milliseconds),
+            timeout_ms: question.timeout.map(web::milliseconds),
         })?;
         let records = |list: Vec<resolver::ResourceRecord>| {
             let record = |r: resolver::ResourceRecord| dns::Record {
@@ -183,7 +174,7 @@ impl Host for Imports {
     }
 
     fn pause(&mut self, time: Duration) -> bool {
-        control::pause(milliseconds(time))
+        control::pause(web::milliseconds(time))
     }
 }
 
@@ -209,11 +200,6 @@ fn of_io(error: io::Error) -> HostError {
     }
 }
 
-/// Rounded up: a time limit above zero must not become none.
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
-}
-
 impl From<types::Error> for HostError {
     fn from(error: types::Error) -> Self {
         match error {
@@ -224,27 +210,12 @@ impl From<types::Error> for HostError {
     }
 }
 
+blitz_contract::web_words!(wire);
+
 impl From<wire::Failure> for web::Failure {
     fn from(failure: wire::Failure) -> Self {
-        use wire::FailureKind as Wire;
         Self {
-            kind: match failure.kind {
-                Wire::Denied => web::FailureKind::Denied,
-                Wire::Limit => web::FailureKind::Limit,
-                Wire::Unsupported => web::FailureKind::Unsupported,
-                Wire::Url => web::FailureKind::Url,
-                Wire::Resolve => web::FailureKind::Resolve,
-                Wire::Connect => web::FailureKind::Connect,
-                Wire::Timeout => web::FailureKind::Timeout,
-                Wire::Tls => web::FailureKind::Tls,
-                Wire::Certificate => web::FailureKind::Certificate,
-                Wire::EmptyReply => web::FailureKind::EmptyReply,
-                Wire::Send => web::FailureKind::Send,
-                Wire::Receive => web::FailureKind::Receive,
-                Wire::Partial => web::FailureKind::Partial,
-                Wire::Protocol => web::FailureKind::Protocol,
-                Wire::Malformed => web::FailureKind::Malformed,
-            },
+            kind: failure.kind.into(),
             text: failure.text,
             phases: failure.phases.into(),
             connection: Box::new(failure.connection.into()),
@@ -257,28 +228,11 @@ impl From<wire::Answer> for web::Answer {
         Self {
             status: answer.status,
             reason: answer.reason,
-            version: match answer.version {
-                wire::Version::Http10 => web::Version::Http10,
-                wire::Version::Http11 => web::Version::Http11,
-                wire::Version::Http2 => web::Version::Http2,
-                wire::Version::Http3 => web::Version::Http3,
-            },
+            version: answer.version.into(),
             headers: answer.headers,
             phases: answer.phases.into(),
             connection: answer.connection.into(),
             body: Box::new(answer.body),
-        }
-    }
-}
-
-impl From<wire::Phases> for web::Phases {
-    fn from(phases: wire::Phases) -> Self {
-        Self {
-            dns_us: phases.dns_us,
-            connect_us: phases.connect_us,
-            tls_us: phases.tls_us,
-            sent_us: phases.sent_us,
-            first_byte_us: phases.first_byte_us,
         }
     }
 }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+pub use blitz_contract::web::{FailureKind, Family, Phases, Version, VersionChoice};
+
 use crate::host::Host;
 
 /// A list of headers in order, with repetitions; values are bytes.
@@ -76,56 +78,6 @@ pub fn get(host: &mut dyn Host, url: &str) -> Result<Answer, Failure> {
     host.exchange(&Request::new("GET", url))
 }
 
-/// Which protocol an exchange may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum VersionChoice {
-    /// What TLS negotiates: HTTP/2, else HTTP/1.1.
-    #[default]
-    Any,
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2 or nothing; without TLS by prior knowledge.
-    Http2,
-    /// HTTP/3 or nothing.
-    Http3,
-}
-
-/// Which addresses of a name are tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Family {
-    /// Both.
-    #[default]
-    Any,
-    /// Those of IPv4.
-    Ipv4,
-    /// Those of IPv6.
-    Ipv6,
-}
-
-/// The protocol of an answer. Displays as `1.1`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// HTTP/1.0.
-    Http10,
-    /// HTTP/1.1.
-    Http11,
-    /// HTTP/2.
-    Http2,
-    /// HTTP/3.
-    Http3,
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Http10 => "1.0",
-            Self::Http11 => "1.1",
-            Self::Http2 => "2",
-            Self::Http3 => "3",
-        })
-    }
-}
-
 /// The head of an answer, and its body to read.
 #[derive(Debug)]
 pub struct Answer {
@@ -174,22 +126,6 @@ impl Answer {
             whole.extend_from_slice(&piece);
         }
     }
-}
-
-/// Instants in microseconds since the exchange began, in the order in which they pass. A phase that did
-/// not happen has the instant of the one before it. In a [`Failure`], a phase that was not passed is 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Phases {
-    /// The name was resolved.
-    pub dns_us: u64,
-    /// TCP was connected.
-    pub connect_us: u64,
-    /// The handshake was done.
-    pub tls_us: u64,
-    /// The request was sent.
-    pub sent_us: u64,
-    /// The first byte of the answer came.
-    pub first_byte_us: u64,
 }
 
 /// The way to a server, as far as it was gone.
@@ -257,37 +193,8 @@ impl Failure {
     }
 }
 
-/// The classes of failures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FailureKind {
-    /// The grant is missing, or the target policy refuses an address.
-    Denied,
-    /// A limit of the host was reached.
-    Limit,
-    /// This engine cannot do what was asked for.
-    Unsupported,
-    /// The URL is not one that can be fetched.
-    Url,
-    /// The name does not resolve.
-    Resolve,
-    /// No address accepted a connection.
-    Connect,
-    /// A time limit of the request passed.
-    Timeout,
-    /// The TLS handshake failed.
-    Tls,
-    /// The certificate was not trusted.
-    Certificate,
-    /// The peer closed without an answer.
-    EmptyReply,
-    /// The connection failed while data was sent.
-    Send,
-    /// The connection failed, or the framing broke, while data was received.
-    Receive,
-    /// The peer closed before the body was whole.
-    Partial,
-    /// The peer spoke something that is not HTTP.
-    Protocol,
-    /// The peer's answer is HTTP, but broken.
-    Malformed,
+/// How a time limit crosses the border: rounded up, as one above zero must not become none.
+#[cfg(any(target_family = "wasm", feature = "native"))]
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
 }

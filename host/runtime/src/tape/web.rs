@@ -1,5 +1,6 @@
 //! An HTTP exchange on a tape: what was asked, the head of the answer with its phases, and each piece of the body.
 
+use blitz_contract::web::{FailureKind, Family, Phases, Version, VersionChoice};
 use serde::{Deserialize, Serialize};
 use wasmtime::component::Resource;
 
@@ -18,14 +19,14 @@ pub(crate) struct Asked {
     headers: Headers,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Piece>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<&'static str>,
+    #[serde(skip_serializing_if = "is_usual")]
+    version: VersionChoice,
     #[serde(skip_serializing_if = "is_true")]
     verify: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     roots: Option<Piece>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    family: Option<&'static str>,
+    #[serde(skip_serializing_if = "is_usual")]
+    family: Family,
     #[serde(skip_serializing_if = "Option::is_none")]
     connect_to: Option<(String, u16)>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -58,7 +59,7 @@ pub(crate) struct Answer {
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Failure {
-    kind: Kind,
+    kind: FailureKind,
     text: String,
     phases: Phases,
     connection: Connection,
@@ -79,25 +80,6 @@ pub(crate) struct HeardPiece {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failed: Option<Box<Failure>>,
     pub(crate) total_us: u64,
-}
-
-#[derive(Serialize, Deserialize, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
-enum Version {
-    Http10,
-    Http11,
-    Http2,
-    Http3,
-}
-
-/// Microseconds, in their order: dns, connect, tls, sent, first byte.
-#[derive(Serialize, Deserialize, Clone, Copy)]
-struct Phases {
-    dns_us: u64,
-    connect_us: u64,
-    tls_us: u64,
-    sent_us: u64,
-    first_byte_us: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -123,30 +105,13 @@ struct Tls {
     certificates: Vec<Piece>,
 }
 
-/// As in the contract.
-#[derive(Serialize, Deserialize, Clone, Copy)]
-#[serde(rename_all = "kebab-case")]
-enum Kind {
-    Denied,
-    Limit,
-    Unsupported,
-    Url,
-    Resolve,
-    Connect,
-    Timeout,
-    Tls,
-    Certificate,
-    EmptyReply,
-    Send,
-    Receive,
-    Partial,
-    Protocol,
-    Malformed,
-}
-
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 fn is_true(value: &bool) -> bool {
     *value
+}
+
+fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl From<&web::Request> for Asked {
@@ -157,19 +122,10 @@ impl From<&web::Request> for Asked {
             url: request.url.clone(),
             headers: headers.map(|(name, v)| (name.clone(), Piece::of_question(v))).collect(),
             body: request.body.as_deref().map(Piece::of_question),
-            version: match request.version {
-                web::VersionChoice::Any => None,
-                web::VersionChoice::Http1 => Some("http1"),
-                web::VersionChoice::Http2 => Some("http2"),
-                web::VersionChoice::Http3 => Some("http3"),
-            },
+            version: request.version.into(),
             verify: request.verify,
             roots: request.roots.as_deref().map(Piece::of_question),
-            family: match request.family {
-                web::Family::Any => None,
-                web::Family::Ipv4 => Some("ipv4"),
-                web::Family::Ipv6 => Some("ipv6"),
-            },
+            family: request.family.into(),
             connect_to: request.connect_to.clone(),
             addresses: request.addresses.clone(),
             resolver: request.resolver.clone(),
@@ -212,41 +168,11 @@ impl From<&web::Answer> for Answer {
         Self {
             status: answer.status,
             reason: Piece::new(&answer.reason),
-            version: match answer.version {
-                web::Version::Http10 => Version::Http10,
-                web::Version::Http11 => Version::Http11,
-                web::Version::Http2 => Version::Http2,
-                web::Version::Http3 => Version::Http3,
-            },
+            version: answer.version.into(),
             headers: headers.map(|(name, value)| (name.clone(), Piece::new(value))).collect(),
             phases: answer.phases.into(),
             connection: Connection::from(&answer.connection),
         }
-    }
-}
-
-impl From<Version> for web::Version {
-    fn from(version: Version) -> Self {
-        match version {
-            Version::Http10 => Self::Http10,
-            Version::Http11 => Self::Http11,
-            Version::Http2 => Self::Http2,
-            Version::Http3 => Self::Http3,
-        }
-    }
-}
-
-impl From<web::Phases> for Phases {
-    fn from(phases: web::Phases) -> Self {
-        let web::Phases { dns_us, connect_us, tls_us, sent_us, first_byte_us } = phases;
-        Self { dns_us, connect_us, tls_us, sent_us, first_byte_us }
-    }
-}
-
-impl From<Phases> for web::Phases {
-    fn from(phases: Phases) -> Self {
-        let Phases { dns_us, connect_us, tls_us, sent_us, first_byte_us } = phases;
-        Self { dns_us, connect_us, tls_us, sent_us, first_byte_us }
     }
 }
 
@@ -280,26 +206,8 @@ impl From<Connection> for web::Connection {
 
 impl From<&web::Failure> for Failure {
     fn from(failure: &web::Failure) -> Self {
-        use web::FailureKind as Of;
-        let kind = match failure.kind {
-            Of::Denied => Kind::Denied,
-            Of::Limit => Kind::Limit,
-            Of::Unsupported => Kind::Unsupported,
-            Of::Url => Kind::Url,
-            Of::Resolve => Kind::Resolve,
-            Of::Connect => Kind::Connect,
-            Of::Timeout => Kind::Timeout,
-            Of::Tls => Kind::Tls,
-            Of::Certificate => Kind::Certificate,
-            Of::EmptyReply => Kind::EmptyReply,
-            Of::Send => Kind::Send,
-            Of::Receive => Kind::Receive,
-            Of::Partial => Kind::Partial,
-            Of::Protocol => Kind::Protocol,
-            Of::Malformed => Kind::Malformed,
-        };
         Self {
-            kind,
+            kind: failure.kind.into(),
             text: failure.text.clone(),
             phases: failure.phases.into(),
             connection: Connection::from(&failure.connection),
@@ -309,25 +217,8 @@ impl From<&web::Failure> for Failure {
 
 impl From<Failure> for web::Failure {
     fn from(failure: Failure) -> Self {
-        let kind = match failure.kind {
-            Kind::Denied => web::FailureKind::Denied,
-            Kind::Limit => web::FailureKind::Limit,
-            Kind::Unsupported => web::FailureKind::Unsupported,
-            Kind::Url => web::FailureKind::Url,
-            Kind::Resolve => web::FailureKind::Resolve,
-            Kind::Connect => web::FailureKind::Connect,
-            Kind::Timeout => web::FailureKind::Timeout,
-            Kind::Tls => web::FailureKind::Tls,
-            Kind::Certificate => web::FailureKind::Certificate,
-            Kind::EmptyReply => web::FailureKind::EmptyReply,
-            Kind::Send => web::FailureKind::Send,
-            Kind::Receive => web::FailureKind::Receive,
-            Kind::Partial => web::FailureKind::Partial,
-            Kind::Protocol => web::FailureKind::Protocol,
-            Kind::Malformed => web::FailureKind::Malformed,
-        };
         Self {
-            kind,
+            kind: failure.kind.into(),
             text: failure.text,
             phases: failure.phases.into(),
             connection: failure.connection.into(),

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use crate::web::{FailureKind, Family, Phases, Version, VersionChoice};
+
 /// Bytes as a string of as many characters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ByteText(pub Vec<u8>);
@@ -60,40 +62,6 @@ fn yes() -> bool {
     true
 }
 
-/// Which protocol may be spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the WIT has the words")]
-pub enum VersionChoice {
-    #[default]
-    Any,
-    Http1,
-    Http2,
-    Http3,
-}
-
-/// Which addresses of a name are tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the WIT has the words")]
-pub enum Family {
-    #[default]
-    Any,
-    Ipv4,
-    Ipv6,
-}
-
-/// What was spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the WIT has the words")]
-pub enum Version {
-    Http10,
-    Http11,
-    Http2,
-    Http3,
-}
-
 /// The head of an answer; `body` is the handle that its body is read by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the WIT has the words: interface web, record answer")]
@@ -105,17 +73,6 @@ pub struct Answer {
     pub phases: Phases,
     pub connection: Connection,
     pub body: u64,
-}
-
-/// Instants in microseconds since the exchange began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the WIT has the words: interface web, record phases")]
-pub struct Phases {
-    pub dns_us: u64,
-    pub connect_us: u64,
-    pub tls_us: u64,
-    pub sent_us: u64,
-    pub first_byte_us: u64,
 }
 
 /// The way to a server, as far as it was gone.
@@ -148,28 +105,6 @@ pub struct Failure {
     pub text: String,
     pub phases: Phases,
     pub connection: Connection,
-}
-
-/// The classes of failures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "the WIT has the words: interface web, enum failure-kind")]
-pub enum FailureKind {
-    Denied,
-    Limit,
-    Unsupported,
-    Url,
-    Resolve,
-    Connect,
-    Timeout,
-    Tls,
-    Certificate,
-    EmptyReply,
-    Send,
-    Receive,
-    Partial,
-    Protocol,
-    Malformed,
 }
 
 /// One question to the DNS.

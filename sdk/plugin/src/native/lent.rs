@@ -125,8 +125,7 @@ impl Host for Lent {
         port: u16,
         timeout: Duration,
     ) -> Result<TcpStream, HostError> {
-        self.socket(self.host.connect, host, port, words::milliseconds(timeout))
-            .map(TcpStream::from)
+        self.socket(self.host.connect, host, port, web::milliseconds(timeout)).map(TcpStream::from)
     }
 
     fn connect_udp(&mut self, host: &str, port: u16) -> Result<UdpSocket, HostError> {
@@ -179,7 +178,7 @@ impl Host for Lent {
         let HostTable { context, pause, .. } = *self.host;
         // SAFETY: the host's own function with its context.
         #[expect(unsafe_code, reason = "the tables are of C")]
-        let early = unsafe { pause(context, words::milliseconds(time)) };
+        let early = unsafe { pause(context, web::milliseconds(time)) };
         early != 0
     }
 }

@@ -6,15 +6,10 @@ use blitz_contract::native::wire;
 
 use crate::dns;
 use crate::host::HostError;
-use crate::web;
+use crate::web::{self, milliseconds};
 
 /// Why a question is always one.
 const JSON: &str = "texts and numbers are JSON";
-
-/// Rounded up: a time limit above zero must not become none.
-pub(super) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
-}
 
 pub(super) fn request(request: &web::Request) -> String {
     let asked = wire::Request {
@@ -25,19 +20,10 @@ pub(super) fn request(request: &web::Request) -> String {
             .iter()
             .map(|(name, value)| (name.clone(), wire::ByteText(value.clone())))
             .collect(),
-        version: match request.version {
-            web::VersionChoice::Any => wire::VersionChoice::Any,
-            web::VersionChoice::Http1 => wire::VersionChoice::Http1,
-            web::VersionChoice::Http2 => wire::VersionChoice::Http2,
-            web::VersionChoice::Http3 => wire::VersionChoice::Http3,
-        },
+        version: request.version,
         verify: request.verify,
         roots: request.roots.clone().map(wire::ByteText),
-        family: match request.family {
-            web::Family::Any => wire::Family::Any,
-            web::Family::Ipv4 => wire::Family::Ipv4,
-            web::Family::Ipv6 => wire::Family::Ipv6,
-        },
+        family: request.family,
         connect_to: request.connect_to.clone(),
         addresses: request.addresses.clone(),
         resolver: request.resolver.clone(),
@@ -56,52 +42,25 @@ pub(super) fn answer(
     Ok(web::Answer {
         status: answer.status,
         reason: answer.reason.0,
-        version: match answer.version {
-            wire::Version::Http10 => web::Version::Http10,
-            wire::Version::Http11 => web::Version::Http11,
-            wire::Version::Http2 => web::Version::Http2,
-            wire::Version::Http3 => web::Version::Http3,
-        },
+        version: answer.version,
         headers: answer.headers.into_iter().map(|(name, value)| (name, value.0)).collect(),
-        phases: phases(answer.phases),
+        phases: answer.phases,
         connection: connection(answer.connection),
         body: body(answer.body),
     })
 }
 
 pub(super) fn failure(bytes: &[u8]) -> web::Failure {
-    use wire::FailureKind as Kind;
     // A refusal of the carrier itself is a bare text.
     let Ok(failure) = serde_json::from_slice::<wire::Failure>(bytes) else {
         return web::Failure::new(web::FailureKind::Limit, String::from_utf8_lossy(bytes));
     };
     web::Failure {
-        kind: match failure.kind {
-            Kind::Denied => web::FailureKind::Denied,
-            Kind::Limit => web::FailureKind::Limit,
-            Kind::Unsupported => web::FailureKind::Unsupported,
-            Kind::Url => web::FailureKind::Url,
-            Kind::Resolve => web::FailureKind::Resolve,
-            Kind::Connect => web::FailureKind::Connect,
-            Kind::Timeout => web::FailureKind::Timeout,
-            Kind::Tls => web::FailureKind::Tls,
-            Kind::Certificate => web::FailureKind::Certificate,
-            Kind::EmptyReply => web::FailureKind::EmptyReply,
-            Kind::Send => web::FailureKind::Send,
-            Kind::Receive => web::FailureKind::Receive,
-            Kind::Partial => web::FailureKind::Partial,
-            Kind::Protocol => web::FailureKind::Protocol,
-            Kind::Malformed => web::FailureKind::Malformed,
-        },
+        kind: failure.kind,
         text: failure.text,
-        phases: phases(failure.phases),
+        phases: failure.phases,
         connection: Box::new(connection(failure.connection)),
     }
-}
-
-fn phases(phases: wire::Phases) -> web::Phases {
-    let wire::Phases { dns_us, connect_us, tls_us, sent_us, first_byte_us } = phases;
-    web::Phases { dns_us, connect_us, tls_us, sent_us, first_byte_us }
 }
 
 fn connection(connection: wire::Connection) -> web::Connection {
