@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("blitz-curl", &["blitz-plugin"]),
     ("blitz-fixture", &["blitz-plugin"]),
     ("blitz-jobs", &["blitz-contract", "blitz-couchdb"]),
+    ("blitz-simulation", &["blitz-contract", "blitz-couchdb", "blitz-jobs"]),
     ("blitz-runtime", &["blitz-contract"]),
     ("blitz-engine", &["blitz-contract", "blitz-couchdb", "blitz-jobs", "blitz-runtime"]),
     ("blitz-gateway", &["blitz-contract", "blitz-couchdb", "blitz-jobs"]),

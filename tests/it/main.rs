@@ -6,6 +6,8 @@ mod clients;
 mod couchdb_client;
 mod road;
 mod claims;
+mod takeover;
+mod bad;
 #[expect(clippy::unwrap_used, reason = "a server of a test")]
 mod tls;
 #[expect(clippy::unwrap_used, reason = "runs of a test")]

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
@@ -55,6 +55,26 @@ impl Api {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Response<Incoming> {
+        let answer = self.try_raw(method, path, headers, body).await;
+        answer.unwrap_or_else(|e| panic!("{method} {path}: {e}"))
+    }
+
+    /// The same where the gateway may be away.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be reached, or has gone before its answer.
+    ///
+    /// # Panics
+    ///
+    /// When the request is none.
+    pub async fn try_raw(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Response<Incoming>, Error> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
             request = request.header("authorization", format!("Bearer {}", self.token));
@@ -65,7 +85,7 @@ impl Api {
         let body = body.map(Value::to_string).unwrap_or_default();
         let request = request.header("content-type", "application/json");
         let request = request.body(Full::new(Bytes::from(body))).expect("a request of a test");
-        self.http.request(request).await.unwrap_or_else(|e| panic!("{method} {path}: {e}"))
+        self.http.request(request).await
     }
 
     /// Sends a request and reads the JSON answer.
@@ -155,7 +175,7 @@ impl Api {
         let headers: Vec<_> = after.map(|id| ("last-event-id", id)).into_iter().collect();
         let answer = self.raw("GET", &format!("/v1/jobs/{job}/events"), &headers, None).await;
         assert_eq!(answer.status(), StatusCode::OK, "events of {job}");
-        Events { body: answer.into_body(), text: String::new() }
+        Events::of(answer)
     }
 
     /// Follows a job from its start to its end.
@@ -210,6 +230,12 @@ pub struct Events {
 }
 
 impl Events {
+    /// Those of an answer.
+    #[must_use]
+    pub fn of(answer: Response<Incoming>) -> Self {
+        Self { body: answer.into_body(), text: String::new() }
+    }
+
     /// The next event; `None` when the stream has ended or was cut.
     pub async fn next(&mut self) -> Option<Event> {
         loop {

@@ -3,24 +3,29 @@
 //! [`store`] is the embedded store in memory, or the Apache CouchDB of `BLITZ_TEST_COUCHDB`; [`Stack`] is
 //! everything of a few regions in this process, with all durations of the protocol shortened; [`Api`] speaks to
 //! a gateway as any client would; [`publisher`] signs and publishes plugins;
+//! [`cable`] cuts an engine off from its store, and [`witness`] sees its jobs begin and stop;
 //! [`program`] runs `blitz` as a process; [`Web`] is what
 //! `curl` talks to. [`hostile`] is what it should never have talked to, and [`net`] two namespaces: an engine,
 //! and a world that answers at every address and counts what reaches it.
 
 pub mod api;
+pub mod cable;
 pub mod hostile;
 pub mod net;
 pub mod program;
 pub mod publisher;
 pub mod stack;
 pub mod web;
+pub mod witness;
 mod wait;
 
 pub use api::{Api, Event};
+pub use cable::Cable;
 pub use program::{Home, Outcome};
 pub use stack::{EngineHandle, Stack, region_name, store, troubled_store};
 pub use wait::until;
 pub use web::Web;
+pub use witness::Witness;
 
 /// The component of the plugin `fixture`, which does what a story asks it to.
 pub const FIXTURE: &[u8] = include_bytes!(env!("BLITZ_FIXTURE_WASM"));

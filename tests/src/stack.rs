@@ -89,7 +89,7 @@ pub struct Stack {
 #[derive(Debug)]
 pub struct EngineHandle {
     shutdown: CancellationToken,
-    task: JoinHandle<()>,
+    task: JoinHandle<Result<(), blitz_engine::Error>>,
 }
 
 impl EngineHandle {
@@ -107,10 +107,23 @@ impl EngineHandle {
     ///
     /// # Panics
     ///
-    /// When the engine panicked.
+    /// When the engine panicked, or did not end well.
     pub async fn drain(self) {
         self.shutdown.cancel();
-        self.task.await.expect("an engine that does not panic");
+        self.ended().await.expect("an engine that drains in order");
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    ///
+    /// Why it ended, if not in order.
+    ///
+    /// # Panics
+    ///
+    /// When the engine panicked.
+    pub async fn ended(self) -> Result<(), blitz_engine::Error> {
+        self.task.await.expect("an engine that does not panic")
     }
 }
 
@@ -223,6 +236,26 @@ impl Stack {
         &self.regions[0]
     }
 
+    /// Publishes the fixture under another name, with another manifest.
+    ///
+    /// # Panics
+    ///
+    /// When it is not published.
+    pub async fn publish(&self, name: &str, change: impl FnOnce(&mut Manifest)) {
+        let mut manifest = Manifest::from_toml(FIXTURE_MANIFEST).expect("the fixture's manifest");
+        name.clone_into(&mut manifest.name);
+        change(&mut manifest);
+        crate::until("another fixture is published", || async {
+            blitz_jobs::plugin::publish(&self.store, manifest.clone(), FIXTURE).await.ok()
+        })
+        .await;
+        crate::until("the gateway knows it", || async {
+            let (status, _) = self.api.call("GET", &format!("/v1/plugins/{name}"), None).await;
+            status.is_success().then_some(())
+        })
+        .await;
+    }
+
     /// Starts an engine in a region, ready for the fixture when this returns.
     ///
     /// # Panics
@@ -242,24 +275,43 @@ impl Stack {
         region: &str,
         id: &str,
         slots: usize,
-        mut trust: Trust,
+        trust: Trust,
     ) -> EngineHandle {
+        self.engine_with(region, id, |config| {
+            config.slots = slots;
+            let digests = std::mem::take(&mut config.trust.digests);
+            config.trust = trust;
+            config.trust.digests.extend(digests);
+        })
+        .await
+    }
+
+    /// The same with a configuration that is changed before it starts. It has four slots.
+    ///
+    /// # Panics
+    ///
+    /// When it does not get ready.
+    pub async fn engine_with(
+        &self,
+        region: &str,
+        id: &str,
+        change: impl FnOnce(&mut blitz_engine::Config),
+    ) -> EngineHandle {
+        let mut trust = Trust::default();
         trust.digests.insert(blitz_jobs::plugin::sha256(FIXTURE));
         let shutdown = CancellationToken::new();
-        let config = blitz_engine::Config {
+        let mut config = blitz_engine::Config {
             store: self.store.clone(),
             region: region.to_owned(),
             id: id.to_owned(),
-            slots,
+            slots: 4,
             runtime: self.runtime.clone(),
             trust,
             timing: Timing::faster(FASTER),
             drain: Duration::from_millis(500),
         };
-        let stop = shutdown.clone();
-        let task = tokio::spawn(async move {
-            blitz_engine::run(config, stop).await.expect("an engine that starts");
-        });
+        change(&mut config);
+        let task = tokio::spawn(blitz_engine::run(config, shutdown.clone()));
         crate::until(&format!("engine {id} with its plugin"), || async {
             let engines = self.api.get("/v1/engines").await;
             let engines = engines["engines"].as_array()?.clone();

@@ -44,7 +44,7 @@ const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 const RECONNECT_FLOOR: Duration = Duration::from_millis(100);
 
 /// And no pause is longer: a server that came back is found again within this time.
-const RECONNECT_CEILING: Duration = Duration::from_secs(10);
+const RECONNECT_CEILING: Duration = Duration::from_secs(8);
 
 const RECONNECT: Backoff =
     Backoff::new(RECONNECT_FLOOR, RECONNECT_CEILING).expect("the floor is below the ceiling");

@@ -1,81 +1,180 @@
-//! Writing a step of a run, and finding out whether it counts.
-//!
-//! On a cluster every copy checks revisions alone: 201 means that the asked number of copies agreed, and any
-//! lesser agreement is answered 202 **and stored**. So the claim asks for all copies, a 201 is a win, a 409 a
-//! loss, and anything else is decided by what is stored. This is good enough for jobs that may run twice; a
-//! start fence for those that may not comes on top of it.
-//!
-//! Source: CouchDB documentation, "Cluster theory"; `fabric_doc_update.erl`.
+//! Performs what [`crate::writing`] and [`crate::start`] decide, on a real store.
 
 use std::time::Duration;
 
-use blitz_couchdb::{Database, Error, Put, PutOptions, Revision};
+use blitz_couchdb::{BulkOutcome, BulkRow, Database, Error, Put, PutOptions, Revision};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use crate::contest::ClaimAnswer;
+use crate::feed::Heard;
+use crate::guards::Guards;
 use crate::id::{DocumentId, JobId};
-use crate::run::{Run, RunDocument, resolve};
+use crate::read;
+use crate::run::{Run, RunDocument};
+use crate::start::{self, Fencing, Start};
+use crate::writing::{Answer, Ask, Leaves, Next, PutReply, Reply, Writing};
 
-/// A claim's answer is waited for this long: losers of a race on a cluster with a hung node hear nothing for
+/// An answer is waited for this long: losers of a race on a cluster with a hung node hear nothing for
 /// 60 s, and by then the job could have run.
 pub const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Writes `run` over `over`, with the agreement of all `copies` of the database, and says whether it counts.
-///
-/// With several copies it reads first and gives up when the job has a leaf that this step does not know of.
-/// With one copy the write alone decides, exactly.
+/// Writes `run` over `over`, and says whether it stands. `copies` is how many the job's database has.
 pub async fn write(
     jobs: &Database,
     copies: u32,
     job: &JobId,
     over: Option<&Revision>,
     run: &Run,
-) -> ClaimAnswer {
+) -> Answer {
     let id = DocumentId::Run(job.clone()).to_string();
-    if copies > 1
-        && let Ok(leaves) = jobs.leaves::<RunDocument>(&id, Some(majority(copies))).await
-        && leaves.iter().any(|leaf| Some(&leaf.revision) != over && leaf.body.run != *run)
-    {
-        return ClaimAnswer::Lost;
+    let document = RunDocument::new(run.clone());
+    let (mut writing, mut ask) =
+        Writing::begin(copies, over.cloned(), run.clone(), Guards::default());
+    loop {
+        let reply = match ask {
+            Ask::Leaves => Reply::Leaves(leaves(jobs, copies, job).await.ok()),
+            Ask::AllLeaves => {
+                let read = tokio::time::timeout(CLAIM_TIMEOUT, leaves_of(jobs, copies, job));
+                Reply::Leaves(read.await.ok().and_then(Result::ok))
+            }
+            Ask::Put { over, quorum } => {
+                Reply::Put(put(jobs, &id, over.as_ref(), &document, quorum).await)
+            }
+            Ask::Remove(own) => {
+                let removed = json!({"_deleted": true});
+                put(jobs, &id, Some(&own), &removed, None).await;
+                Reply::Removed
+            }
+        };
+        match writing.hear(reply) {
+            Next::Ask(next) => ask = next,
+            Next::Decided(answer) => return answer,
+        }
     }
-    let options =
-        PutOptions { quorum: (copies > 1).then_some(copies), timeout: Some(CLAIM_TIMEOUT) };
-    match jobs.put(&id, over, &RunDocument::new(run.clone()), options).await {
-        Ok(Put::Created(revision)) => ClaimAnswer::Won(revision),
-        Ok(Put::Conflict) => decide(jobs, copies, &id, run).await.unwrap_or(ClaimAnswer::Lost),
-        Ok(Put::Accepted(_)) => {
-            decide(jobs, copies, &id, run).await.unwrap_or(ClaimAnswer::Unknown)
+}
+
+/// Passes the start fence of a claim: whether the job may begin.
+pub async fn pass(jobs: &Database, start: &Start, claim: &Revision) -> bool {
+    let id = DocumentId::Start(start.job.clone()).to_string();
+    let (mut fencing, mut ask) = Fencing::begin(start.clone(), claim.clone(), Guards::default());
+    loop {
+        let reply = match ask {
+            start::Ask::Create(start) => {
+                start::Reply::Put(put(jobs, &id, None, &start, None).await)
+            }
+            // With all guards on nobody asks for these.
+            start::Ask::Child(_) | start::Ask::Read => start::Reply::Read(None),
+        };
+        match fencing.hear(&reply) {
+            start::Next::Ask(next) => ask = next,
+            start::Next::Decided(goes) => return goes,
         }
-        Err(error) if error.is_outcome_unknown() => {
-            tracing::warn!(%job, %error, "claim not answered, reading what is stored");
-            decide(jobs, copies, &id, run).await.unwrap_or(ClaimAnswer::Unknown)
+    }
+}
+
+/// The leaves of a run from a majority of copies, and its start fence when there are several.
+///
+/// # Errors
+///
+/// What the store answers.
+pub async fn leaves(jobs: &Database, copies: u32, job: &JobId) -> Result<Leaves, Error> {
+    leaves_of(jobs, copies / 2 + 1, job).await
+}
+
+/// The same for who was told by a feed or a listing that there is something to read: from all copies, so that the one
+/// which told is among them. Two others of three may agree on what was before, and what it told is not told again.
+/// Where not all have answered by `until`, one of them hangs, and the majority that is left has the one which told.
+///
+/// # Errors
+///
+/// What the store answers.
+pub(crate) async fn leaves_told(
+    jobs: &Database,
+    copies: u32,
+    job: &JobId,
+    until: Instant,
+) -> Result<Leaves, Error> {
+    match tokio::time::timeout_at(until, leaves_of(jobs, copies, job)).await {
+        Ok(Ok(leaves)) => Ok(leaves),
+        Ok(Err(_)) | Err(_) => leaves(jobs, copies, job).await,
+    }
+}
+
+/// The same from so many copies.
+async fn leaves_of(jobs: &Database, quorum: u32, job: &JobId) -> Result<Leaves, Error> {
+    let id = DocumentId::Run(job.clone()).to_string();
+    let mut leaves = Leaves::default();
+    for leaf in jobs.leaves::<Value>(&id, Some(quorum)).await? {
+        match read::document::<RunDocument>(&id, leaf.body) {
+            Some(document) => leaves.runs.push((leaf.revision, document.run)),
+            None => leaves.unreadable.push(leaf.revision),
         }
-        // The database is gone, or not ours: no later try will be answered otherwise.
+    }
+    if leaves.runs.len() > 1 {
+        let id = DocumentId::Start(job.clone()).to_string();
+        let start = jobs.get::<Value>(&id).await?;
+        leaves.start = start.and_then(|found| read::document(&id, found.body));
+    }
+    Ok(leaves)
+}
+
+/// What the store has of a run, as a follower would be told: for who lost a write, and knew less than the store.
+///
+/// # Errors
+///
+/// What the store answers.
+pub async fn hear(jobs: &Database, copies: u32, job: &JobId) -> Result<Vec<Heard>, Error> {
+    Ok(Heard::of_leaves(job.clone(), &leaves(jobs, copies, job).await?))
+}
+
+/// Removes leaves of a run that lost, those of `losers` that still do: the leaves are read and resolved again, and
+/// the one that counts stays, whoever asked. Returns how many were removed; the rest may be asked for again.
+///
+/// # Errors
+///
+/// What the store answers.
+pub async fn remove(
+    jobs: &Database,
+    copies: u32,
+    job: &JobId,
+    losers: &[Revision],
+) -> Result<usize, Error> {
+    let id = DocumentId::Run(job.clone()).to_string();
+    let leaves = leaves(jobs, copies, job).await?;
+    let tombstones: Vec<Value> = leaves
+        .losers(Guards::default())
+        .filter(|leaf| losers.contains(leaf))
+        .map(|leaf| json!({"_id": id, "_rev": leaf, "_deleted": true}))
+        .collect();
+    if tombstones.is_empty() {
+        return Ok(0);
+    }
+    let rows = jobs.bulk(&tombstones).await?;
+    let is_stored =
+        |row: &&BulkRow| matches!(row.outcome, BulkOutcome::Stored(_) | BulkOutcome::Accepted(_));
+    Ok(rows.iter().filter(is_stored).count())
+}
+
+async fn put<T: Serialize + Sync>(
+    jobs: &Database,
+    id: &str,
+    over: Option<&Revision>,
+    body: &T,
+    quorum: Option<u32>,
+) -> PutReply {
+    let options = PutOptions { quorum, timeout: Some(CLAIM_TIMEOUT) };
+    match jobs.put(id, over, body, options).await {
+        Ok(Put::Created(revision)) => PutReply::Created(revision),
+        Ok(Put::Accepted(revision)) => PutReply::Accepted(revision),
+        Ok(Put::Conflict) => PutReply::Conflict,
         Err(error @ (Error::NotFound { .. } | Error::Forbidden { .. })) => {
-            tracing::warn!(%job, %error, "claim refused");
-            ClaimAnswer::Lost
+            tracing::warn!(id, %error, "not written, and never will be");
+            PutReply::Refused
         }
         Err(error) => {
-            tracing::warn!(%job, %error, "claim not written");
-            ClaimAnswer::Unknown
+            tracing::warn!(id, %error, "no clear answer to a write");
+            PutReply::Unknown
         }
     }
-}
-
-/// Reads what is stored and asks whether it names this very run. `None` when it cannot be read now.
-///
-/// Also after a conflict: the answer of an earlier try may have been lost on its way, and then the conflict
-/// is with ourselves.
-async fn decide(jobs: &Database, copies: u32, id: &str, run: &Run) -> Option<ClaimAnswer> {
-    let leaves = jobs.leaves::<RunDocument>(id, Some(majority(copies))).await.ok()?;
-    let leaves: Vec<(Revision, Run)> =
-        leaves.into_iter().map(|leaf| (leaf.revision, leaf.body.run)).collect();
-    Some(match resolve(&leaves) {
-        Some((revision, named)) if named == run => ClaimAnswer::Won(revision.clone()),
-        Some(_) => ClaimAnswer::Lost,
-        None => ClaimAnswer::Unknown,
-    })
-}
-
-fn majority(copies: u32) -> u32 {
-    copies / 2 + 1
 }

@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use blitz_couchdb::Revision;
+
 use crate::id::JobId;
+use crate::run::Run;
 
 /// Early things that are kept at once. What comes early comes by moments, so that few are open; what never
 /// finds its job is of jobs that have ended.
@@ -16,6 +19,15 @@ pub(crate) struct Early<T> {
     /// Every putting, the oldest first; some are taken already.
     order: VecDeque<(u64, JobId)>,
     next: u64,
+}
+
+/// What was heard of the run of a job that is not known yet.
+#[derive(Debug)]
+pub(crate) enum EarlyRun {
+    /// The leaf that counts.
+    Run(Revision, Run),
+    /// It cannot be read.
+    Unreadable(Revision),
 }
 
 impl<T> Default for Early<T> {

@@ -1,161 +1,243 @@
 //! What happens in one jobs database, for engines and keepers: the open jobs first, then every change.
 //!
 //! The sequence is read before the list, so that nothing between the two is missed; hearing of a thing twice
-//! is harmless. A database that was replaced by another of the same name is listed again.
+//! is harmless. A database that was replaced by another of the same name is listed again. Where there are several
+//! copies CouchDB's winner is not always the leaf that counts: then all leaves of a run are read and resolved.
 
+mod checkpoint;
+mod heard;
+mod listing;
+mod reading;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use blitz_couchdb::{AllDocs, Database, Error, FeedEvent, FollowOptions, Revision, Sequence};
+use blitz_couchdb::{Change, Database, Error, Feed, FeedEvent, FollowOptions, Sequence};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::id::{DocumentId, JobId};
-use crate::read;
-use crate::run::{Run, RunDocument};
-use crate::spec::{Cancel, Spec};
+pub use checkpoint::Checkpoint;
+pub use heard::Heard;
+
+use crate::id::DocumentId;
 use crate::timing::HEARTBEAT;
+use reading::Reading;
 
-/// One thing heard of a job.
-#[derive(Debug)]
-pub enum Heard {
-    /// It is asked for.
-    Spec(Box<Spec>),
-    /// Its run has this state; the store's winning revision.
-    Run(JobId, Revision, Run),
-    /// Somebody cancelled it.
-    Cancel(JobId),
-}
+/// A listing or a reading that failed is tried again after this long.
+const AGAIN: Duration = Duration::from_secs(1);
 
-/// Ids in one page of the listing, and the most documents that are read at once.
-const PAGE: u64 = 500;
+/// [`Heard::Place`] comes at most once in this time: what happened since is heard again after a restart, and that
+/// costs less than a write for each change.
+pub const PLACE_EVERY: Duration = Duration::from_secs(10);
 
-/// A listing that failed is tried again after this long.
-const LIST_AGAIN: Duration = Duration::from_secs(1);
-
-/// Sends all that is heard to `heard`, until nobody listens there or the future is dropped.
+/// Follows `database`, which keeps so many `copies`, and sends all that is heard to `heard`, until nobody listens
+/// there or the future is dropped.
 ///
-/// Interruptions are logged and survived; documents that cannot be read are logged and passed over.
-pub async fn follow(database: Database, heard: Sender<Heard>) {
-    let (database, heard) = (&database, &heard);
+/// With a checkpoint of this very database it goes on from there. Each notice of `relist` makes it list all open
+/// jobs again. Interruptions are logged and survived; documents that cannot be read are logged, and those of runs
+/// are told as [`Heard::Unreadable`].
+pub async fn follow(
+    database: Database,
+    copies: u32,
+    from: Option<Checkpoint>,
+    relist: Arc<Notify>,
+    heard: Sender<Heard>,
+) {
+    let mut follower = Follower { database, copies, from, relist, heard };
     // Kept when a listing fails: what ends before the next one is told by the feed.
     let mut known: Option<Place> = None;
     loop {
-        let listed = async {
-            let place = match known.take() {
-                Some(place) => place,
-                None => place(database).await?,
-            };
-            known = Some(place.clone());
-            list(database, heard).await.map(|()| place)
-        };
-        let (since, instance) = match listed.await {
+        let listed = follower.begin(&mut known).await;
+        let (place, instance_start_time) = match listed {
             Ok(place) => place,
-            Err(error) => {
-                tracing::warn!(database = database.name(), %error, "cannot list jobs, trying again");
-                tokio::time::sleep(LIST_AGAIN).await;
+            Err(Stop::Unheard) => return,
+            Err(Stop::Store(error)) => {
+                let database = follower.database.name();
+                tracing::warn!(database, %error, "cannot list jobs, trying again");
+                sleep(AGAIN).await;
                 continue;
             }
         };
-        let mut feed = database.follow(FollowOptions {
-            since,
-            instance_start_time: Some(instance),
-            selector: Some(json!({"kind": {"$in": ["spec", "run", "cancel"]}})),
-            include_docs: true,
-            heartbeat: HEARTBEAT,
-            ..FollowOptions::default()
-        });
-        loop {
-            match feed.next().await {
-                FeedEvent::Change(change) => {
-                    if let Ok(Some(document)) = change.document::<Value>()
-                        && let Some(thing) = thing(&change.id, document.revision, document.body)
-                        && heard.send(thing).await.is_err()
-                    {
-                        return;
-                    }
-                }
-                FeedEvent::Connected => {}
-                FeedEvent::Disconnected(error) => {
-                    tracing::warn!(database = database.name(), %error, "feed interrupted");
-                }
-                FeedEvent::Replaced | FeedEvent::Gone => {
-                    tracing::warn!(
-                        database = database.name(),
-                        "another database has this name now"
-                    );
-                    known = None;
-                    tokio::time::sleep(LIST_AGAIN).await;
-                    break;
-                }
-            }
+        if follower.changes(place, instance_start_time).await.is_err() {
+            return;
         }
+        let name = follower.database.name();
+        tracing::warn!(database = name, "the database is gone, or another has this name now");
+        if follower.heard.send(Heard::Replaced(name.to_owned())).await.is_err() {
+            return;
+        }
+        known = None;
+        follower.from = None;
+        sleep(AGAIN).await;
     }
 }
 
 /// Where to follow from: the sequence, and the database's identity.
 type Place = (Sequence, String);
 
-async fn place(database: &Database) -> Result<Place, Error> {
-    let info = database.info().await?;
-    Ok((info.update_seq, info.instance_start_time))
+struct Follower {
+    database: Database,
+    copies: u32,
+    from: Option<Checkpoint>,
+    relist: Arc<Notify>,
+    heard: Sender<Heard>,
 }
 
-/// Sends the open jobs.
-async fn list(database: &Database, heard: &Sender<Heard>) -> Result<(), Error> {
-    let mut start = String::new();
-    // Ids of one job sort together (cancel, in, run, spec), so a job is complete when its spec comes.
-    let mut pending: Vec<Heard> = Vec::new();
-    loop {
-        // Ids first: pieces of input are large and of no interest here.
-        let query = AllDocs { start: Some(start.clone()), limit: Some(PAGE), ..AllDocs::default() };
-        let page = database.all_docs::<Value>(&query).await?;
-        let Some(last) = page.rows.last() else { return Ok(()) };
-        start = format!("{}\u{0}", last.id);
-        let ids = page.rows.into_iter().map(|row| row.id).filter(|id| is_told(id));
-        for (id, revision, doc) in read::list(database, read::keys(ids)).await? {
-            match thing(&id, revision, doc) {
-                Some(Heard::Spec(spec)) => {
-                    let is_of = |job: &JobId| *job == spec.job;
-                    let ended = pending.iter().any(
-                        |thing| matches!(thing, Heard::Run(job, _, run) if is_of(job) && run.is_final()),
-                    );
-                    let things = std::mem::take(&mut pending);
-                    if ended {
-                        continue;
-                    }
-                    for thing in things.into_iter().chain([Heard::Spec(spec)]) {
-                        if heard.send(thing).await.is_err() {
-                            return Ok(());
+/// Why something was not done to its end.
+enum Stop {
+    /// Nobody listens any more.
+    Unheard,
+    /// The store's answer.
+    Store(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Follower {
+    /// Finds the place to follow from, and lists what came before it.
+    async fn begin(&self, known: &mut Option<Place>) -> Result<Place, Stop> {
+        let place = match known {
+            Some(place) => place.clone(),
+            None => {
+                let info = self.database.info().await?;
+                let identity = info.instance_start_time;
+                // A sequence of another database would be taken, and would silently mean something else.
+                self.from
+                    .as_ref()
+                    .and_then(|from| from.place_in(&self.database, &identity))
+                    .map_or_else(
+                        || (info.update_seq, identity.clone()),
+                        |since| (since, identity.clone()),
+                    )
+            }
+        };
+        *known = Some(place.clone());
+        let start = match &self.from {
+            Some(from) if from.place_in(&self.database, &place.1).is_some() => from.oldest.clone(),
+            _ => Some(String::new()),
+        };
+        if let Some(start) = start {
+            self.list(start).await?;
+        }
+        Ok(place)
+    }
+
+    async fn list(&self, start: String) -> Result<(), Stop> {
+        listing::list(&self.database, self.copies, start, &self.heard).await
+    }
+
+    /// Tells all changes. Ends well when the database is gone or is another.
+    async fn changes(&self, since: Sequence, identity: String) -> Result<(), Unheard> {
+        let mut feed = self.database.follow(options(since.clone(), identity.clone(), self.copies));
+        let mut reading = Reading::new(&self.database, self.copies);
+        let (mut told, mut tell_at) = (None, Instant::now());
+        loop {
+            let is_new =
+                told.as_ref() != Some(feed.since()) && feed.instance_start_time().is_some();
+            tokio::select! {
+                event = feed.next(), if !reading.is_full() => match event {
+                    FeedEvent::Change(change) => {
+                        if let Some(thing) = reading.hear(&change) {
+                            self.heard.send(thing).await?;
                         }
                     }
+                    FeedEvent::Connected => {}
+                    FeedEvent::Disconnected(error) => {
+                        let database = self.database.name();
+                        tracing::warn!(database, %error, "feed interrupted");
+                    }
+                    FeedEvent::Replaced | FeedEvent::Gone => return Ok(()),
+                },
+                Some(things) = reading.next() => {
+                    for thing in things {
+                        self.heard.send(thing).await?;
+                    }
                 }
-                Some(thing) => pending.push(thing),
-                None => {}
+                // What is still being read was not told: the place after it must not be kept yet.
+                () = sleep_until(tell_at), if is_new && reading.is_empty() => {
+                    told = Some(feed.since().clone());
+                    tell_at = Instant::now() + PLACE_EVERY;
+                    self.heard.send(self.place(&feed, &identity)).await?;
+                }
+                () = self.relist.notified() => self.list_again().await?,
+                () = self.heard.closed() => return Err(Unheard),
+            }
+        }
+    }
+
+    fn place(&self, feed: &Feed, identity: &str) -> Heard {
+        Heard::Place {
+            database: self.database.name().to_owned(),
+            since: feed.since().clone(),
+            instance_start_time: identity.to_owned(),
+        }
+    }
+
+    async fn list_again(&self) -> Result<(), Unheard> {
+        loop {
+            match self.list(String::new()).await {
+                Ok(()) => return Ok(()),
+                Err(Stop::Unheard) => return Err(Unheard),
+                // The feed will say so too, and then everything is listed.
+                Err(Stop::Store(Error::NotFound { .. })) => return Ok(()),
+                Err(Stop::Store(error)) => {
+                    let database = self.database.name();
+                    tracing::warn!(database, %error, "cannot list jobs, trying again");
+                    sleep(AGAIN).await;
+                }
             }
         }
     }
 }
 
-fn is_told(id: &str) -> bool {
-    matches!(id.parse(), Ok(DocumentId::Spec(_) | DocumentId::Run(_) | DocumentId::Cancel(_)))
+/// Nobody listens any more.
+struct Unheard;
+
+impl<T> From<tokio::sync::mpsc::error::SendError<T>> for Unheard {
+    fn from(_: tokio::sync::mpsc::error::SendError<T>) -> Self {
+        Self
+    }
 }
 
-/// A document of a job as a thing heard.
-fn thing(id: &str, revision: Revision, doc: Value) -> Option<Heard> {
-    match id.parse().ok()? {
-        DocumentId::Spec(job) => {
-            let spec: Box<Spec> = read::document(id, doc)?;
-            if spec.job == job {
-                return Some(Heard::Spec(spec));
-            }
-            tracing::warn!(id, "a spec that names another job, ignored");
-            None
-        }
-        DocumentId::Run(job) => {
-            let document: RunDocument = read::document(id, doc)?;
-            Some(Heard::Run(job, revision, document.run))
-        }
-        DocumentId::Cancel(job) => read::document::<Cancel>(id, doc).map(|_| Heard::Cancel(job)),
-        DocumentId::Input(..) | DocumentId::Output(..) => None,
+impl<T> From<tokio::sync::mpsc::error::SendError<T>> for Stop {
+    fn from(_: tokio::sync::mpsc::error::SendError<T>) -> Self {
+        Self::Unheard
     }
+}
+
+fn options(since: Sequence, identity: String, copies: u32) -> FollowOptions {
+    FollowOptions {
+        since,
+        instance_start_time: Some(identity),
+        // All but input and fences, which are many: a document of a run without a kind, or deleted, must be told.
+        selector: Some(json!({"$or": [
+            {"kind": {"$nin": ["in", "start"]}},
+            {"kind": {"$exists": false}},
+        ]})),
+        include_docs: true,
+        all_leaves: copies > 1,
+        heartbeat: HEARTBEAT,
+    }
+}
+
+/// What a change of a document with one leaf means.
+fn thing(change: &Change) -> Option<Heard> {
+    let id = change.id.parse::<DocumentId>().ok()?;
+    if change.deleted {
+        return Heard::of_deleted(id);
+    }
+    let document = match change.document::<Value>() {
+        Ok(document) => document?,
+        Err(error) => {
+            tracing::warn!(id = change.id, %error, "a change that cannot be read, ignored");
+            return None;
+        }
+    };
+    Heard::of(id, document.revision, document.body)
 }

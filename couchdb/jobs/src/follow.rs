@@ -188,7 +188,8 @@ mod tests {
     }
 
     fn claim(attempt: u32, byte: u8) -> Claim {
-        Claim { epoch: 1, attempt, engine: "e".to_owned(), incarnation: incarnation(byte) }
+        let claim = Claim::first(1, "e", incarnation(byte));
+        Claim { attempt, ..claim }
     }
 
     fn chunks(texts: &[&str]) -> (Vec<Arc<Chunk>>, End) {

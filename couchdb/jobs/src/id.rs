@@ -3,6 +3,7 @@
 //! A job's id names its database, `<region>-<n>-<ulid>`, so that everything of the job is found from the id
 //! alone. Ids of one job's documents sort together: `<job>:` up to `<job>;` is the whole job.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -43,6 +44,22 @@ impl JobId {
         let number_at = region.len() + 1;
         let text = format!("{region}-{number}-{ulid}");
         Self { ulid_at: text.len() - ulid.len(), number_at, text }
+    }
+
+    /// Less than every id of the database `<region>-<n>`, and than every other id when that is empty: where a range
+    /// of ids begins.
+    pub(crate) fn least_of(place: &str) -> Self {
+        Self { text: format!("{place}-"), ulid_at: 0, number_at: 0 }
+    }
+
+    /// Of a map by jobs those of one database: their ids stand together.
+    pub(crate) fn of_database<'a, 'b, T>(
+        jobs: &'a BTreeMap<Self, T>,
+        database: &'b str,
+    ) -> impl Iterator<Item = &'a Self> + use<'a, 'b, T> {
+        let place = database.strip_prefix("blitz-jobs-").unwrap_or_default();
+        let from = jobs.range(Self::least_of(place)..).map(|(job, _)| job);
+        from.take_while(move |job| job.jobs_database() == database)
     }
 
     /// The region that the job runs in.
@@ -202,6 +219,8 @@ pub enum DocumentId {
     Spec(JobId),
     /// Who runs it and how it ended.
     Run(JobId),
+    /// Which attempt of a job that must not run twice has begun.
+    Start(JobId),
     /// Somebody wants it to stop.
     Cancel(JobId),
     /// A piece of stdin or of an input file.
@@ -215,6 +234,7 @@ impl fmt::Display for DocumentId {
         match self {
             Self::Spec(job) => write!(f, "{job}:spec"),
             Self::Run(job) => write!(f, "{job}:run"),
+            Self::Start(job) => write!(f, "{job}:start"),
             Self::Cancel(job) => write!(f, "{job}:cancel"),
             Self::Input(job, seq) => write!(f, "{job}:in.{seq:06}"),
             // Numbers are padded, so that documents sort in the order of the stream.
@@ -235,6 +255,7 @@ impl FromStr for DocumentId {
         let id = match rest.split_once('.') {
             None if rest == "spec" => Self::Spec(job),
             None if rest == "run" => Self::Run(job),
+            None if rest == "start" => Self::Start(job),
             None if rest == "cancel" => Self::Cancel(job),
             Some(("in", seq)) => Self::Input(job, seq.parse().map_err(|_| bad())?),
             Some(("out", position)) => Self::Output(job, position.parse()?),

@@ -1,7 +1,11 @@
 //! The keeper ends what no engine can: jobs that nobody took in time, that were cancelled before anybody
-//! began, or whose engine is gone. A role of the gateway; pure, like the contest.
+//! began, or whose engine is gone and no engine watches; and it removes the leaves that lost. A role of the
+//! gateway; pure, like the contest.
 //!
-//! Several keepers may watch the same jobs: each step is a compare-and-set, and the first one wins.
+//! One keeper works at a time, see [`crate::duty`]. Should two do for a moment, each step is a compare-and-set, and the
+//! first one wins.
+
+mod quarantine;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,22 +13,49 @@ use std::time::Duration;
 use blitz_contract::Retry;
 use blitz_couchdb::Revision;
 
-use crate::early::Early;
+use crate::contest::WATCHERS;
+use crate::early::{Early, EarlyRun};
 use crate::engine::Beat;
-use crate::id::{Incarnation, JobId};
+use crate::feed::Heard;
+use crate::guards::Guards;
+use crate::id::JobId;
 use crate::run::{Run, Step};
 use crate::spec::Spec;
 use crate::timing::Timing;
+use crate::watch::{self, Watch};
 
-/// A step that the keeper wants written.
+pub use quarantine::{POISONED_MAX, Plugin, Quarantine};
+
+/// Runs with losing leaves that wait to be looked at. More come from a cluster in trouble, and are told again when
+/// they change, or are listed.
+pub const LOSERS_MAX: usize = 10_000;
+
+/// What the keeper wants done.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Write {
-    /// The job.
-    pub job: JobId,
-    /// The revision that it replaces, if there is one.
-    pub over: Option<Revision>,
-    /// The new state.
-    pub run: Run,
+pub enum Action {
+    /// Write a step, as [`crate::writing`] says.
+    Write {
+        /// The job.
+        job: JobId,
+        /// The revision that it replaces, if there is one.
+        over: Option<Revision>,
+        /// The new state.
+        run: Run,
+    },
+    /// Remove these leaves of the job's run: they lost. See [`crate::claim::remove`].
+    Remove {
+        /// The job.
+        job: JobId,
+        /// Revisions.
+        losers: Vec<Revision>,
+    },
+    /// Mark this version of a plugin as yanked, see [`crate::plugin`]: its jobs kill engines.
+    Yank {
+        /// Which version.
+        plugin: Plugin,
+        /// Why, for its publisher and its users.
+        reason: String,
+    },
 }
 
 /// What the keeper knows of the jobs that have not ended.
@@ -33,71 +64,163 @@ pub struct Keeper {
     timing: Timing,
     jobs: BTreeMap<JobId, Watched>,
     cancels_early: Early<()>,
-    runs_early: Early<(Revision, Run)>,
-    /// When a poll of a region's beats was last answered.
-    polled: BTreeMap<String, Duration>,
-    poll_due: Duration,
+    runs_early: Early<EarlyRun>,
+    watch: Watch,
+    /// When each job is to be looked at next.
+    looks: BTreeSet<(Duration, JobId)>,
+    losers: BTreeMap<JobId, Vec<Revision>>,
+    quarantine: Quarantine,
+    yanks: Vec<(Plugin, String)>,
 }
 
 #[derive(Debug)]
 struct Watched {
     retry: Retry,
     queue_timeout: Duration,
+    timeout: Duration,
+    plugin: Plugin,
     cancelled: bool,
     run: Option<(Revision, Run)>,
-    /// Since when it is queued, or since when its engine has not been seen alive.
+    /// Its run cannot be read, and this is its leaf.
+    unreadable: Option<Revision>,
+    /// Since when it is queued.
     since: Duration,
-    /// The last counter of the engine that has it.
-    counter: Option<u64>,
-    /// A step was asked for at this instant and is not seen yet.
-    asked: Option<Duration>,
+    /// Its place among the looks.
+    look: Option<Duration>,
+    /// A step was asked for: nothing more is before this instant.
+    asked_until: Duration,
 }
 
 impl Keeper {
     /// A keeper that knows of no job.
     #[must_use]
-    pub fn new(timing: Timing) -> Self {
+    pub fn new(timing: Timing, guards: Guards) -> Self {
         Self {
             timing,
             jobs: BTreeMap::new(),
             cancels_early: Early::default(),
             runs_early: Early::default(),
-            polled: BTreeMap::new(),
-            poll_due: Duration::ZERO,
+            watch: Watch::new(timing, guards),
+            looks: BTreeSet::new(),
+            losers: BTreeMap::new(),
+            quarantine: Quarantine::default(),
+            yanks: Vec::new(),
+        }
+    }
+
+    /// Hears one thing of the feed.
+    pub fn hear(&mut self, now: Duration, thing: Heard) {
+        match thing {
+            Heard::Spec(spec) => self.hear_spec(now, &spec),
+            Heard::Run(job, revision, run) => self.hear_run(now, &job, revision, run),
+            Heard::Losers(job, losers) => self.hear_losers(&job, losers),
+            Heard::Unreadable(job, revision) => self.hear_unreadable(now, &job, revision),
+            Heard::NoRun(job) => self.hear_no_run(now, &job),
+            Heard::Cancel(job) => self.hear_cancel(&job),
+            Heard::Replaced(database) => self.hear_replaced(&database),
+            Heard::Place { .. } => {}
         }
     }
 
     /// A job is asked for.
     pub fn hear_spec(&mut self, now: Duration, spec: &Spec) {
-        let cancelled = self.cancels_early.take(&spec.job).is_some();
-        let run = self.runs_early.take(&spec.job);
-        if run.as_ref().is_some_and(|(_, run)| run.is_final()) {
+        if self.jobs.contains_key(&spec.job) {
             return;
         }
-        self.jobs.entry(spec.job.clone()).or_insert_with(|| Watched {
+        let cancelled = self.cancels_early.take(&spec.job).is_some();
+        let run = self.runs_early.take(&spec.job);
+        if let Some(EarlyRun::Run(_, run)) = &run
+            && run.is_final()
+        {
+            self.hear_end(&spec.job, Plugin::of(spec), run);
+            return;
+        }
+        let watched = Watched {
             retry: spec.retry,
             queue_timeout: spec.queue_timeout().min(spec.timeout()),
+            timeout: spec.timeout(),
+            plugin: Plugin::of(spec),
             cancelled,
-            run,
+            run: None,
+            unreadable: None,
             since: now,
-            counter: None,
-            asked: None,
-        });
+            look: None,
+            asked_until: Duration::ZERO,
+        };
+        self.jobs.insert(spec.job.clone(), watched);
+        match run {
+            Some(EarlyRun::Run(revision, run)) => self.hear_run(now, &spec.job, revision, run),
+            Some(EarlyRun::Unreadable(revision)) => {
+                self.hear_unreadable(now, &spec.job, revision);
+            }
+            None => self.replan(&spec.job),
+        }
     }
 
-    /// The run of a job has this state.
+    /// The run of a job has this state: the leaf that counts.
     pub fn hear_run(&mut self, now: Duration, job: &JobId, revision: Revision, run: Run) {
         let Some(watched) = self.jobs.get_mut(job) else {
-            self.runs_early.put(job.clone(), (revision, run));
+            self.runs_early.put(job.clone(), EarlyRun::Run(revision, run));
             return;
         };
+        if watched.run.as_ref().is_some_and(|(known, _)| *known == revision) {
+            return;
+        }
         if run.is_final() {
-            self.jobs.remove(job);
-        } else if watched.run.as_ref().is_none_or(|(known, _)| *known != revision) {
+            if let Some(watched) = self.forget(job) {
+                self.hear_end(job, watched.plugin, &run);
+            }
+            return;
+        }
+        match &run {
+            Run::Claimed { claim } => self.watch.hear_claim(now, job, claim),
+            _ => self.watch.forget(job),
+        }
+        watched.since = now;
+        watched.asked_until = Duration::ZERO;
+        watched.unreadable = None;
+        watched.run = Some((revision, run));
+        self.replan(job);
+    }
+
+    /// The run of a job cannot be read by this version. A newer one may have it, so that it gets all its time; then
+    /// it is ended over what cannot be read, for nobody will.
+    pub fn hear_unreadable(&mut self, now: Duration, job: &JobId, revision: Revision) {
+        let Some(watched) = self.jobs.get_mut(job) else {
+            self.runs_early.put(job.clone(), EarlyRun::Unreadable(revision));
+            return;
+        };
+        if watched.unreadable.as_ref() == Some(&revision) {
+            return;
+        }
+        if watched.unreadable.is_none() {
             watched.since = now;
-            watched.counter = None;
-            watched.asked = None;
-            watched.run = Some((revision, run));
+        }
+        watched.asked_until = Duration::ZERO;
+        watched.run = None;
+        watched.unreadable = Some(revision);
+        self.watch.forget(job);
+        self.replan(job);
+    }
+
+    /// The run of a job was deleted: it is queued again.
+    pub fn hear_no_run(&mut self, now: Duration, job: &JobId) {
+        self.runs_early.take(job);
+        let Some(watched) = self.jobs.get_mut(job) else { return };
+        if watched.run.take().is_none() && watched.unreadable.take().is_none() {
+            return;
+        }
+        watched.unreadable = None;
+        watched.since = now;
+        watched.asked_until = Duration::ZERO;
+        self.watch.forget(job);
+        self.replan(job);
+    }
+
+    /// The run of a job has leaves beside the one that counts.
+    pub fn hear_losers(&mut self, job: &JobId, losers: Vec<Revision>) {
+        if self.losers.len() < LOSERS_MAX || self.losers.contains_key(job) {
+            self.losers.insert(job.clone(), losers);
         }
     }
 
@@ -107,231 +230,156 @@ impl Keeper {
             Some(watched) => watched.cancelled = true,
             None => self.cancels_early.put(job.clone(), ()),
         }
+        self.replan(job);
+    }
+
+    /// A database was replaced by another of the same name, or is gone: its jobs are no more.
+    pub fn hear_replaced(&mut self, database: &str) {
+        let gone: Vec<JobId> = JobId::of_database(&self.jobs, database).cloned().collect();
+        for job in gone {
+            self.forget(&job);
+        }
+        self.losers.retain(|job, _| job.jobs_database() != database);
     }
 
     /// The regions and engines whose beats are to be polled now, if it is time.
     pub fn poll(&mut self, now: Duration) -> BTreeMap<String, BTreeSet<String>> {
-        let mut engines: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        if now < self.poll_due {
-            return engines;
-        }
-        self.poll_due = now + self.timing.beat;
-        for (job, watched) in &self.jobs {
-            if let Some((_, Run::Claimed { claim })) = &watched.run {
-                engines.entry(job.region().to_owned()).or_default().insert(claim.engine.clone());
-            }
-        }
-        engines
+        self.watch.poll(now)
     }
 
     /// The store answered a poll with these beats; engines without one are silent.
     pub fn hear_beats(&mut self, now: Duration, region: &str, beats: &[Beat]) {
-        // Only time over answered polls counts: who was blind knows nothing of others.
-        let last = self.polled.insert(region.to_owned(), now);
-        let was_blind = last.is_none_or(|at| now.saturating_sub(at) > self.timing.beat * 3);
-        for (job, watched) in &mut self.jobs {
-            let Some((_, Run::Claimed { claim })) = &watched.run else { continue };
-            if job.region() != region {
-                continue;
-            }
-            let counter = beats
-                .iter()
-                .find(|b| b.incarnation == claim.incarnation && b.holds(job, claim.attempt))
-                .map(|b| b.counter);
-            if was_blind || (counter.is_some() && counter != watched.counter) {
-                watched.since = now;
-            }
-            watched.counter = counter.or(watched.counter);
-        }
+        self.watch.hear_beats(now, region, beats);
     }
 
     /// The steps that are due. One that is not seen to be taken is asked for again after a beat.
-    pub fn tick(&mut self, now: Duration) -> Vec<Write> {
-        let timing = self.timing;
-        let polled = &self.polled;
-        self.jobs
-            .iter_mut()
-            .filter_map(|(job, watched)| {
-                if watched.asked.is_some_and(|at| now.saturating_sub(at) < timing.beat) {
-                    return None;
+    pub fn tick(&mut self, now: Duration) -> Vec<Action> {
+        let mut actions: Vec<Action> = std::mem::take(&mut self.losers)
+            .into_iter()
+            .map(|(job, losers)| Action::Remove { job, losers })
+            .collect();
+        let yanks = std::mem::take(&mut self.yanks).into_iter();
+        actions.extend(yanks.map(|(plugin, reason)| Action::Yank { plugin, reason }));
+        while let Some((at, job)) = self.looks.first().cloned()
+            && at <= now
+        {
+            self.looks.pop_first();
+            if let Some(watched) = self.jobs.get_mut(&job) {
+                watched.look = None;
+                if let Some(step) = watched.step(job.region()) {
+                    actions.extend(watched.write(now, &self.timing, &job, step));
                 }
-                let step =
-                    watched.step(now, &timing, job.region(), polled.get(job.region()).copied())?;
-                let run = Run::after(watched.run.as_ref().map(|(_, run)| run), step).ok()?;
-                watched.asked = Some(now);
-                let over = watched.run.as_ref().map(|(revision, _)| revision.clone());
-                Some(Write { job: job.clone(), over, run })
-            })
-            .collect()
+            }
+            self.replan(&job);
+        }
+        // Engines go first: they can take a job, and the keeper can only open it for them.
+        let after = self.timing.take_turns * u32::try_from(WATCHERS).unwrap_or(u32::MAX);
+        for silence in self.watch.silent(now, |_| after) {
+            let Some(watched) = self.jobs.get_mut(&silence.job) else { continue };
+            if now < watched.asked_until {
+                continue;
+            }
+            let step = Step::Dead {
+                incarnation: silence.claim.incarnation.clone(),
+                counter: silence.counter,
+                survivors: silence.survivors,
+                may_retry: watched.retry == Retry::Safe && !watched.cancelled,
+                reason: watch::reason(&silence.claim, self.timing.dead),
+                taker: None,
+            };
+            actions.extend(watched.write(now, &self.timing, &silence.job, step));
+        }
+        actions
     }
 
     /// When something may be due next, if nothing is heard until then.
     #[must_use]
     pub fn due(&self) -> Option<Duration> {
-        self.jobs
-            .values()
-            .map(|watched| match (&watched.run, watched.asked) {
-                (_, Some(asked)) => asked + self.timing.beat,
-                (Some((_, Run::Claimed { .. })), None) => self.poll_due,
-                (_, None) if watched.cancelled => Duration::ZERO,
-                (_, None) => watched.since + watched.queue_timeout,
-            })
-            .min()
+        let waits = !self.losers.is_empty() || !self.yanks.is_empty();
+        let losers = waits.then_some(Duration::ZERO);
+        let look = self.looks.first().map(|(at, _)| *at);
+        losers.into_iter().chain(look).chain(self.watch.due()).min()
+    }
+
+    /// A job has ended: a poisoned one counts against its plugin, and one that the plugin ended for it.
+    fn hear_end(&mut self, job: &JobId, plugin: Plugin, run: &Run) {
+        if matches!(run, Run::Done { .. }) {
+            self.quarantine.hear_done(&plugin);
+        }
+        if matches!(run, Run::Poison { .. })
+            && let Some(reason) = self.quarantine.hear_poison(job, &plugin)
+        {
+            self.yanks.push((plugin, reason));
+        }
+    }
+
+    fn forget(&mut self, job: &JobId) -> Option<Watched> {
+        self.watch.forget(job);
+        let watched = self.jobs.remove(job)?;
+        if let Some(look) = watched.look {
+            self.looks.remove(&(look, job.clone()));
+        }
+        Some(watched)
+    }
+
+    /// Gives the job its place among the looks.
+    fn replan(&mut self, job: &JobId) {
+        let Some(watched) = self.jobs.get_mut(job) else { return };
+        let look = watched.look_at(&self.timing);
+        if look == watched.look {
+            return;
+        }
+        if let Some(at) = watched.look {
+            self.looks.remove(&(at, job.clone()));
+        }
+        if let Some(at) = look {
+            self.looks.insert((at, job.clone()));
+        }
+        watched.look = look;
     }
 }
 
 impl Watched {
-    fn step(
-        &self,
-        now: Duration,
-        timing: &Timing,
-        region: &str,
-        polled: Option<Duration>,
-    ) -> Option<Step> {
-        let silent = now.saturating_sub(self.since);
+    /// When a waiting job is to be ended.
+    fn look_at(&self, timing: &Timing) -> Option<Duration> {
+        let at = match &self.run {
+            // A newer version may run it: its engines stop at the end of the job's time, or are dead after that.
+            None if self.unreadable.is_some() => self.since + self.timeout + timing.dead,
+            Some((_, Run::Claimed { .. })) => return None,
+            _ if self.cancelled => Duration::ZERO,
+            _ => self.since + self.queue_timeout,
+        };
+        Some(at.max(self.asked_until))
+    }
+
+    fn step(&self, region: &str) -> Option<Step> {
         match &self.run {
-            Some((_, Run::Claimed { claim })) => {
-                // The poll that saw the silence must itself be fresh.
-                let sees = polled.is_some_and(|at| now.saturating_sub(at) <= timing.beat * 2);
-                (sees && silent >= timing.dead).then(|| Step::Dead {
-                    incarnation: claim.incarnation.clone(),
-                    may_retry: self.retry == Retry::Safe && !self.cancelled,
-                    reason: lost(&claim.engine, &claim.incarnation, timing.dead),
-                })
+            Some((_, Run::Claimed { .. })) => None,
+            None if self.unreadable.is_some() => {
+                let had = self.timeout.as_secs_f64();
+                let reason = format!(
+                    "its run could not be read within the {had} s that it had, so that nobody knows whether it began"
+                );
+                Some(Step::Expire { reason })
             }
             _ if self.cancelled => Some(Step::CancelWaiting),
-            _ if silent >= self.queue_timeout => {
+            _ => {
                 let waited = self.queue_timeout.as_secs_f64();
                 Some(Step::Expire {
                     reason: format!("no engine of region {region} took the job within {waited} s"),
                 })
             }
-            _ => None,
         }
     }
-}
 
-fn lost(engine: &str, incarnation: &Incarnation, dead: Duration) -> String {
-    let start = &incarnation.as_str()[..8];
-    format!("engine {engine} (start {start}) gave no sign of life for {} s", dead.as_secs_f64())
+    fn write(&mut self, now: Duration, timing: &Timing, job: &JobId, step: Step) -> Option<Action> {
+        self.asked_until = now + timing.beat;
+        let run = Run::after(self.run.as_ref().map(|(_, run)| run), step).ok()?;
+        let known = self.run.as_ref().map(|(revision, _)| revision);
+        let over = known.or(self.unreadable.as_ref()).cloned();
+        Some(Action::Write { job: job.clone(), over, run })
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::{BeatKind, Held};
-    use crate::run::Claim;
-
-    const S: Duration = Duration::from_secs(1);
-
-    fn claim() -> Claim {
-        let incarnation = Incarnation::from_random([1; 16]);
-        Claim { epoch: 1, attempt: 1, engine: "e1".to_owned(), incarnation }
-    }
-
-    fn beat(job: &JobId, counter: u64) -> Beat {
-        Beat {
-            kind: BeatKind::Beat,
-            blitz: crate::BUILD.to_owned(),
-            engine: "e1".to_owned(),
-            incarnation: claim().incarnation,
-            counter,
-            held: vec![Held { job: job.clone(), attempt: 1 }],
-        }
-    }
-
-    fn states(writes: &[Write]) -> Vec<&'static str> {
-        writes.iter().map(|w| w.run.state()).collect()
-    }
-
-    /// A keeper that watches a claimed job since second 0.
-    fn watching(job: &JobId, retry: Retry) -> Keeper {
-        let mut keeper = Keeper::new(Timing::default());
-        keeper.hear_spec(Duration::ZERO, &Spec::sample(job, retry));
-        let run = Run::Claimed { claim: claim() };
-        keeper.hear_run(Duration::ZERO, job, "1-a".parse().unwrap(), run);
-        keeper.hear_beats(Duration::ZERO, "japan", &[]);
-        keeper
-    }
-
-    #[test]
-    fn a_job_that_nobody_takes_expires_once() {
-        let job = JobId::new("japan", 1);
-        let mut keeper = Keeper::new(Timing::default());
-        keeper.hear_spec(S, &Spec::sample(&job, Retry::Safe));
-        assert!(keeper.tick(10 * S).is_empty());
-        assert_eq!(keeper.due(), Some(11 * S));
-        assert_eq!(states(&keeper.tick(11 * S)), ["expired"]);
-        assert!(keeper.tick(12 * S).is_empty(), "it was asked for");
-        assert_eq!(keeper.due(), Some(16 * S));
-        assert_eq!(states(&keeper.tick(16 * S)), ["expired"], "the store did not take it");
-    }
-
-    #[test]
-    fn a_cancel_before_the_claim_ends_the_job_whichever_comes_first() {
-        for cancel_first in [true, false] {
-            let job = JobId::new("japan", 1);
-            let mut keeper = Keeper::new(Timing::default());
-            if cancel_first {
-                keeper.hear_cancel(&job);
-            }
-            keeper.hear_spec(S, &Spec::sample(&job, Retry::Never));
-            if !cancel_first {
-                keeper.hear_cancel(&job);
-            }
-            assert_eq!(states(&keeper.tick(S)), ["cancelled"]);
-        }
-    }
-
-    #[test]
-    fn an_engine_without_a_beat_loses_its_job_and_one_with_a_beat_keeps_it() {
-        for (retry, state) in [(Retry::Safe, "open"), (Retry::Never, "lost")] {
-            let job = JobId::new("japan", 1);
-            let mut keeper = watching(&job, retry);
-            let mut second = 0;
-            for counter in 1..=4 {
-                second += 5;
-                keeper.hear_beats(second * S, "japan", &[beat(&job, counter)]);
-                assert!(keeper.tick(second * S).is_empty());
-            }
-            while second < 40 {
-                second += 5;
-                keeper.hear_beats(second * S, "japan", &[beat(&job, 4)]);
-                assert!(keeper.tick(second * S).is_empty(), "at {second} s");
-            }
-            keeper.hear_beats(45 * S, "japan", &[beat(&job, 4)]);
-            let writes = keeper.tick(45 * S);
-            assert_eq!(states(&writes), [state]);
-            assert_eq!(writes[0].over.as_ref().map(ToString::to_string).as_deref(), Some("1-a"));
-        }
-    }
-
-    #[test]
-    fn a_run_that_comes_before_its_spec_counts() {
-        let job = JobId::new("japan", 1);
-        let mut keeper = Keeper::new(Timing::default());
-        let run = Run::Claimed { claim: claim() };
-        keeper.hear_run(Duration::ZERO, &job, "1-a".parse().unwrap(), run);
-        keeper.hear_spec(Duration::ZERO, &Spec::sample(&job, Retry::Never));
-        assert_eq!(keeper.poll(S).len(), 1, "its engine is watched");
-        for second in (0..=25).step_by(5) {
-            keeper.hear_beats(second * S, "japan", &[]);
-        }
-        assert_eq!(states(&keeper.tick(25 * S)), ["lost"]);
-
-        let ended = JobId::new("japan", 1);
-        let run = Run::Expired { reason: "late".to_owned() };
-        keeper.hear_run(S, &ended, "1-a".parse().unwrap(), run);
-        keeper.hear_spec(S, &Spec::sample(&ended, Retry::Never));
-        assert!(keeper.tick(60 * S).iter().all(|write| write.job != ended));
-    }
-
-    #[test]
-    fn a_keeper_that_was_blind_starts_counting_anew() {
-        let job = JobId::new("japan", 1);
-        let mut keeper = watching(&job, Retry::Safe);
-        assert!(keeper.tick(60 * S).is_empty(), "no poll was answered");
-        keeper.hear_beats(60 * S, "japan", &[]);
-        assert!(keeper.tick(60 * S).is_empty());
-    }
-}
+mod tests;

@@ -2,14 +2,40 @@
 //!
 //! Read along a job's road: [`id`] names a job and its documents; [`region`] says which databases a region
 //! has; [`spec`] is what was asked; [`run`] is the one document that engines contend for, a pure state
-//! machine; [`feed`] brings what happens to those who contend; [`contest`] is one engine's side of it, pure; [`claim`] writes its steps; [`output`] turns frames into numbered chunks; [`follow`] puts chunks
-//! back in order for a reader; [`keeper`] ends what no engine can. [`engine`] and [`plugin`] are the
-//! documents of engines and plugins, [`setup`] creates the databases, [`read`] survives foreign documents, [`timing`] has every duration of the
-//! protocol with its reason.
+//! machine; [`feed`] brings what happens to those who contend; [`contest`] is one engine's side of it;
+//! [`herd`] keeps a thousand engines from trying at once; [`writing`] decides what the answer to a write means, and
+//! [`start`] whether what must not run twice may begin; [`claim`] performs both; [`output`] turns frames into
+//! numbered chunks; [`follow`] puts chunks back in order for a reader; [`watch`] notices who fell silent; [`keeper`]
+//! ends what no engine can, one at a time by [`duty`]. [`engine`] and [`plugin`] are the documents of engines and
+//! plugins, [`setup`] creates the databases, [`read`] survives foreign documents, [`timing`] has every duration of
+//! the protocol with its reason, [`clock`] the time that drivers pass in, and [`guards`] its safety rules by name.
 //!
-//! *Invariants:* whatever decides is pure ([`run`], [`contest`], [`follow`], [`keeper`], the batching of [`output`]):
-//! events, time and randomness are passed in. I/O goes through `blitz-couchdb` only. The plugin runtime and
-//! HTTP are not known here.
+//! *Invariants:* whatever decides is pure ([`run`], [`contest`], [`herd`], [`writing`], [`start`], [`watch`],
+//! [`keeper`], [`duty`], [`follow`], the batching of [`output`]): events, time and randomness are passed in. I/O goes
+//! through `blitz-couchdb` only. The plugin runtime and HTTP are not known here.
+//!
+//! # Documents that nobody of ours has written so
+//!
+//! Anybody with the right to write may write anything, and another version may know more. Nothing of it stops a
+//! reader; each is logged, and this comes of it:
+//!
+//! | document | what comes of it |
+//! |---|---|
+//! | with more fields, or of another version, and readable | it is read; what is not known is passed over |
+//! | a spec that cannot be read, or that names another job | passed over: nobody hears of the job |
+//! | a run that cannot be read: no object, another `kind`, a state that is not known, an attempt below 1 or above [`run::ATTEMPTS_MAX`], too many silent attempts | engines leave the job alone, and who runs it stops; the keeper gives it all its time, and then writes `expired` over it, with the reason |
+//! | a run that cannot be read beside leaves that can | an end among them counts; else as above |
+//! | a run with the claim of another job | a claim like any other: its engine, if it lives, takes it for its own and runs the job; else it is taken over |
+//! | a run that was deleted | the job is queued again; who runs it goes on until another has claimed it, or until its end is refused |
+//! | a run that was changed by hand | whatever it says stands: an engine that is not named stops, an end is an end |
+//! | conflicts made on purpose | [`run::resolve`] names the leaf that counts, and the keeper removes the others |
+//! | a spec or a cancel that was deleted | nothing: who heard of it goes on, who lists later does not see it |
+//! | a cancel that cannot be read | a cancel |
+//! | a start fence that cannot be read | a fence: it is there, and nobody passes it |
+//! | a beat that cannot be read | no sign of life |
+//! | a lease of a duty that cannot be read | somebody's, as long as it changes |
+//! | a checkpoint that cannot be read | none: everything is listed |
+//! | a database of the same name and another identity | every claim in the old one is void, and the new one is listed |
 
 pub mod id;
 pub mod region;
@@ -18,15 +44,22 @@ pub mod run;
 pub mod feed;
 mod early;
 pub mod contest;
+pub mod herd;
+pub mod writing;
+pub mod start;
 pub mod claim;
 pub mod output;
 pub mod follow;
+pub mod watch;
 pub mod keeper;
+pub mod duty;
 pub mod engine;
 pub mod plugin;
 pub mod setup;
 pub mod read;
 pub mod timing;
+pub mod clock;
+pub mod guards;
 
 pub use id::{DocumentId, Incarnation, JobId, Position};
 pub use run::{Claim, End, Run};

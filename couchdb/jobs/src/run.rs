@@ -5,13 +5,21 @@
 //! that kept renewing would lengthen its branch and become CouchDB's winner.
 
 use blitz_contract::Exit;
-use blitz_couchdb::Revision;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Incarnation;
 
-/// How often a job may be claimed: a plugin that killed three engines is not given a fourth.
-pub const ATTEMPTS_MAX: u32 = 3;
+mod possible;
+mod resolve;
+
+pub use resolve::resolve;
+
+/// How many engines a job may take with it: a plugin that killed three is not given a fourth.
+pub const DEATHS_MAX: usize = 3;
+
+/// How often a job may be claimed, for whatever reason it was given back or lost: a network that never lets
+/// it end must not keep it for ever.
+pub const ATTEMPTS_MAX: u32 = 16;
 
 /// The document `<job>:run`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,14 +92,18 @@ pub enum Run {
         /// Which time that was.
         reason: String,
     },
-    /// Its engine was lost and it must not run twice.
+    /// Its engine was lost and it must not run twice, or it was lost too often.
     Lost {
         /// Who had it.
         claim: Claim,
         /// How it was noticed.
         reason: String,
+        /// False when it is certain that it never began and never will: running it again is safe. Only who passed
+        /// the start fence of a job can know that.
+        #[serde(default = "begun", skip_serializing_if = "Clone::clone")]
+        begun: bool,
     },
-    /// It was lost with as many engines as [`ATTEMPTS_MAX`].
+    /// It killed as many engines as [`DEATHS_MAX`].
     Poison {
         /// Who had it last.
         claim: Claim,
@@ -106,12 +118,42 @@ pub enum Run {
 pub struct Claim {
     /// The region's home epoch when it was made.
     pub epoch: u32,
-    /// From 1.
+    /// From 1 to [`ATTEMPTS_MAX`].
+    #[serde(deserialize_with = "possible::attempt")]
     pub attempt: u32,
     /// The engine's instance id.
+    #[serde(deserialize_with = "possible::engine")]
     pub engine: String,
     /// Which start of that engine.
     pub incarnation: Incarnation,
+    /// The earlier attempts whose engines fell silent, oldest first; at most [`ATTEMPTS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "possible::silent")]
+    pub silent: Vec<Silent>,
+}
+
+impl Claim {
+    /// The first claim of a job.
+    #[must_use]
+    pub fn first(epoch: u32, engine: &str, incarnation: Incarnation) -> Self {
+        Self { epoch, attempt: 1, engine: engine.to_owned(), incarnation, silent: Vec::new() }
+    }
+}
+
+/// An attempt whose engine gave no sign of life for too long. When that same start of the engine beats again
+/// later, it was the network that was lost and not the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Silent {
+    /// The engine's instance id.
+    #[serde(deserialize_with = "possible::engine")]
+    pub engine: String,
+    /// Which start of it.
+    pub incarnation: Incarnation,
+    /// The counter of its last beat that was seen; 0 is none.
+    pub counter: u64,
+}
+
+fn begun() -> bool {
+    true
 }
 
 /// What came of a run, with what a reader needs to know that it has all output.
@@ -133,14 +175,7 @@ pub struct End {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// An engine wants it. The attempt is set by the machine.
-    Claim {
-        /// The region's home epoch.
-        epoch: u32,
-        /// The engine's instance id.
-        engine: String,
-        /// Which start of it.
-        incarnation: Incarnation,
-    },
+    Claim(Taker),
     /// The engine that runs it has come to an end.
     Finish {
         /// Which start of the engine: the right to finish.
@@ -148,10 +183,15 @@ pub enum Step {
         /// What came of it.
         end: End,
     },
-    /// The engine that runs it gives it back unharmed (it had not begun, or it drains).
+    /// The engine that has it gives it back: it has not begun, it drains, or it stopped because it could not
+    /// renew its lease. No death.
     Release {
         /// Which start of the engine: the right to release.
         incarnation: Incarnation,
+        /// Whether another engine may run it. Otherwise it is lost.
+        may_retry: bool,
+        /// Whether it may have begun here.
+        begun: bool,
         /// Why.
         reason: String,
     },
@@ -166,11 +206,28 @@ pub enum Step {
     Dead {
         /// The start that died: a newer claim is untouched.
         incarnation: Incarnation,
+        /// The counter of its last beat that was seen; 0 is none.
+        counter: u64,
+        /// Those of the earlier silent attempts whose engine was seen alive since.
+        survivors: Vec<Silent>,
         /// Whether another engine may run it.
         may_retry: bool,
         /// How it was noticed.
         reason: String,
+        /// The engine that takes it at once. Otherwise it is open for all.
+        taker: Option<Taker>,
     },
+}
+
+/// An engine that wants a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taker {
+    /// The region's home epoch.
+    pub epoch: u32,
+    /// The engine's instance id.
+    pub engine: String,
+    /// Which start of it.
+    pub incarnation: Incarnation,
 }
 
 /// Why a step is not possible from where the run is.
@@ -205,16 +262,16 @@ impl Run {
             now => now,
         };
         match step {
-            Step::Claim { epoch, engine, incarnation } => {
-                let attempt = match now {
-                    None => 1,
-                    Some(Self::Open { last, .. }) => last.attempt + 1,
+            Step::Claim(taker) => {
+                let (attempt, silent) = match now {
+                    None => (1, Vec::new()),
+                    Some(Self::Open { last, .. }) => (last.attempt + 1, last.silent.clone()),
                     Some(_) => return Err(Refused::Claimed),
                 };
                 if attempt > ATTEMPTS_MAX {
                     return Err(Refused::NoAttemptLeft);
                 }
-                Ok(Self::Claimed { claim: Claim { epoch, attempt, engine, incarnation } })
+                Ok(Self::Claimed { claim: taker.claim(attempt, silent) })
             }
             Step::Finish { incarnation, end } => {
                 let claim = held(now, &incarnation)?;
@@ -226,8 +283,13 @@ impl Run {
                     Exit::Stopped(_) => Self::Failed { claim, end },
                 })
             }
-            Step::Release { incarnation, reason } => {
-                Ok(Self::Open { last: held(now, &incarnation)?, reason })
+            Step::Release { incarnation, may_retry, begun, reason } => {
+                let claim = held(now, &incarnation)?;
+                Ok(if may_retry && claim.attempt < ATTEMPTS_MAX {
+                    Self::Open { last: claim, reason }
+                } else {
+                    Self::Lost { claim, reason, begun }
+                })
             }
             Step::CancelWaiting => match now {
                 None | Some(Self::Open { .. }) => Ok(Self::Cancelled { claim: None, end: None }),
@@ -237,12 +299,21 @@ impl Run {
                 None | Some(Self::Open { .. }) => Ok(Self::Expired { reason }),
                 Some(_) => Err(Refused::Claimed),
             },
-            Step::Dead { incarnation, may_retry, reason } => {
-                let claim = held(now, &incarnation)?;
-                Ok(if !may_retry {
-                    Self::Lost { claim, reason }
-                } else if claim.attempt >= ATTEMPTS_MAX {
+            Step::Dead { incarnation, counter, survivors, may_retry, reason, taker } => {
+                let mut claim = held(now, &incarnation)?;
+                if !may_retry {
+                    return Ok(Self::Lost { claim, reason, begun: true });
+                }
+                let (attempt, engine) = (claim.attempt, claim.engine.clone());
+                claim.silent.push(Silent { engine, incarnation, counter });
+                let alive = |silent: &&Silent| survivors.contains(silent);
+                let deaths = claim.silent.len() - claim.silent.iter().filter(alive).count();
+                Ok(if deaths >= DEATHS_MAX {
                     Self::Poison { claim, reason }
+                } else if attempt >= ATTEMPTS_MAX {
+                    Self::Lost { claim, reason, begun: true }
+                } else if let Some(taker) = taker {
+                    Self::Claimed { claim: taker.claim(attempt + 1, claim.silent) }
                 } else {
                     Self::Open { last: claim, reason }
                 })
@@ -318,126 +389,12 @@ fn held(now: Option<&Run>, incarnation: &Incarnation) -> Result<Claim, Refused> 
     }
 }
 
-/// The leaf that counts among all that a store has: the same everywhere, whoever asks.
-///
-/// Higher epoch first, then a terminal state, then a claim before an open run, then the lowest attempt, then
-/// the highest revision hash. Never the higher generation: a minority's retry would have one.
-#[must_use]
-pub fn resolve(leaves: &[(Revision, Run)]) -> Option<&(Revision, Run)> {
-    leaves.iter().min_by_key(|(revision, run)| {
-        let claim = run.claim();
-        let rank = if run.is_final() {
-            0
-        } else if matches!(run, Run::Claimed { .. }) {
-            1
-        } else {
-            2
-        };
-        (
-            std::cmp::Reverse(claim.map_or(0, |c| c.epoch)),
-            rank,
-            claim.map_or(0, |c| c.attempt),
-            std::cmp::Reverse(revision.hash().to_owned()),
-        )
-    })
+impl Taker {
+    fn claim(self, attempt: u32, silent: Vec<Silent>) -> Claim {
+        let Self { epoch, engine, incarnation } = self;
+        Claim { epoch, attempt, engine, incarnation, silent }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use blitz_contract::Stopped;
-
-    fn incarnation(byte: u8) -> Incarnation {
-        Incarnation::from_random([byte; 16])
-    }
-
-    fn claim(byte: u8) -> Step {
-        Step::Claim { epoch: 1, engine: format!("e{byte}"), incarnation: incarnation(byte) }
-    }
-
-    fn end(exit: Exit) -> End {
-        End { exit, chunks: 0, bytes: 0, digest: String::new(), duration_ms: 1 }
-    }
-
-    fn dead(byte: u8, may_retry: bool) -> Step {
-        Step::Dead { incarnation: incarnation(byte), may_retry, reason: "no beat".to_owned() }
-    }
-
-    fn walk(steps: Vec<Step>) -> Result<Run, Refused> {
-        let mut run = None;
-        for step in steps {
-            run = Some(Run::after(run.as_ref(), step)?);
-        }
-        Ok(run.unwrap())
-    }
-
-    #[test]
-    fn the_usual_roads_lead_to_their_ends() {
-        let finish = |byte, exit| Step::Finish { incarnation: incarnation(byte), end: end(exit) };
-        let release =
-            |byte| Step::Release { incarnation: incarnation(byte), reason: "drains".to_owned() };
-        for (steps, state) in [
-            (vec![claim(1), finish(1, Exit::Status(3))], "done"),
-            (vec![claim(1), finish(1, Exit::Stopped(Stopped::Cancelled))], "cancelled"),
-            (vec![claim(1), finish(1, Exit::Stopped(Stopped::Limit("m".to_owned())))], "failed"),
-            (vec![Step::CancelWaiting], "cancelled"),
-            (vec![Step::Expire { reason: "10 s".to_owned() }], "expired"),
-            (vec![claim(1), release(1), claim(2)], "claimed"),
-            (vec![claim(1), dead(1, true), claim(2), finish(2, Exit::Status(0))], "done"),
-            (vec![claim(1), dead(1, false)], "lost"),
-            (
-                vec![claim(1), dead(1, true), claim(2), dead(2, true), claim(3), dead(3, true)],
-                "poison",
-            ),
-            (vec![claim(1), release(1), Step::CancelWaiting], "cancelled"),
-        ] {
-            assert_eq!(walk(steps.clone()).map(|r| r.state()), Ok(state), "{steps:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_possible_is_refused() {
-        let finish = Step::Finish { incarnation: incarnation(2), end: end(Exit::Status(0)) };
-        for (steps, refused) in [
-            (vec![claim(1), claim(2)], Refused::Claimed),
-            (vec![claim(1), finish.clone()], Refused::NotYours),
-            (vec![claim(1), dead(2, true)], Refused::NotYours),
-            (vec![claim(1), Step::CancelWaiting], Refused::Claimed),
-            (vec![claim(1), Step::Expire { reason: String::new() }], Refused::Claimed),
-            (vec![Step::CancelWaiting, claim(1)], Refused::Ended),
-            (vec![claim(1), dead(1, true), finish], Refused::NotClaimed),
-        ] {
-            assert_eq!(walk(steps.clone()), Err(refused), "{steps:?}");
-        }
-    }
-
-    #[test]
-    fn a_terminal_leaf_beats_a_longer_branch() {
-        let claimed = walk(vec![claim(1)]).unwrap();
-        let done = walk(vec![
-            claim(2),
-            Step::Finish { incarnation: incarnation(2), end: end(Exit::Status(0)) },
-        ])
-        .unwrap();
-        let leaf = |text: &str, run: &Run| (text.parse::<Revision>().unwrap(), run.clone());
-        let leaves = [leaf("9-ffffffffffffffffffffffffffffffff", &claimed), leaf("2-00", &done)];
-        assert_eq!(resolve(&leaves).map(|(_, run)| run.state()), Some("done"));
-        // Among equals the hash decides, whatever the generation.
-        let leaves = [leaf("3-aa", &claimed), leaf("1-bb", &claimed)];
-        assert_eq!(resolve(&leaves).map(|(r, _)| r.to_string()), Some("1-bb".to_owned()));
-        assert_eq!(resolve(&[]), None);
-    }
-
-    #[test]
-    fn a_document_keeps_its_shape() {
-        let document = RunDocument::new(walk(vec![claim(1)]).unwrap());
-        let json = serde_json::to_value(&document).unwrap();
-        assert_eq!(
-            json,
-            serde_json::json!({"kind": "run", "blitz": crate::BUILD, "run": {"state": "claimed",
-                "claim": {"epoch": 1, "attempt": 1, "engine": "e1",
-                          "incarnation": "01".repeat(16)}}})
-        );
-        assert_eq!(serde_json::from_value::<RunDocument>(json).unwrap(), document);
-    }
-}
+mod tests;

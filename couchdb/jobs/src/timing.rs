@@ -8,12 +8,17 @@ use std::time::Duration;
 /// The durations of beats, leases and expiry. All are measured on one machine's own monotonic clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// An engine that holds claims rewrites its beat this often; the keeper polls as often.
+    /// An engine that holds claims rewrites its beat this often.
     pub beat: Duration,
+    /// Who watches claims polls the beats this often: what a watcher learns later than it happened is the
+    /// later a job is rescued.
+    pub poll: Duration,
     /// An engine stops its jobs this long after it *sent* its last acknowledged beat.
     pub stop: Duration,
     /// A watcher may take a job whose beat counter has not moved for this long.
     pub dead: Duration,
+    /// Between the watchers of one job, so that as a rule only one of them tries.
+    pub take_turns: Duration,
     /// An engine rewrites its own document this often; three times as long without is gone.
     pub presence: Duration,
     /// Output waits this long for company, unless it is the first.
@@ -25,8 +30,10 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             beat: Duration::from_secs(5),
+            poll: Duration::from_secs(1),
             stop: Duration::from_secs(15),
             dead: Duration::from_secs(25),
+            take_turns: Duration::from_millis(150),
             presence: Duration::from_secs(60),
             batch: Duration::from_millis(100),
         }
@@ -41,8 +48,10 @@ impl Timing {
         let factor = factor.clamp(1, 1000);
         Self {
             beat: normal.beat / factor,
+            poll: normal.poll / factor,
             stop: normal.stop / factor,
             dead: normal.dead / factor,
+            take_turns: normal.take_turns / factor,
             presence: normal.presence / factor,
             batch: normal.batch,
         }
@@ -61,3 +70,19 @@ pub const JOB_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest time that a user may ask for: a day, since a job holds a slot of an engine.
 pub const JOB_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
+
+#[cfg(test)]
+impl Timing {
+    /// What tests reckon with, whatever the defaults become.
+    pub(crate) fn of_tests() -> Self {
+        Self {
+            beat: Duration::from_secs(5),
+            poll: Duration::from_secs(2),
+            stop: Duration::from_secs(15),
+            dead: Duration::from_secs(25),
+            take_turns: Duration::from_millis(150),
+            presence: Duration::from_secs(60),
+            batch: Duration::from_millis(100),
+        }
+    }
+}

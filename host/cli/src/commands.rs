@@ -227,6 +227,7 @@ pub(crate) struct UpArgs {
 
 /// `blitz engine`.
 #[derive(Args)]
+#[command(after_help = ENGINE_AFTER_HELP)]
 pub(crate) struct EngineArgs {
     /// The store: http://HOST:PORT; with NAME:PASSWORD@ better in BLITZ_STORE
     #[arg(long, value_name = "URL")]
@@ -234,10 +235,10 @@ pub(crate) struct EngineArgs {
     /// The region that it works for
     #[arg(short, long, value_name = "NAME")]
     pub(crate) region: String,
-    /// Jobs that it runs at the same time
+    /// Jobs that it runs at the same time; heavy plugins take several of its slots
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) slots: Option<u16>,
-    /// Its name among the engines [default: the region and a random word]
+    /// Its name among the engines, which no other may have [default: the region and a random word]
     #[arg(long)]
     pub(crate) id: Option<String>,
     #[command(flatten)]
@@ -245,6 +246,10 @@ pub(crate) struct EngineArgs {
     #[command(flatten)]
     pub(crate) targets: TargetArgs,
 }
+
+const ENGINE_AFTER_HELP: &str = "\
+^C and SIGTERM drain it: it takes no more jobs, lets those that run end for 30 s, and gives the rest to other
+engines; what must not run twice ends as aborted. A second signal ends it at once: the others notice after 25 s.";
 
 /// `blitz gateway`.
 #[derive(Args)]

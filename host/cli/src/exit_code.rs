@@ -5,10 +5,10 @@
 //! | 0-255 | the command's own status, as the plugin returned it |
 //! | 1 | a built-in command failed on this machine: a file, a port, a data directory |
 //! | 2 | usage: an unknown flag, region, plugin or job; an input file that cannot be read |
-//! | 120 | no engine of the region took the job within the queue time-out |
+//! | 120 | no engine of the region took the job within the queue time-out, or too many wait there |
 //! | 121 | the job's time was over |
 //! | 122 | refused, or stopped by a limit; the plugin crashed or cannot be used |
-//! | 123 | the engine was lost: output is incomplete, or a pipe had bytes of an attempt that is void |
+//! | 123 | the engine was lost, or could not begin what must not run twice: output is incomplete, or a pipe had bytes of an attempt that is void |
 //! | 124 | somebody else aborted the job |
 //! | 125 | the gateway or its store cannot be reached |
 //! | 130, 143 | ended by ^C or SIGTERM; the remote job was cancelled |

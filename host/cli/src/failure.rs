@@ -123,6 +123,7 @@ fn of_api(error: &api::Error) -> ExitCode {
         api::Error::Address { .. } | api::Error::Token => ExitCode::USAGE,
         api::Error::Refused { status, refusal } => match refusal.error.as_str() {
             "forbidden" => ExitCode::UNREACHABLE,
+            "queue_full" => ExitCode::NO_ENGINE,
             _ if status.is_server_error() => ExitCode::UNREACHABLE,
             _ => ExitCode::USAGE,
         },
@@ -197,6 +198,7 @@ mod tests {
             (refused(413, "input_too_large"), 2),
             (refused(403, "forbidden"), 125),
             (refused(503, "store_unreachable"), 125),
+            (refused(503, "queue_full"), 120),
             (Failure::Up(up::Error::NoDirectory), 2),
             (Failure::Serve(serve::Error::NoStore), 2),
             (Failure::Stack(stack::Error::Ended { part: "gateway" }), 1),

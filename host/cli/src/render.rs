@@ -194,13 +194,40 @@ pub(crate) fn end_text(end: &End) -> Option<String> {
         (JobState::Poison, _) => "the job took several engines with it and is not tried again",
         (_, None) => "the job ended without a status",
     };
-    Some(end.reason.clone().filter(|r| !r.is_empty()).unwrap_or_else(|| own.to_owned()))
+    let text = end.reason.clone().filter(|r| !r.is_empty()).unwrap_or_else(|| own.to_owned());
+    Some(match (end.state, end.begun) {
+        (JobState::Lost, Some(false)) => {
+            format!("{text}; it did not start, running it again is safe")
+        }
+        _ => text,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::SubmittedJob;
+
+    #[test]
+    fn a_lost_job_that_never_began_is_told_to_be_safe_to_run_again() {
+        let lost = |reason: &str, begun| End {
+            state: JobState::Lost,
+            reason: Some(reason.to_owned()).filter(|reason| !reason.is_empty()),
+            begun,
+            ..End::default()
+        };
+        for (end, text) in [
+            (lost("e1 is gone", None), "e1 is gone"),
+            (lost("e1 is gone", Some(true)), "e1 is gone"),
+            (lost("", None), "the engine was lost, and this command may not run twice"),
+            (
+                lost("no majority", Some(false)),
+                "no majority; it did not start, running it again is safe",
+            ),
+        ] {
+            assert_eq!(end_text(&end).as_deref(), Some(text));
+        }
+    }
 
     #[test]
     fn every_job_has_a_label_of_its_own() {

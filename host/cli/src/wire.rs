@@ -184,6 +184,9 @@ pub(crate) struct End {
     pub(crate) exit: Option<Exit>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
+    /// False when it is certain that a job that was lost never began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) begun: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) engine: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,91 +1,103 @@
 //! The loop: one place owns the engine's state and selects over what happens.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use blitz_couchdb::{Client, Database, Revision};
-use blitz_jobs::contest::{Action, ClaimAnswer, Contest, Why};
-use blitz_jobs::engine::{Beat, BeatKind, Held};
-use blitz_jobs::feed::{self, Heard};
+use blitz_couchdb::{Client, Database};
+use blitz_jobs::claim;
+use blitz_jobs::clock::Clock;
+use blitz_jobs::contest::{self, Action, Contest, Why};
+use blitz_jobs::engine::{Beat, EngineDocument};
+use blitz_jobs::feed::{Checkpoint, Heard};
+use blitz_jobs::guards::Guards;
 use blitz_jobs::region::{CONTROL, Region};
-use blitz_jobs::{Incarnation, JobId};
+use blitz_jobs::{Claim, Incarnation, JobId, Spec, read};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::arrival::{self, Offer};
 use crate::config::Config;
+use crate::ears::Ears;
+use crate::error::Error;
 use crate::executor::{Execution, Signals};
+use crate::gate::Gate;
+use crate::own::{NotWritten, Own};
+use crate::presence::{self, Word};
+use crate::pulse::{Pulse, Stroke};
 use crate::shelf::Shelf;
-use crate::{own, presence};
+use crate::tasks::{Done, Tasks};
 
 /// Things heard that wait for the loop. The feed waits when it is full, which is what a feed can do best.
 const HEARD_WAITING: usize = 1024;
 
-/// Why an engine could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The region has no document in the control database.
-    #[error(
-        "no region {0:?} in the store; 'blitz gateway --region {0}' or 'blitz up --region {0}' makes one"
-    )]
-    UnknownRegion(String),
-    /// The store did not answer as it should.
-    #[error("start engine: {0}")]
-    Store(#[from] blitz_couchdb::Error),
-    /// No random bytes.
-    #[error("start engine: the system gives no random numbers: {0}")]
-    Random(String),
-}
+/// While jobs are held the loop looks at its clock at least this often, whatever is due: timers stand still
+/// while a machine sleeps, and what it holds may be another's when it wakes up.
+const LOOK_MAX: Duration = Duration::from_secs(1);
+
+/// The loop rests at least this long when nothing happens: the resolution of timers.
+const LOOK_MIN: Duration = Duration::from_millis(1);
+
+/// Without jobs the loop looks this often, for nothing.
+const LOOK_IDLE: Duration = Duration::from_secs(3600);
+
+/// Giving jobs back may take this long; then the watchers notice.
+const GIVE_BACK: Duration = Duration::from_secs(3);
 
 /// Runs an engine until `shutdown`, then lets its jobs end or gives them back.
 ///
 /// # Errors
 ///
-/// [`Error`] when it cannot start. Afterwards nothing that happens in the store or in a job ends it.
+/// [`Error`] when it cannot start, and [`Error::Replaced`] when another process takes its id. Otherwise nothing
+/// that happens in the store or in a job ends it.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     let region = region(&config.store, &config.region).await?;
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|e| Error::Random(e.to_string()))?;
     let incarnation = Incarnation::from_random(random);
+    let copies = copies(&config.store, &region).await?;
+    let beats = config.store.database(&region.beats_database());
+    let engines = config.store.database(&region.engines_database());
+    let beats_copies = beats.info().await?.cluster.n;
+    let engines_copies = engines.info().await?.cluster.n;
+
     let changed = Arc::new(Notify::new());
-    let control = config.store.database(CONTROL);
+    let (heard_in, mut heard) = mpsc::channel(HEARD_WAITING);
+    let (offers_in, mut offers) = mpsc::channel(HEARD_WAITING);
+    let (words_in, mut words) = mpsc::channel(HEARD_WAITING);
+    let (gate, mut asked) = Gate::new();
     let mut engine = Engine {
-        contest: Contest::new(
-            config.id.clone(),
-            incarnation.clone(),
-            region.home_epoch,
-            config.slots.max(1),
-            config.timing,
+        contest: Contest::new(contest::Config {
+            engine: config.id.clone(),
+            incarnation: incarnation.clone(),
+            epoch: region.home_epoch,
+            slots: u32::try_from(config.slots).unwrap_or(u32::MAX).max(1),
+            timing: config.timing,
+            guards: Guards::default(),
+        }),
+        clock: Clock::start(),
+        ears: Ears::new(&config.store, &config.id, heard_in),
+        pulse: Pulse::new(beats, beats_copies, &config.id, incarnation.clone(), config.timing.stop),
+        copies,
+        gate,
+        shelf: Shelf::new(
+            config.store.database(CONTROL),
+            config.runtime.clone(),
+            Arc::clone(&changed),
         ),
-        beats: config.store.database(&region.beats_database()),
-        beat_revision: None,
-        copies: copies(&config.store, &region).await?,
-        begun: Instant::now(),
-        shelf: Shelf::new(control, config.runtime.clone(), Arc::clone(&changed)),
         running: HashMap::new(),
-        tasks: JoinSet::new(),
-        gives_back: false,
-        jobs_of_tasks: HashMap::new(),
-        incarnation: incarnation.clone(),
+        tasks: Tasks::default(),
+        replaced: false,
         config: config.clone(),
     };
+    for (database, copies) in &engine.copies {
+        engine.ears.follow(database, *copies);
+    }
 
     // Everything that runs beside the loop ends with `stop`, which comes after the jobs have ended.
     let stop = CancellationToken::new();
-    let (heard_in, mut heard) = mpsc::channel(HEARD_WAITING);
-    let (offers_in, mut offers) = mpsc::channel(HEARD_WAITING);
     let mut beside = JoinSet::new();
-    for name in region.jobs_databases() {
-        let database = config.store.database(&name);
-        let heard_in = heard_in.clone();
-        let stop = stop.clone();
-        beside.spawn(async move {
-            let _ = stop.run_until_cancelled(feed::follow(database, heard_in)).await;
-        });
-    }
     beside.spawn(arrival::attend(
         engine.shelf.clone(),
         config.region.clone(),
@@ -93,26 +105,27 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         offers_in,
         stop.clone(),
     ));
+    let id = EngineDocument::document_id(&config.id);
     beside.spawn(presence::keep(
         config.clone(),
-        incarnation,
-        config.store.database(&region.engines_database()),
+        incarnation.clone(),
+        Own::new(engines, id, incarnation, engines_copies, claim::CLAIM_TIMEOUT),
         engine.shelf.clone(),
         Arc::clone(&changed),
+        words_in,
         stop.clone(),
     ));
 
-    let mut drain_until: Option<Instant> = None;
+    let mut going = Going::On;
     loop {
-        let actions = engine.contest.tick(engine.begun.elapsed());
+        let now = engine.clock.now();
+        let actions = engine.contest.tick(now);
         engine.perform(actions);
-        if let Some(until) = drain_until
-            && (engine.running.is_empty() && engine.contest.busy() == 0 || Instant::now() >= until)
-        {
+        going = engine.go_on(now, going);
+        if going == Going::Over {
             break;
         }
-        let due = engine.contest.due().map(|due| engine.begun + due);
-        let wake = due.into_iter().chain(drain_until).min();
+        let rest = engine.rest(going);
         tokio::select! {
             Some(thing) = heard.recv() => {
                 engine.hear(thing);
@@ -121,23 +134,36 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
                     let Ok(thing) = heard.try_recv() else { break };
                     engine.hear(thing);
                 }
+                if engine.contest.wants_listing() {
+                    engine.ears.list_again();
+                }
             }
             Some(offer) = offers.recv() => match offer {
                 Offer::Add(sha256) => engine.contest.add_plugin(&sha256),
                 Offer::Remove(sha256) => engine.contest.remove_plugin(&sha256),
             },
-            Some(done) = engine.tasks.join_next() => engine.done(done),
-            () = shutdown.cancelled(), if drain_until.is_none() => {
-                engine.contest.drain();
-                drain_until = Some(Instant::now() + config.drain);
+            Some(word) = words.recv() => match word {
+                Word::Engines(count) => engine.contest.hear_engines(count),
+                Word::Replaced(by) => engine.hear_replaced(&by),
+            },
+            Some(question) = asked.recv() => {
+                let may = engine.contest.may_write(engine.clock.now(), &question.job);
+                // Who asked may be gone.
+                let _ = question.answer.send(may);
             }
-            () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            Some(done) = engine.tasks.next() => engine.done(done),
+            () = shutdown.cancelled(), if going == Going::On => {
+                engine.contest.drain();
+                going = Going::Drains { until: engine.clock.now() + config.drain };
+            }
+            () = tokio::time::sleep(rest) => {}
         }
     }
-    engine.give_back().await;
+    let replaced = engine.replaced;
+    engine.leave().await;
     stop.cancel();
     while beside.join_next().await.is_some() {}
-    Ok(())
+    if replaced { Err(Error::Replaced { id: config.id }) } else { Ok(()) }
 }
 
 async fn region(store: &Client, name: &str) -> Result<Region, Error> {
@@ -151,186 +177,238 @@ async fn region(store: &Client, name: &str) -> Result<Region, Error> {
     }
 }
 
-/// How many copies the region's jobs databases have: a claim asks for the agreement of all.
-async fn copies(store: &Client, region: &Region) -> Result<u32, Error> {
-    let mut copies = 1;
+/// How many copies each of the region's jobs databases has: a claim asks for the agreement of all.
+async fn copies(store: &Client, region: &Region) -> Result<HashMap<String, u32>, Error> {
+    let mut copies = HashMap::new();
     for name in region.jobs_databases() {
-        copies = copies.max(store.database(&name).info().await?.cluster.n);
+        let info = store.database(&name).info().await?;
+        copies.insert(name, info.cluster.n);
     }
     Ok(copies)
+}
+
+/// How the engine goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Going {
+    /// It takes jobs.
+    On,
+    /// It takes none, and lets those that run end until the instant.
+    Drains { until: Duration },
+    /// It gives back what it has, until the instant.
+    GivesBack { until: Duration },
+    /// It has nothing more.
+    Over,
 }
 
 /// What the loop owns.
 struct Engine {
     config: Config,
-    incarnation: Incarnation,
+    clock: Clock,
     contest: Contest,
-    copies: u32,
-    begun: Instant,
-    beats: Database,
-    beat_revision: Option<Revision>,
+    ears: Ears,
+    /// Of each jobs database.
+    copies: HashMap<String, u32>,
+    pulse: Pulse,
+    gate: Gate,
     shelf: Shelf,
     running: HashMap<JobId, Signals>,
-    tasks: JoinSet<Done>,
-    /// The drain is over: what is still won is given back at once.
-    gives_back: bool,
-    /// Which job a task runs, for the case that it panics.
-    jobs_of_tasks: HashMap<tokio::task::Id, JobId>,
-}
-
-/// What a task of the engine has come to.
-enum Done {
-    Claim(JobId, ClaimAnswer),
-    /// Whether its end is written.
-    Job(JobId, bool),
-    Beat {
-        sent: Duration,
-        revision: Option<Revision>,
-    },
+    tasks: Tasks,
+    /// Another process has this engine's id.
+    replaced: bool,
 }
 
 impl Engine {
     fn hear(&mut self, thing: Heard) {
-        let actions = match thing {
-            Heard::Spec(spec) => {
-                self.contest.hear_spec(self.begun.elapsed(), *spec);
-                Vec::new()
+        match &thing {
+            Heard::Place { database, since, instance_start_time } => {
+                let leaves = self.ears.leave(Checkpoint {
+                    database: database.clone(),
+                    instance_start_time: instance_start_time.clone(),
+                    since: since.clone(),
+                    oldest: self.contest.oldest(database).map(ToString::to_string),
+                });
+                self.tasks.other(async move {
+                    leaves.await;
+                    Done::Nothing
+                });
             }
-            Heard::Run(job, revision, run) => self.contest.hear_run(&job, revision, run),
-            Heard::Cancel(job) => self.contest.hear_cancel(&job),
-        };
+            Heard::Replaced(database) => {
+                let (copies, database) = (self.ears.copies(database), database.clone());
+                self.tasks.other(async move { Done::Copies(database, copies.await) });
+            }
+            _ => {}
+        }
+        let actions = self.contest.hear(self.clock.now(), thing);
         self.perform(actions);
+    }
+
+    fn hear_replaced(&mut self, by: &Incarnation) {
+        if !self.replaced {
+            let (id, by) = (&self.config.id, crate::own::short(by));
+            tracing::error!(id, by, "another process with this engine's id was started");
+            self.replaced = true;
+        }
     }
 
     fn perform(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Claim { job, over, run } => {
-                    let jobs = self.config.store.database(&job.jobs_database());
-                    let copies = self.copies;
-                    self.tasks.spawn(async move {
-                        let answer =
-                            blitz_jobs::claim::write(&jobs, copies, &job, over.as_ref(), &run);
-                        let answer = answer.await;
-                        Done::Claim(job, answer)
+                Action::Write { job, over, run } => {
+                    let (jobs, copies) = self.jobs(&job);
+                    let id = job.clone();
+                    self.tasks.write(job, async move {
+                        claim::write(&jobs, copies, &id, over.as_ref(), &run).await
                     });
                 }
-                Action::Start { spec, run, revision, time_left } => {
-                    self.start(*spec, run, revision, time_left);
+                Action::Fence { job, start, claim } => {
+                    let (jobs, _) = self.jobs(&job);
+                    self.tasks.fence(job, async move { claim::pass(&jobs, &start, &claim).await });
                 }
+                Action::Start { spec, claim, time_left } => self.start(spec, claim, time_left),
                 Action::Stop { job, why } => {
                     if let Some(signals) = self.running.get(&job) {
                         match why {
                             Why::Cancelled => signals.cancel.cancel(),
-                            Why::LostClaim => signals.fence.cancel(),
+                            Why::LostClaim | Why::LostLease | Why::Release => signals.halt.cancel(),
+                        }
+                        if why.is_loss() {
+                            tracing::warn!(%job, ?why, "stopped, and no more is written of it");
                         }
                     }
                 }
-                Action::Beat { counter, held } => self.beat(counter, held),
+                Action::Beat { counter, held } => {
+                    let stroke = self.pulse.beat(counter, held);
+                    self.beat(stroke);
+                }
+                Action::Poll { engines } => self.poll(engines),
             }
         }
     }
 
-    fn start(
-        &mut self,
-        spec: blitz_jobs::Spec,
-        run: blitz_jobs::Run,
-        revision: Revision,
-        time_left: Duration,
-    ) {
+    /// The jobs database of a job, and how many copies it has.
+    fn jobs(&self, job: &JobId) -> (Database, u32) {
+        let name = job.jobs_database();
+        let copies = self.copies.get(&name).copied().unwrap_or(1);
+        (self.config.store.database(&name), copies)
+    }
+
+    fn start(&mut self, spec: Arc<Spec>, claim: Claim, time_left: Duration) {
         let job = spec.job.clone();
         let signals = Signals::default();
-        if self.gives_back {
-            signals.release.cancel();
-        }
         self.running.insert(job.clone(), signals.clone());
         let execution = Execution {
             shelf: self.shelf.clone(),
             jobs: self.config.store.database(&job.jobs_database()),
             output: self.config.store.database(&job.output_database()),
-            copies: self.copies,
+            gate: self.gate.clone(),
             batch: self.config.timing.batch,
             spec,
-            run,
-            revision,
+            claim,
             time_left,
         };
-        let running = job.clone();
-        let task = self.tasks.spawn(async move {
-            let has_ended = execution.execute(signals).await;
-            Done::Job(job, has_ended)
-        });
-        self.jobs_of_tasks.insert(task.id(), running);
+        self.tasks.job(job, execution.execute(signals));
     }
 
-    fn beat(&mut self, counter: u64, held: Vec<Held>) {
-        let beats = self.beats.clone();
-        let revision = self.beat_revision.clone();
-        let sent = self.begun.elapsed();
-        let beat = Beat {
-            kind: BeatKind::Beat,
-            blitz: blitz_jobs::BUILD.to_owned(),
-            engine: self.config.id.clone(),
-            incarnation: self.incarnation.clone(),
-            counter,
-            held,
-        };
-        self.tasks.spawn(async move {
-            let id = Beat::document_id(&beat.engine);
-            let written = own::write(&beats, &id, revision, &beat).await;
-            let written = written.inspect_err(|error| tracing::warn!(%error, "beat not written"));
-            Done::Beat { sent, revision: written.ok() }
+    fn beat(&mut self, stroke: Option<Stroke>) {
+        if let Some(stroke) = stroke.filter(|_| !self.replaced) {
+            let sent = self.clock.now();
+            self.tasks.beat(async move {
+                let (returned, written) = stroke.write().await;
+                Done::Beat(sent, returned, written)
+            });
+        }
+    }
+
+    fn poll(&mut self, engines: BTreeSet<String>) {
+        let beats = self.pulse.database().clone();
+        self.tasks.other(async move {
+            let ids = engines.iter().map(|engine| Beat::document_id(engine));
+            let answer = read::list::<Beat>(&beats, read::keys(ids)).await;
+            let answer = answer.inspect_err(|error| tracing::warn!(%error, "cannot poll beats"));
+            Done::Beats(answer.ok().map(|rows| rows.into_iter().map(|(_, _, beat)| beat).collect()))
         });
     }
 
-    fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
-        match done {
-            Ok(Done::Claim(job, answer)) => {
-                let actions = self.contest.claim_answered(self.begun.elapsed(), &job, answer);
-                self.perform(actions);
+    fn done(&mut self, done: Done) {
+        let now = self.clock.now();
+        let actions = match done {
+            Done::Write(job, answer) => self.contest.write_answered(now, &job, answer),
+            Done::Fence(job, goes) => self.contest.fence_answered(now, &job, goes),
+            Done::Job(job, end) => {
+                self.running.remove(&job);
+                self.contest.job_ended(now, &job, end)
             }
-            Ok(Done::Job(job, has_ended)) => self.forget(&job, has_ended),
-            Ok(Done::Beat { sent, revision: Some(revision) }) => {
-                self.beat_revision = Some(revision);
-                self.contest.beat_acknowledged(sent);
-            }
-            Ok(Done::Beat { revision: None, .. }) => self.beat_revision = None,
-            // A bug. The job's beats end here, and so the keeper ends the job.
-            Err(error) => {
-                tracing::error!(%error, "a task of the engine failed");
-                if let Some(job) = self.jobs_of_tasks.remove(&error.id()) {
-                    self.forget(&job, false);
+            Done::Beat(sent, returned, written) => {
+                match written {
+                    Ok(true) => self.contest.beat_acknowledged(now, sent),
+                    Ok(false) => tracing::warn!("fewer copies than a majority have the beat"),
+                    Err(NotWritten::Replaced { by }) => self.hear_replaced(&by),
+                    Err(error) => tracing::warn!(%error, "beat not written"),
                 }
+                let stroke = self.pulse.done(Some(returned));
+                self.beat(stroke);
+                Vec::new()
+            }
+            Done::NoBeat => {
+                let stroke = self.pulse.done(None);
+                self.beat(stroke);
+                Vec::new()
+            }
+            Done::Beats(answer) => {
+                if let Some(beats) = answer {
+                    self.contest.hear_beats(now, &self.config.region, &beats);
+                }
+                Vec::new()
+            }
+            Done::Copies(database, copies) => {
+                if self.copies.insert(database.clone(), copies) != Some(copies) {
+                    self.ears.follow(&database, copies);
+                }
+                Vec::new()
+            }
+            Done::Nothing => Vec::new(),
+        };
+        self.perform(actions);
+    }
+
+    /// What follows for the engine's life.
+    fn go_on(&mut self, now: Duration, going: Going) -> Going {
+        let is_idle = self.contest.busy() == 0;
+        match going {
+            Going::On if !self.replaced => Going::On,
+            Going::Drains { until } if !self.replaced && !is_idle && now < until => going,
+            Going::GivesBack { until } if !is_idle && now < until => going,
+            Going::GivesBack { .. } | Going::Over => Going::Over,
+            Going::Drains { .. } if is_idle => Going::Over,
+            Going::On | Going::Drains { .. } => {
+                let actions = self.contest.give_back();
+                self.perform(actions);
+                Going::GivesBack { until: now + GIVE_BACK }
             }
         }
     }
 
-    fn forget(&mut self, job: &JobId, has_ended: bool) {
-        self.running.remove(job);
-        self.jobs_of_tasks.retain(|_, running| running != job);
-        if has_ended {
-            self.contest.finished(job);
-        } else {
-            self.contest.stopped(self.begun.elapsed(), job);
-        }
+    /// How long there is nothing to do if nothing happens.
+    fn rest(&self, going: Going) -> Duration {
+        let now = self.clock.now();
+        let until = match going {
+            Going::Drains { until } | Going::GivesBack { until } => Some(until),
+            Going::On | Going::Over => None,
+        };
+        let due = self.contest.due().into_iter().chain(until).min();
+        let max = if self.contest.busy() > 0 { LOOK_MAX } else { LOOK_IDLE };
+        due.map_or(max, |due| due.saturating_sub(now)).clamp(LOOK_MIN, max)
     }
 
-    /// At the end of the drain: jobs that still run are given back, or ended where they must not run twice.
-    async fn give_back(&mut self) {
-        self.gives_back = true;
-        for signals in self.running.values() {
-            signals.release.cancel();
+    /// The last words: nothing is held any more. What could not be given back has no beat from here on.
+    async fn leave(mut self) {
+        self.tasks.stop().await;
+        let Some(stroke) = self.pulse.last().filter(|_| !self.replaced) else { return };
+        let written = async { stroke.write().await.1 };
+        match tokio::time::timeout(GIVE_BACK, written).await {
+            Ok(Ok(_) | Err(NotWritten::Replaced { .. })) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "cannot write that nothing is held any more"),
+            Err(_) => tracing::warn!("cannot write that nothing is held any more: no answer"),
         }
-        let limit = Instant::now() + GIVE_BACK;
-        while !self.tasks.is_empty() {
-            match tokio::time::timeout_at(limit, self.tasks.join_next()).await {
-                Ok(Some(done)) => self.done(done),
-                Ok(None) | Err(_) => break,
-            }
-        }
-        self.tasks.shutdown().await;
     }
 }
-
-/// Writing the ends of jobs that are given back may take this long; then the keeper notices.
-const GIVE_BACK: Duration = Duration::from_secs(3);

@@ -1,16 +1,15 @@
-//! One won job, from its inputs to its written end.
+//! One won job, from its inputs to its end. Claims and ends are the contest's; here the plugin runs, and its output is
+//! stored.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use blitz_contract::{Exit, Stopped};
-use blitz_couchdb::{Database, Error, Revision};
-use blitz_jobs::contest::ClaimAnswer;
+use blitz_contract::{Exit, Frame, Stopped};
+use blitz_couchdb::{Database, Error};
 use blitz_jobs::id::DocumentId;
-use blitz_jobs::run::{Run, Step};
 use blitz_jobs::spec::{INPUTS_BYTES_MAX, Input, InputPiece};
 use blitz_jobs::{Claim, End, Spec};
 use blitz_runtime::Invocation;
@@ -18,9 +17,12 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
+use crate::gate::Gate;
 use crate::outbox::Outbox;
 use crate::shelf::{Ready, Shelf};
+use crate::tasks;
 
 /// Frames between the plugin and the outbox: with frames of at most 64 KiB, 1 MiB a job.
 const FRAMES_WAITING: usize = 16;
@@ -28,110 +30,72 @@ const FRAMES_WAITING: usize = 16;
 /// Input that could not be read is read again after this long.
 const INPUT_AGAIN: Duration = Duration::from_secs(2);
 
-/// An end that could not be written is written again after this long, doubled up to the ceiling.
-const END_AGAIN: Duration = Duration::from_millis(100);
-const END_AGAIN_MAX: Duration = Duration::from_secs(2);
-
 /// A claimed job and what it needs to run.
 pub(crate) struct Execution {
-    pub(crate) spec: Spec,
-    pub(crate) run: Run,
-    pub(crate) revision: Revision,
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) claim: Claim,
     pub(crate) time_left: Duration,
     pub(crate) shelf: Shelf,
     pub(crate) jobs: Database,
     pub(crate) output: Database,
-    pub(crate) copies: u32,
+    pub(crate) gate: Gate,
     pub(crate) batch: Duration,
 }
 
 /// How the loop speaks to a running execution.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Signals {
-    /// Stop the plugin and write the end.
+    /// Ask the plugin to end, as somebody wants it to.
     pub(crate) cancel: CancellationToken,
-    /// Stop everything and write nothing more.
-    pub(crate) fence: CancellationToken,
-    /// Give the job back if another engine may run it; otherwise as `cancel`.
-    pub(crate) release: CancellationToken,
+    /// Stop everything and write nothing more: the job is another's, or will be.
+    pub(crate) halt: CancellationToken,
 }
 
 impl Execution {
-    /// Runs the job to its end, and writes the end unless the claim was lost. True when an end is written.
-    pub(crate) async fn execute(self, signals: Signals) -> bool {
-        let Some(claim) = self.run.claim().cloned() else { return false };
-        let job = self.spec.job.clone();
-        let fence = signals.fence.clone();
-        let finished =
-            fence.run_until_cancelled(Box::pin(self.run_and_finish(claim, signals))).await;
-        if finished.is_none() {
-            tracing::warn!(%job, "the claim was lost, stopped without writing");
-        }
-        finished.unwrap_or(false)
-    }
-
-    async fn run_and_finish(self, claim: Claim, signals: Signals) -> bool {
+    /// Runs the job to its end. `None` when it was halted: then the plugin has stopped, and nothing more is written.
+    pub(crate) async fn execute(self, signals: Signals) -> Option<End> {
         let begun = Instant::now();
         let (frames, waiting) = mpsc::channel(FRAMES_WAITING);
         let outbox = Outbox {
             database: self.output.clone(),
             job: self.spec.job.clone(),
-            claim: claim.clone(),
+            claim: self.claim.clone(),
             batch: self.batch,
+            gate: self.gate.clone(),
         };
-        let may_release = self.spec.retry == blitz_contract::Retry::Safe;
-        let stop = signals.cancel.clone();
+        // In a task of its own: should the engine's own part of it panic, what was printed is still stored and counted.
+        let runs = self.run_plugin(frames, signals.cancel);
+        let mut plugin = AbortOnDropHandle::new(tokio::spawn(runs));
         // Ending the plugin closes the channel, and that ends the outbox.
-        let plugin = async {
-            let mut running = pin!(self.run_plugin(frames, stop.clone()));
-            tokio::select! {
-                exit = &mut running => (exit, false),
-                () = signals.release.cancelled() => match may_release {
-                    // Another engine runs it from its start: its last words are for nobody.
-                    true => (Exit::Stopped(Stopped::Cancelled), true),
-                    // It ends here, and as with any cancel it is asked to.
-                    false => {
-                        stop.cancel();
-                        (running.await, false)
-                    }
-                },
+        let both = async { tokio::join!(&mut plugin, Box::pin(outbox.run(waiting))) };
+        let Some((exit, written)) = signals.halt.run_until_cancelled(both).await else {
+            // The job is not given back before it has stopped.
+            if !plugin.is_finished() {
+                plugin.abort();
+                drop(plugin.await);
             }
+            return None;
         };
-        let ((exit, was_released), written) = tokio::join!(plugin, outbox.run(waiting));
+        let exit = exit.unwrap_or_else(|error| {
+            tracing::error!(%error, "the run of a plugin failed");
+            tasks::panicked()
+        });
         let exit = match &written.refused {
             Some(reason) => {
                 Exit::Stopped(Stopped::Limit(format!("its output cannot be stored: {reason}")))
             }
             None => exit,
         };
-        let incarnation = claim.incarnation.clone();
-        let step = if was_released && !stop.is_cancelled() {
-            Step::Release { incarnation, reason: format!("engine {} drains", claim.engine) }
-        } else {
-            let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let end = End {
-                exit,
-                chunks: written.chunks,
-                bytes: written.bytes,
-                digest: written.digest,
-                duration_ms,
-            };
-            Step::Finish { incarnation, end }
-        };
-        match Run::after(Some(&self.run), step) {
-            Ok(run) => self.write_end(&run).await && run.is_final(),
-            Err(refused) => {
-                tracing::error!(job = %self.spec.job, %refused, "impossible end");
-                false
-            }
-        }
+        Some(End {
+            exit,
+            chunks: written.chunks,
+            bytes: written.bytes,
+            digest: written.digest,
+            duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
     }
 
-    async fn run_plugin(
-        &self,
-        output: mpsc::Sender<blitz_contract::Frame>,
-        cancel: CancellationToken,
-    ) -> Exit {
+    async fn run_plugin(self, output: mpsc::Sender<Frame>, cancel: CancellationToken) -> Exit {
         let begun = Instant::now();
         // What the runtime had to drop is loaded again; as a rule both are there at once.
         let gathered = async { tokio::try_join!(self.shelf.plugin(&self.spec), self.inputs()) };
@@ -213,26 +177,6 @@ impl Execution {
                     tokio::time::sleep(INPUT_AGAIN).await;
                 }
             }
-        }
-    }
-
-    /// Writes the end over the claim until the store has decided. False when it was not ours to write.
-    async fn write_end(&self, end: &Run) -> bool {
-        let mut wait = END_AGAIN;
-        loop {
-            let job = &self.spec.job;
-            let written =
-                blitz_jobs::claim::write(&self.jobs, self.copies, job, Some(&self.revision), end);
-            match written.await {
-                ClaimAnswer::Won(_) => return true,
-                ClaimAnswer::Lost => {
-                    tracing::warn!(%job, state = end.state(), "the end was not ours to write");
-                    return false;
-                }
-                ClaimAnswer::Unknown => {}
-            }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(END_AGAIN_MAX);
         }
     }
 }

@@ -15,6 +15,8 @@ use serde::Serialize;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
+use crate::gate::Gate;
+
 /// Chunks in one write, when a plugin prints faster than the store takes: 1 MiB keeps a request short.
 const CHUNKS_PER_WRITE: usize = (1 << 20) / CHUNK_BYTES;
 
@@ -30,6 +32,7 @@ pub(crate) struct Outbox {
     pub(crate) job: JobId,
     pub(crate) claim: Claim,
     pub(crate) batch: Duration,
+    pub(crate) gate: Gate,
 }
 
 /// Counts, bytes and digest of the whole output.
@@ -53,8 +56,8 @@ struct OutputDocument {
 impl Outbox {
     /// Writes all frames until the plugin has let go of the channel's other end.
     ///
-    /// Returns when everything is stored or the store refuses it for good. While the store does not answer it
-    /// waits: the caller stops waiting when the claim is lost.
+    /// Returns when everything is stored or the store refuses it for good. While the store does not answer, or the
+    /// job may be another's, it waits: the caller stops waiting when it is.
     pub(crate) async fn run(self, mut frames: Receiver<Frame>) -> Written {
         let begun = Instant::now();
         let mut batch = Batch::new(self.batch);
@@ -114,6 +117,11 @@ impl Outbox {
     async fn write(&self, documents: &[OutputDocument]) -> Result<(), String> {
         let mut wait = WRITE_AGAIN;
         loop {
+            // Before each try: between two of them the machine may have slept.
+            if !self.gate.may_write(&self.job).await {
+                tokio::time::sleep(wait).await;
+                continue;
+            }
             match self.database.bulk(documents).await {
                 Ok(rows) => {
                     // A conflict is with an earlier try of ours whose answer was lost.

@@ -259,7 +259,7 @@ fn state(job: &JobId, run: &Run) -> Value {
 
 fn end(run: &Run) -> Value {
     let (claim, end) = (run.claim(), run.end());
-    json!({
+    let mut told = json!({
         "state": run.state(),
         "exit": end.map(|end| &end.exit),
         "reason": run.reason(),
@@ -268,5 +268,10 @@ fn end(run: &Run) -> Value {
         "chunks": end.map(|end| end.chunks),
         "bytes": end.map(|end| end.bytes),
         "duration_ms": end.map(|end| end.duration_ms),
-    })
+    });
+    // Only where it is certain: then running it again is safe, whatever it is.
+    if let Run::Lost { begun: false, .. } = run {
+        told["begun"] = json!(false);
+    }
+    told
 }

@@ -3,15 +3,23 @@
 
 use axum::Json;
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+
+use crate::queue::{Full, WAITING_MAX};
 
 /// An answer that is no success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     status: StatusCode,
     body: Body,
+    /// When to try again.
+    retry_after_s: Option<u32>,
 }
+
+/// A region whose queue is full is asked again after this long, in seconds: by then hundreds of jobs have ended.
+const QUEUE_AGAIN_S: u32 = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Body {
@@ -25,7 +33,8 @@ struct Body {
 
 impl Failure {
     fn new(status: StatusCode, error: &'static str, reason: impl Into<String>) -> Self {
-        Self { status, body: Body { error, reason: reason.into(), suggestion: None, known: None } }
+        let body = Body { error, reason: reason.into(), suggestion: None, known: None };
+        Self { status, body, retry_after_s: None }
     }
 
     pub(crate) fn bad_request(reason: impl Into<String>) -> Self {
@@ -57,6 +66,17 @@ impl Failure {
     pub(crate) fn busy() -> Self {
         let reason = "others do the same at this moment; try again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", reason)
+    }
+
+    /// Too many jobs wait for an engine.
+    pub(crate) fn queue_full(full: &Full) -> Self {
+        let Full { region, waiting } = full;
+        let reason = format!(
+            "{waiting} jobs wait for an engine in region {region}, the limit is {WAITING_MAX}; try again in \
+             {QUEUE_AGAIN_S} s, or add engines ('blitz engine --region {region}')"
+        );
+        let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "queue_full", reason);
+        Self { retry_after_s: Some(QUEUE_AGAIN_S), ..failure }
     }
 
     pub(crate) fn unknown_job(id: &str) -> Self {
@@ -105,7 +125,11 @@ pub(crate) enum Unknown {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (self.status, Json(self.body)).into_response()
+        let mut response = (self.status, Json(self.body)).into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 
@@ -123,6 +147,21 @@ fn nearest(word: &str, known: &[String]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_queue_says_where_how_many_and_when_to_come_back() {
+        let full = Full { region: "japan".to_owned(), waiting: 10_000 };
+        let failure = Failure::queue_full(&full);
+        let reason = failure.body.reason.clone();
+        for part in
+            ["10000 jobs", "region japan", "the limit is", "try again in 5 s", "blitz engine"]
+        {
+            assert!(reason.contains(part), "{part}: {reason}");
+        }
+        let response = failure.into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[RETRY_AFTER], "5");
+    }
 
     #[test]
     fn a_typing_error_gets_a_suggestion() {

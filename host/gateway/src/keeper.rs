@@ -1,119 +1,226 @@
-//! Performs what the pure `blitz_jobs::keeper` decides: polls beats, writes ends.
+//! Performs what the pure `blitz_jobs::keeper` decides, in each region where this gateway has the duty: polls beats,
+//! writes ends, removes leaves that lost, takes back versions that kill engines.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
-use blitz_couchdb::{Client, Revision};
-use blitz_jobs::contest::ClaimAnswer;
+use blitz_couchdb::{Client, Database, Revision};
+use blitz_jobs::clock::Clock;
+use blitz_jobs::duty::{self, Duty};
 use blitz_jobs::engine::Beat;
 use blitz_jobs::feed::Heard;
-use blitz_jobs::id::DocumentId;
-use blitz_jobs::keeper::{Keeper, Write};
-use blitz_jobs::read;
+use blitz_jobs::guards::Guards;
+use blitz_jobs::keeper::{Action, Keeper, Plugin};
+use blitz_jobs::plugin::marks::MarkKind;
+use blitz_jobs::plugin::{Mark, mark};
 use blitz_jobs::region::beats_database;
-use blitz_jobs::run::RunDocument;
 use blitz_jobs::timing::Timing;
-use blitz_jobs::{JobId, Run};
+use blitz_jobs::writing::Answer;
+use blitz_jobs::{Incarnation, JobId, Run, claim, read};
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::submit::now_ms;
 
 /// The keeper looks again at least this often, and at most: its durations are seconds.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 const LOOK_MIN: Duration = Duration::from_millis(10);
 
-enum Done {
-    Beats(String, Option<Vec<Beat>>),
-    /// The copies of the job's database, and what is stored of its run, where they are known now.
-    Write(JobId, Option<u32>, Option<(Revision, Run)>),
+/// A mark that was not written is written again after this long, so many times: a plugin that goes on killing
+/// engines is counted again.
+const MARK_AGAIN: Duration = Duration::from_secs(2);
+const MARK_TRIES: u32 = 30;
+
+/// Giving the duties back may take this long; then their leases run out by themselves.
+const LEAVE_MAX: Duration = Duration::from_secs(2);
+
+/// The duty's name in the region's leases.
+const DUTY: &str = "keeper";
+
+/// What the keeper is told.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// There is this region.
+    pub(crate) region: String,
+    /// What was heard in it.
+    pub(crate) thing: Option<Heard>,
 }
 
-/// Keeps until `heard` is closed.
-pub(crate) async fn keep(store: Client, timing: Timing, mut heard: Receiver<Heard>) {
-    let begun = Instant::now();
-    let mut keeper = Keeper::new(timing);
-    let mut copies: HashMap<String, u32> = HashMap::new();
-    let mut tasks: JoinSet<Done> = JoinSet::new();
+/// Who keeps.
+#[derive(Debug, Clone)]
+pub(crate) struct Worker {
+    pub(crate) store: Client,
+    pub(crate) timing: Timing,
+    /// For people who look at leases.
+    pub(crate) name: String,
+    pub(crate) incarnation: Incarnation,
+}
+
+/// One region.
+struct Room {
+    keeper: Keeper,
+    /// Whether this gateway keeps it.
+    on: watch::Receiver<bool>,
+}
+
+enum Done {
+    Beats(String, Option<Vec<Beat>>),
+    /// The copies of the job's database where they are known now, and what was learned of its run.
+    Job(JobId, Option<u32>, Vec<Heard>),
+    Marked,
+}
+
+/// What the loop owns.
+struct Keeping {
+    worker: Worker,
+    clock: Clock,
+    rooms: BTreeMap<String, Room>,
+    copies: HashMap<String, u32>,
+    tasks: JoinSet<Done>,
+    duties: JoinSet<()>,
+    /// A duty has changed hands.
+    changed: Arc<Notify>,
+}
+
+/// Keeps until `stop`, or until nobody tells anything; then gives its duties back.
+pub(crate) async fn keep(worker: Worker, mut told: Receiver<Told>, stop: CancellationToken) {
+    let mut keeping = Keeping {
+        worker,
+        clock: Clock::start(),
+        rooms: BTreeMap::new(),
+        copies: HashMap::new(),
+        tasks: JoinSet::new(),
+        duties: JoinSet::new(),
+        changed: Arc::new(Notify::new()),
+    };
     loop {
-        let now = begun.elapsed();
-        for write in keeper.tick(now) {
-            let known = copies.get(&write.job.jobs_database()).copied();
-            tasks.spawn(perform(store.clone(), known, write));
-        }
-        for (region, engines) in keeper.poll(now) {
-            tasks.spawn(poll(store.clone(), region, engines.into_iter().collect()));
-        }
-        let wait = keeper
-            .due()
-            .map_or(LOOK_MAX, |due| due.saturating_sub(begun.elapsed()).clamp(LOOK_MIN, LOOK_MAX));
+        let wait = keeping.look();
+        let changed = Arc::clone(&keeping.changed);
         tokio::select! {
-            thing = heard.recv() => {
-                let Some(thing) = thing else { return };
-                hear(&mut keeper, begun.elapsed(), thing);
+            () = stop.cancelled() => break,
+            thing = told.recv() => {
+                let Some(thing) = thing else { break };
+                let mut things = vec![thing];
                 // A listing brings thousands: they are looked at together.
-                for _ in 0..heard.max_capacity() {
-                    let Ok(thing) = heard.try_recv() else { break };
-                    hear(&mut keeper, begun.elapsed(), thing);
-                }
-            },
-            Some(done) = tasks.join_next() => match done {
-                Ok(Done::Beats(region, Some(beats))) => {
-                    keeper.hear_beats(begun.elapsed(), &region, &beats);
-                }
-                Ok(Done::Beats(_, None)) => {}
-                Ok(Done::Write(job, known, stored)) => {
-                    copies.extend(known.map(|n| (job.jobs_database(), n)));
-                    if let Some((revision, run)) = stored {
-                        keeper.hear_run(begun.elapsed(), &job, revision, run);
-                    }
-                }
+                things.extend((0..told.max_capacity()).map_while(|_| told.try_recv().ok()));
+                things.into_iter().for_each(|thing| keeping.hear(thing, &stop));
+            }
+            Some(done) = keeping.tasks.join_next() => match done {
+                Ok(done) => keeping.done(done),
                 Err(error) => tracing::error!(%error, "a task of the keeper failed"),
             },
+            () = changed.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
-}
-
-async fn perform(store: Client, known: Option<u32>, write: Write) -> Done {
-    let jobs = store.database(&write.job.jobs_database());
-    let copies = match known {
-        Some(copies) => copies,
-        None => match jobs.info().await {
-            Ok(info) => info.cluster.n,
-            Err(error) => {
-                tracing::warn!(job = %write.job, %error, "cannot end the job, trying again");
-                return Done::Write(write.job, None, None);
-            }
-        },
-    };
-    let over = write.over.as_ref();
-    let answer = blitz_jobs::claim::write(&jobs, copies, &write.job, over, &write.run).await;
-    let stored = match answer {
-        ClaimAnswer::Won(revision) => {
-            tracing::info!(job = %write.job, state = write.run.state(), "ended by the keeper");
-            Some((revision, write.run))
-        }
-        // The keeper knew less than the store has.
-        ClaimAnswer::Lost => {
-            let id = DocumentId::Run(write.job.clone()).to_string();
-            let known = jobs.get::<RunDocument>(&id).await.ok().flatten();
-            known.map(|known| (known.revision, known.body.run))
-        }
-        ClaimAnswer::Unknown => None,
-    };
-    Done::Write(write.job, Some(copies), stored)
-}
-
-fn hear(keeper: &mut Keeper, now: Duration, thing: Heard) {
-    match thing {
-        Heard::Spec(spec) => keeper.hear_spec(now, &spec),
-        Heard::Run(job, revision, run) => keeper.hear_run(now, &job, revision, run),
-        Heard::Cancel(job) => keeper.hear_cancel(&job),
+    stop.cancel();
+    let leaves = async { while keeping.duties.join_next().await.is_some() {} };
+    if timeout(LEAVE_MAX, leaves).await.is_err() {
+        tracing::warn!("the keeper's duties are not given back: no answer");
     }
 }
 
-async fn poll(store: Client, region: String, engines: Vec<String>) -> Done {
-    let ids = engines.iter().map(|engine| Beat::document_id(engine));
+impl Keeping {
+    fn hear(&mut self, Told { region, thing }: Told, stop: &CancellationToken) {
+        let now = self.clock.now();
+        if let Some(Heard::Replaced(database)) = &thing {
+            self.copies.remove(database);
+        }
+        if !self.rooms.contains_key(&region) {
+            let room = self.enter(&region, stop);
+            self.rooms.insert(region.clone(), room);
+        }
+        if let (Some(room), Some(thing)) = (self.rooms.get_mut(&region), thing) {
+            room.keeper.hear(now, thing);
+        }
+    }
+
+    /// A region's keeper, and this gateway's side of the duty.
+    fn enter(&mut self, region: &str, stop: &CancellationToken) -> Room {
+        let Worker { store, timing, name, incarnation } = self.worker.clone();
+        let (say, on) = watch::channel(false);
+        let (database, clock, changed) =
+            (store.database(&beats_database(region)), self.clock, Arc::clone(&self.changed));
+        let (stop, mut changes) = (stop.clone(), on.clone());
+        let duty = Duty::new(&name, incarnation, timing);
+        self.duties.spawn(async move {
+            let leave = stop.cancelled();
+            let keeps = duty::keep(database, DUTY, duty, || clock.now(), timing.beat, say, leave);
+            let tells = async {
+                while changes.changed().await.is_ok() {
+                    changed.notify_one();
+                }
+            };
+            tokio::join!(keeps, tells);
+        });
+        Room { keeper: Keeper::new(timing, Guards::default()), on }
+    }
+
+    /// Does what is due; gives how long there is nothing more.
+    fn look(&mut self) -> Duration {
+        let now = self.clock.now();
+        let mut due = None;
+        let mut actions = Vec::new();
+        for room in self.rooms.values_mut().filter(|room| *room.on.borrow()) {
+            actions.extend(room.keeper.tick(now));
+            for (region, engines) in room.keeper.poll(now) {
+                let ids = engines.iter().map(|engine| Beat::document_id(engine)).collect();
+                self.tasks.spawn(poll(self.worker.store.clone(), region, ids));
+            }
+            due = due.into_iter().chain(room.keeper.due()).min();
+        }
+        for action in actions {
+            self.perform(action);
+        }
+        due.map_or(LOOK_MAX, |due: Duration| due.saturating_sub(now).clamp(LOOK_MIN, LOOK_MAX))
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Write { job, over, run } => {
+                let (jobs, known) = self.jobs(&job);
+                self.tasks.spawn(write(jobs, known, job, over, run));
+            }
+            Action::Remove { job, losers } => {
+                let (jobs, known) = self.jobs(&job);
+                self.tasks.spawn(remove(jobs, known, job, losers));
+            }
+            Action::Yank { plugin, reason } => {
+                self.tasks.spawn(yank(self.worker.store.clone(), plugin, reason));
+            }
+        }
+    }
+
+    fn jobs(&self, job: &JobId) -> (Database, Option<u32>) {
+        let jobs = self.worker.store.database(&job.jobs_database());
+        let known = self.copies.get(jobs.name()).copied();
+        (jobs, known)
+    }
+
+    fn done(&mut self, done: Done) {
+        let now = self.clock.now();
+        match done {
+            Done::Beats(region, Some(beats)) => {
+                if let Some(room) = self.rooms.get_mut(&region) {
+                    room.keeper.hear_beats(now, &region, &beats);
+                }
+            }
+            Done::Job(job, copies, things) => {
+                self.copies.extend(copies.map(|n| (job.jobs_database(), n)));
+                if let Some(room) = self.rooms.get_mut(job.region()) {
+                    things.into_iter().for_each(|thing| room.keeper.hear(now, thing));
+                }
+            }
+            Done::Beats(_, None) | Done::Marked => {}
+        }
+    }
+}
+
+async fn poll(store: Client, region: String, ids: Vec<String>) -> Done {
     let beats = match read::list(&store.database(&beats_database(&region)), read::keys(ids)).await {
         Ok(rows) => Some(rows.into_iter().map(|(_, _, beat)| beat).collect()),
         Err(error) => {
@@ -122,4 +229,64 @@ async fn poll(store: Client, region: String, engines: Vec<String>) -> Done {
         }
     };
     Done::Beats(region, beats)
+}
+
+/// How many copies the database has; what cannot be asked now is asked again with the next action.
+async fn copies(jobs: &Database, known: Option<u32>) -> Option<u32> {
+    if known.is_some() {
+        return known;
+    }
+    let info = jobs.info().await;
+    let info =
+        info.inspect_err(|error| tracing::warn!(%error, "the keeper cannot act, trying again"));
+    info.ok().map(|info| info.cluster.n)
+}
+
+async fn write(
+    jobs: Database,
+    known: Option<u32>,
+    job: JobId,
+    over: Option<Revision>,
+    run: Run,
+) -> Done {
+    let Some(copies) = copies(&jobs, known).await else { return Done::Job(job, None, Vec::new()) };
+    let learned = match claim::write(&jobs, copies, &job, over.as_ref(), &run).await {
+        Answer::Won(revision) => {
+            tracing::info!(%job, state = run.state(), "written by the keeper");
+            vec![Heard::Run(job.clone(), revision, run)]
+        }
+        // The keeper knew less than the store has.
+        Answer::Lost => claim::hear(&jobs, copies, &job).await.unwrap_or_default(),
+        Answer::Unknown => Vec::new(),
+    };
+    Done::Job(job, Some(copies), learned)
+}
+
+/// Removes leaves that lost. One that is not removed counts for nobody, and is told again with the next listing.
+async fn remove(jobs: Database, known: Option<u32>, job: JobId, losers: Vec<Revision>) -> Done {
+    let Some(copies) = copies(&jobs, known).await else { return Done::Job(job, None, Vec::new()) };
+    match claim::remove(&jobs, copies, &job, &losers).await {
+        Ok(removed) => tracing::debug!(%job, removed, "leaves that lost are removed"),
+        Err(error) => tracing::warn!(%job, %error, "leaves that lost are not removed"),
+    }
+    Done::Job(job, Some(copies), Vec::new())
+}
+
+/// Takes a version back that kills engines.
+async fn yank(store: Client, plugin: Plugin, reason: String) -> Done {
+    let Plugin { name, version, .. } = &plugin;
+    let yanked = Mark::new(MarkKind::Yanked, name, version, &reason, now_ms());
+    for _ in 0..MARK_TRIES {
+        match mark(&store, &yanked).await {
+            Ok(_) => {
+                tracing::warn!(plugin = yanked.label(), reason, "taken back: it kills engines");
+                return Done::Marked;
+            }
+            Err(error) => {
+                tracing::warn!(plugin = yanked.label(), %error, "not taken back, trying again");
+            }
+        }
+        tokio::time::sleep(MARK_AGAIN).await;
+    }
+    Done::Marked
 }

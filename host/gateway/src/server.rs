@@ -15,13 +15,14 @@ use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
 use blitz_contract::arguments::{all_masked, masked};
 use blitz_jobs::spec::INPUTS_BYTES_MAX;
-use blitz_jobs::{JobId, Position};
+use blitz_jobs::{Incarnation, JobId, Position};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::catalog::Catalog;
 use crate::config::Config;
@@ -30,9 +31,10 @@ use crate::failure::Failure;
 use crate::guard::Guard;
 use crate::history::{self, Job};
 use crate::hub::Hub;
-use crate::keeper;
+use crate::keeper::{self, Worker};
 use crate::plugins::{self, Publishings};
-use crate::submit;
+use crate::queue::Queue;
+use crate::submit::{self, Desk};
 use crate::watch::{Ears, HEARD_WAITING};
 
 /// A request's body: all inputs in base64, and room for the rest.
@@ -65,6 +67,12 @@ pub enum Error {
     /// The listener failed.
     #[error("serve: {0}")]
     Io(#[from] std::io::Error),
+    /// No random bytes.
+    #[error("start gateway: the system gives no random numbers: {0}")]
+    Random(String),
+    /// A bug of the keeper.
+    #[error("the gateway's keeper failed: {0}")]
+    Keeper(String),
 }
 
 /// What every request may use.
@@ -73,6 +81,7 @@ pub(crate) struct Shared {
     guard: Guard,
     pub(crate) catalog: Catalog,
     hub: Hub,
+    queue: Queue,
     pub(crate) publishings: Publishings,
     requests: AtomicU64,
     shutdown: CancellationToken,
@@ -95,6 +104,7 @@ pub async fn run(
         store: config.store.clone(),
         catalog: Catalog::new(config.timing.presence),
         hub: Hub::default(),
+        queue: Queue::default(),
         keeper: heard_in,
     };
     let loaded = ears.load().await?;
@@ -102,12 +112,24 @@ pub async fn run(
         guard: Guard::new(config.token.clone(), &config.hosts, listener.local_addr()?),
         catalog: ears.catalog.clone(),
         hub: ears.hub.clone(),
+        queue: ears.queue.clone(),
         publishings: Publishings::default(),
         requests: AtomicU64::new(0),
         shutdown: shutdown.clone(),
         config,
     });
-    let keeps = keeper::keep(shared.config.store.clone(), shared.config.timing, heard);
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| Error::Random(error.to_string()))?;
+    let worker = Worker {
+        store: shared.config.store.clone(),
+        timing: shared.config.timing,
+        name: format!("gateway-{}", listener.local_addr()?),
+        incarnation: Incarnation::from_random(random),
+    };
+    let keeper_stop = CancellationToken::new();
+    // A task of its own: it gives its duties back after the last request.
+    let keeps = keeper::keep(worker, heard, keeper_stop.clone());
+    let mut keeps = AbortOnDropHandle::new(tokio::spawn(keeps));
     // Events are small: held back for company they would come 40 ms late.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
@@ -119,14 +141,15 @@ pub async fn run(
     tokio::select! {
         served = serves => served?,
         () = ears.listen(loaded) => {}
-        () = keeps => {}
+        ended = &mut keeps => return ended.map_err(|error| Error::Keeper(error.to_string())),
         // Readers that do not read must not keep it from ending.
         () = async {
             shutdown.cancelled().await;
             tokio::time::sleep(CLOSE_MAX).await;
         } => {}
     }
-    Ok(())
+    keeper_stop.cancel();
+    keeps.await.map_err(|error| Error::Keeper(error.to_string()))
 }
 
 fn router(shared: Arc<Shared>) -> Router {
@@ -172,8 +195,13 @@ async fn submit_job(
         }
         _ => Failure::bad_request(rejection.body_text()),
     })?;
-    let store = &shared.config.store;
-    let accepted = submit::submit(store, &shared.catalog, &shared.hub, request).await?;
+    let desk = Desk {
+        store: &shared.config.store,
+        catalog: &shared.catalog,
+        hub: &shared.hub,
+        queue: &shared.queue,
+    };
+    let accepted = desk.submit(request).await?;
     Ok((StatusCode::CREATED, Json(accepted)).into_response())
 }
 

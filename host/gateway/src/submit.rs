@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::Catalog;
 use crate::failure::Failure;
 use crate::hub::Hub;
+use crate::queue::Queue;
 
 /// Tasks of one run: a command line that asks for more than all regions of the world is a mistake.
 const TASKS_MAX: usize = 100;
@@ -93,13 +94,23 @@ struct Content {
     bytes: Vec<u8>,
 }
 
-/// Checks a request and writes its jobs. Answers only when every spec is stored.
-pub(crate) async fn submit(
-    store: &Client,
-    catalog: &Catalog,
-    hub: &Hub,
-    request: Request,
-) -> Result<Accepted, Failure> {
+/// What a submission needs.
+pub(crate) struct Desk<'a> {
+    pub(crate) store: &'a Client,
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) hub: &'a Hub,
+    pub(crate) queue: &'a Queue,
+}
+
+impl Desk<'_> {
+    /// Checks a request and writes its jobs. Answers only when every spec is stored.
+    pub(crate) async fn submit(&self, request: Request) -> Result<Accepted, Failure> {
+        submit(self, request).await
+    }
+}
+
+async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> {
+    let Desk { store, catalog, hub, queue } = *desk;
     let timeout = limit(request.timeout_ms, JOB_TIMEOUT);
     let queue_timeout = limit(request.queue_timeout_ms, QUEUE_TIMEOUT);
     let engines = request.engines.unwrap_or(1).max(1);
@@ -135,6 +146,7 @@ pub(crate) async fn submit(
         .collect();
     let run = run_id(&jobs);
     let tasks: Vec<JobId> = jobs.iter().map(|job| job.id.clone()).collect();
+    queue.enter(&tasks).map_err(|full| Failure::queue_full(&full))?;
     let writes = tasks.iter().zip(&places).map(|(job, Place { plugin, .. })| {
         let spec = Spec {
             kind: SpecKind::Spec,
@@ -158,6 +170,7 @@ pub(crate) async fn submit(
     });
     let written = join_all(writes).await;
     if let Some(failed) = written.into_iter().find_map(Result::err) {
+        queue.leave(&tasks);
         // The others must not run either: the caller was told that nothing was accepted.
         for job in &tasks {
             if let Err(error) = cancel(store, job).await {
@@ -360,11 +373,50 @@ async fn write(store: &Client, mut spec: Spec, contents: &[Content]) -> Result<(
     create(&jobs, &id, &spec).await
 }
 
-async fn create<T: Serialize>(database: &Database, id: &str, body: &T) -> Result<(), Failure> {
-    let put = database.put(id, None, body, PutOptions::default()).await;
-    match put.map_err(|error| Failure::store(&error))? {
-        // Fewer copies than asked took it, and will give it to the others.
-        Put::Created(_) | Put::Accepted(_) => Ok(()),
-        Put::Conflict => Err(Failure::bad_request(format!("{id} exists already"))),
+/// A create whose answer was lost is looked for, and sent again, so many times in all.
+const CREATE_TRIES: u32 = 3;
+
+/// Between two tries: a store that restarts takes about a second.
+const CREATE_AGAIN: Duration = Duration::from_millis(300);
+
+/// Creates a document that nobody else creates. Doing it again is harmless: the same body is the same revision.
+async fn create<T: Serialize + Sync>(
+    database: &Database,
+    id: &str,
+    body: &T,
+) -> Result<(), Failure> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match database.put(id, None, body, PutOptions::default()).await {
+            // Fewer copies than asked took it, and will give it to the others.
+            Ok(Put::Created(_) | Put::Accepted(_)) => return Ok(()),
+            // With an earlier try of ours, unless the body is another.
+            Ok(Put::Conflict) if tries > 1 && is_stored(database, id, body).await => return Ok(()),
+            Ok(Put::Conflict) => {
+                return Err(Failure::bad_request(format!("{id} exists already")));
+            }
+            Err(error) if error.is_outcome_unknown() && tries < CREATE_TRIES => {
+                tracing::warn!(id, %error, "no clear answer to a create, looking for it");
+                if is_stored(database, id, body).await {
+                    return Ok(());
+                }
+                tokio::time::sleep(CREATE_AGAIN).await;
+            }
+            Err(error) => return Err(Failure::store(&error)),
+        }
+    }
+}
+
+/// Whether the store has this very document.
+async fn is_stored<T: Serialize + Sync>(database: &Database, id: &str, body: &T) -> bool {
+    let Ok(wanted) = serde_json::to_value(body) else { return false };
+    match database.get::<serde_json::Value>(id).await {
+        Ok(Some(stored)) => stored.body == wanted,
+        Ok(None) => false,
+        Err(error) => {
+            tracing::warn!(id, %error, "cannot look for a document");
+            false
+        }
     }
 }

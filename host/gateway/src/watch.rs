@@ -1,6 +1,7 @@
 //! The gateway's ears: it loads the catalog, and then hears of everything by one feed a database.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use blitz_couchdb::{AllDocs, Change, Client, Database, Error, FeedEvent, FollowOptions, Sequence};
@@ -13,11 +14,14 @@ use blitz_jobs::region::{CONTROL, Region};
 use blitz_jobs::timing::HEARTBEAT;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinSet;
 
 use crate::catalog::Catalog;
 use crate::hub::Hub;
+use crate::keeper::Told;
+use crate::queue::Queue;
 
 /// A database that has gone is looked for again after this long.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -31,7 +35,8 @@ pub(crate) struct Ears {
     pub(crate) store: Client,
     pub(crate) catalog: Catalog,
     pub(crate) hub: Hub,
-    pub(crate) keeper: Sender<Heard>,
+    pub(crate) queue: Queue,
+    pub(crate) keeper: Sender<Told>,
 }
 
 /// What was there when the gateway started, and from where to hear on.
@@ -120,7 +125,7 @@ impl Ears {
         for region in self.catalog.all_regions() {
             for name in region.jobs_databases() {
                 if followed.insert(name.clone()) {
-                    feeds.spawn(self.clone().follow_jobs(name));
+                    feeds.spawn(self.clone().follow_jobs(region.name.clone(), name));
                 }
             }
             for name in region.output_databases() {
@@ -135,20 +140,40 @@ impl Ears {
         }
     }
 
-    async fn follow_jobs(self, name: String) {
-        let (heard_in, mut heard) = mpsc::channel(HEARD_WAITING);
+    async fn follow_jobs(self, region: String, name: String) {
+        if self.keeper.send(Told { region: region.clone(), thing: None }).await.is_err() {
+            return;
+        }
         let database = self.store.database(&name);
-        let hears = async {
-            while let Some(thing) = heard.recv().await {
-                if let Heard::Run(job, _, run) = &thing {
-                    self.hub.hear_run(job, run);
-                }
-                if self.keeper.send(thing).await.is_err() {
-                    return;
-                }
+        loop {
+            let (heard_in, heard) = mpsc::channel(HEARD_WAITING);
+            let copies = copies(&database).await;
+            let follows =
+                feed::follow(database.clone(), copies, None, Arc::new(Notify::new()), heard_in);
+            tokio::select! {
+                () = follows => return,
+                goes_on = self.hear_jobs(&region, heard) => if !goes_on { return },
             }
-        };
-        tokio::join!(feed::follow(database, heard_in), hears);
+        }
+    }
+
+    /// Hears of jobs until their database was replaced, perhaps by one with more copies. False when nobody listens.
+    async fn hear_jobs(&self, region: &str, mut heard: mpsc::Receiver<Heard>) -> bool {
+        while let Some(thing) = heard.recv().await {
+            if let Heard::Run(job, _, run) = &thing {
+                self.hub.hear_run(job, run);
+            }
+            self.queue.hear(&thing);
+            let is_replaced = matches!(thing, Heard::Replaced(_));
+            let told = Told { region: region.to_owned(), thing: Some(thing) };
+            if self.keeper.send(told).await.is_err() {
+                return false;
+            }
+            if is_replaced {
+                return true;
+            }
+        }
+        true
     }
 
     async fn follow_output(self, name: String, since: Sequence) {
@@ -173,6 +198,19 @@ impl Ears {
             }
         })
         .await;
+    }
+}
+
+/// How many copies a database has, once it is there.
+async fn copies(database: &Database) -> u32 {
+    loop {
+        match database.info().await {
+            Ok(info) => return info.cluster.n,
+            Err(error) => {
+                tracing::warn!(database = database.name(), %error, "cannot follow jobs, trying again");
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        }
     }
 }
 

@@ -191,6 +191,7 @@ mod tests {
             output_bytes: Some(u64::MAX),
             cpu_ms: Some(u64::MAX),
             sockets: Some(u32::MAX),
+            slots: Some(u32::MAX),
             grace_ms: Some(u64::MAX),
         };
         assert_eq!(
@@ -208,6 +209,7 @@ mod tests {
             output_bytes: Some(8),
             cpu_ms: Some(9),
             sockets: Some(10),
+            slots: None,
             grace_ms: Some(11),
         };
         assert_eq!(

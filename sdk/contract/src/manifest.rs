@@ -136,6 +136,10 @@ pub struct Limits {
     /// Sockets and connections open at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sockets: Option<u32>,
+    /// How many of an engine's slots a run takes: 1, or more for what loads a machine. An engine that has fewer
+    /// gives all it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
     /// What a plugin has for its last words once its job was asked to end, in milliseconds; none is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_ms: Option<u64>,
@@ -150,6 +154,7 @@ impl Limits {
             ("output_bytes", self.output_bytes),
             ("cpu_ms", self.cpu_ms),
             ("sockets", self.sockets.map(u64::from)),
+            ("slots", self.slots.map(u64::from)),
         ]
         .into_iter()
         .find(|(_, asked)| *asked == Some(0));

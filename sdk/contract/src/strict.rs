@@ -115,7 +115,7 @@ mod tests {
         assert!(words::<Argument>().contains(&"positional"));
         assert_eq!(
             words::<Limits>(),
-            ["memory_bytes", "output_bytes", "cpu_ms", "sockets", "grace_ms"]
+            ["memory_bytes", "output_bytes", "cpu_ms", "sockets", "slots", "grace_ms"]
         );
         assert!(words::<ArgumentKind>().contains(&"text"));
         assert!(words::<ArgumentKind>().contains(&"text-or-input-file"));

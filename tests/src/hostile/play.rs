@@ -19,7 +19,7 @@ const BLOCK_BYTES: usize = 64 * 1024;
 /// A request head may have this many bytes; a client that sends more is not heard to its end.
 const REQUEST_MAX_BYTES: usize = 1024 * 1024;
 /// No connection lasts longer, whatever its script says: a story that failed must end, too.
-const CONNECTION_MAX: Duration = Duration::from_secs(60);
+const CONNECTION_MAX: Duration = Duration::from_secs(120);
 /// What a client of HTTP/2 says first. Source: RFC 9113, section 3.4.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HTTP2_FRAME_HEAD_BYTES: usize = 9;

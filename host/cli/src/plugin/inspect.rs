@@ -129,18 +129,24 @@ fn of_right(right: &Capability) -> serde_json::Value {
 
 /// What one run has: as the manifest names it, lowered to what engines give at most, else the default.
 fn of_limits(limits: &Limits) -> String {
-    let &Limits { memory_bytes, output_bytes, cpu_ms, sockets, grace_ms } = limits;
+    let &Limits { memory_bytes, output_bytes, cpu_ms, sockets, slots, grace_ms } = limits;
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let memory = memory_bytes.unwrap_or(MEMORY_DEFAULT_BYTES).min(MEMORY_MAX_BYTES);
     let output = output_bytes.unwrap_or(OUTPUT_DEFAULT_BYTES).min(OUTPUT_MAX_BYTES);
     let cpu = cpu_ms.unwrap_or(ms(CPU_DEFAULT)).min(ms(CPU_MAX));
     let sockets = sockets.unwrap_or(SOCKETS_DEFAULT).min(SOCKETS_MAX);
+    let weight = match slots.unwrap_or(1) {
+        1 => String::new(),
+        slots => format!("{slots} slots of an engine, "),
+    };
     let grace = match grace_ms.unwrap_or(0).min(ms(GRACE_MAX)) {
         0 => "no last words".to_owned(),
         grace => format!("{grace} ms for last words"),
     };
     let (memory, output) = (size(memory), size(output));
-    format!("memory {memory}, output {output}, CPU time {cpu} ms, {sockets} sockets, {grace}")
+    format!(
+        "memory {memory}, output {output}, CPU time {cpu} ms, {sockets} sockets, {weight}{grace}"
+    )
 }
 
 #[cfg(test)]
@@ -155,5 +161,7 @@ mod tests {
         );
         let limits = Limits { sockets: Some(5000), grace_ms: Some(300), ..Limits::default() };
         assert!(of_limits(&limits).ends_with(" 1000 sockets, 300 ms for last words"));
+        let heavy = Limits { slots: Some(20), ..Limits::default() };
+        assert!(of_limits(&heavy).ends_with(" 64 sockets, 20 slots of an engine, no last words"));
     }
 }
