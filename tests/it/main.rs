@@ -6,6 +6,7 @@ mod clients;
 mod couchdb_client;
 mod road;
 mod claims;
+mod model;
 mod takeover;
 mod bad;
 #[expect(clippy::unwrap_used, reason = "a server of a test")]

@@ -1,0 +1,280 @@
+//! What an answer of the store means to the peer that asked.
+
+use std::time::Duration;
+
+use blitz_couchdb::Revision;
+use blitz_jobs::Run;
+use blitz_jobs::start::{self, Fencing};
+use blitz_jobs::writing::{self, Answer, Next, PutReply, Reply, Writing};
+
+use super::World;
+use super::document::{Body, Id, Kind, rev};
+use super::event::{Base, Event, Peer};
+use super::peer::Mind;
+use super::store::{BEATS, Data, JOBS, Op};
+use crate::couchdb::{Rev, Write, WriteId};
+
+/// A gateway writes a spec again after this long.
+const SUBMIT_AGAIN: Duration = Duration::from_secs(1);
+
+/// A request that was not answered.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) peer: Peer,
+    pub(super) life: u32,
+    /// Until it arrives.
+    pub(super) op: Option<Op>,
+    pub(super) call: Call,
+    /// What was answered, or what no answer means.
+    pub(super) data: Data,
+    pub(super) write: Option<(Base, WriteId)>,
+}
+
+/// What the peer does with the answer.
+#[derive(Debug)]
+pub(super) enum Call {
+    /// A step of a run.
+    Step {
+        job: usize,
+        writing: Box<Writing>,
+    },
+    /// The removal of a leaf that such a step left.
+    Yield {
+        job: usize,
+        writing: Box<Writing>,
+    },
+    /// A start fence.
+    Fence {
+        job: usize,
+        fencing: Box<Fencing>,
+    },
+    /// The keeper looks at what is stored.
+    Look {
+        job: usize,
+    },
+    /// The keeper removes a leaf.
+    Remove {
+        job: usize,
+        loser: Revision,
+    },
+    Beat {
+        sent: Duration,
+        body: Body,
+        again: bool,
+    },
+    BeatRead {
+        sent: Duration,
+        body: Body,
+    },
+    Poll,
+    Chunk {
+        job: usize,
+        seq: u64,
+    },
+    Spec {
+        job: usize,
+    },
+    Cancel {
+        job: usize,
+    },
+}
+
+impl World {
+    pub(super) fn answered(&mut self, peer: Peer, call: Call, data: Data) {
+        match (call, data) {
+            (Call::Step { job, mut writing }, data) => {
+                let reply = match data {
+                    Data::Put(reply) => {
+                        self.trace(job, |w| format!("{} is answered {reply:?}", w.name(peer)));
+                        Reply::Put(reply)
+                    }
+                    Data::Leaves(leaves) => {
+                        if let Some(leaves) = &leaves {
+                            self.tell_losers(peer, job, leaves);
+                        }
+                        Reply::Leaves(leaves)
+                    }
+                    _ => return,
+                };
+                match writing.hear(reply) {
+                    Next::Ask(ask) => self.ask_step(peer, job, writing, ask),
+                    Next::Decided(answer) => self.step_decided(peer, job, &writing, answer),
+                }
+            }
+            (Call::Yield { job, mut writing }, _) => {
+                if let Next::Decided(answer) = writing.hear(Reply::Removed) {
+                    self.step_decided(peer, job, &writing, answer);
+                }
+            }
+            (Call::Fence { job, mut fencing }, data) => {
+                let reply = match data {
+                    Data::Put(reply) => start::Reply::Put(reply),
+                    Data::Got(Some(Some((_, Body::Start(start))))) => {
+                        start::Reply::Read(Some((*start).clone()))
+                    }
+                    _ => start::Reply::Read(None),
+                };
+                self.trace(job, |w| format!("{} fence: {reply:?}", w.name(peer)));
+                match fencing.hear(&reply) {
+                    start::Next::Ask(ask) => self.ask_fence(peer, job, fencing, ask),
+                    start::Next::Decided(goes) => self.fence_decided(peer, job, goes),
+                }
+            }
+            (Call::Remove { job, loser }, Data::Put(PutReply::Unknown | PutReply::Refused)) => {
+                self.remove_again(peer, job, loser);
+            }
+            (Call::Look { job }, Data::Leaves(Some(leaves))) => {
+                self.keeper_looked(peer, job, &leaves);
+            }
+            (Call::Beat { sent, body, again }, Data::Put(reply)) => {
+                self.beat_answered(peer, sent, body, again, &reply);
+            }
+            (Call::BeatRead { sent, body }, Data::Got(Some(found))) => {
+                let parent = found.map(|(rev, _)| rev);
+                self.put_beat(peer, parent, sent, body, true);
+            }
+            (Call::Poll, Data::Beats(Some(beats))) => self.polled(peer, &beats),
+            (Call::Chunk { job, seq }, Data::Put(reply)) => {
+                self.chunk_answered(peer, job, seq, &reply);
+            }
+            (Call::Spec { job }, Data::Put(reply)) => match reply {
+                PutReply::Unknown | PutReply::Refused => {
+                    self.later(SUBMIT_AGAIN, Event::Submit(job));
+                }
+                _ => {
+                    self.trace(job, |_| format!("accepted, {reply:?}"));
+                    self.jobs[job].accepted = true;
+                }
+            },
+            (Call::Cancel { job }, Data::Put(PutReply::Unknown | PutReply::Refused)) => {
+                self.later(SUBMIT_AGAIN, Event::Cancel(job));
+            }
+            _ => {}
+        }
+    }
+
+    /// Begins a step of a run.
+    pub(super) fn write_step(&mut self, peer: Peer, job: usize, over: Option<Revision>, run: Run) {
+        self.trace(job, |w| {
+            format!("{} writes {} over {over:?}: {run:?}", w.name(peer), run.state())
+        });
+        let copies = u32::try_from(self.regions[self.jobs[job].region].copies).unwrap_or(1);
+        let (writing, ask) = Writing::begin(copies, over, run, self.mutants.guards());
+        self.ask_step(peer, job, Box::new(writing), ask);
+    }
+
+    fn ask_step(&mut self, peer: Peer, job: usize, writing: Box<Writing>, ask: writing::Ask) {
+        let id = Id::Job(job, Kind::Run);
+        let majority = self.regions[self.jobs[job].region].majority();
+        let op = match ask {
+            writing::Ask::Leaves => Op::Leaves { job, r: majority },
+            writing::Ask::AllLeaves => {
+                Op::Leaves { job, r: self.regions[self.jobs[job].region].copies }
+            }
+            writing::Ask::Put { over, quorum } => {
+                self.outcome.tally.puts += 1;
+                let w = quorum.and_then(|quorum| usize::try_from(quorum).ok()).unwrap_or(majority);
+                let body = Body::run(writing.run().clone());
+                self.judge_step(job, over.as_ref().map(rev), writing.run(), &body);
+                Op::Put { base: JOBS, write: Write::put(id, over.as_ref().map(rev), body, w) }
+            }
+            writing::Ask::Remove(own) => {
+                self.trace(job, |w| format!("{} removes its leaf {own}", w.name(peer)));
+                let write = Write::delete(id, rev(&own), majority);
+                return self.ask(peer, Op::Put { base: JOBS, write }, Call::Yield { job, writing });
+            }
+        };
+        self.ask(peer, op, Call::Step { job, writing });
+    }
+
+    fn step_decided(&mut self, peer: Peer, job: usize, writing: &Writing, answer: Answer) {
+        self.trace(job, |w| format!("{} {}: {answer:?}", w.name(peer), writing.run().state()));
+        if answer != Answer::Unknown {
+            self.outcome.tally.decided(&answer, writing.run());
+        }
+        match self.peers[peer].mind {
+            Mind::Engine(_) => self.engine_answered(peer, job, answer),
+            Mind::Keeper(_) => self.keeper_answered(peer, job, writing.run(), answer),
+            _ => {}
+        }
+    }
+
+    /// Begins to pass a start fence.
+    pub(super) fn pass_fence(
+        &mut self,
+        peer: Peer,
+        job: usize,
+        start: start::Start,
+        claim: Revision,
+    ) {
+        let (fencing, ask) = Fencing::begin(start, claim, self.mutants.guards());
+        self.ask_fence(peer, job, Box::new(fencing), ask);
+    }
+
+    fn ask_fence(&mut self, peer: Peer, job: usize, fencing: Box<Fencing>, ask: start::Ask) {
+        let w = self.regions[self.jobs[job].region].majority();
+        let op = match ask {
+            start::Ask::Create(start) => {
+                let write =
+                    Write::put(Id::Job(job, Kind::Start), None, Body::Start(start.into()), w);
+                Op::Put { base: JOBS, write }
+            }
+            start::Ask::Child(claim) => {
+                let Some(run) = self.claim_of(peer, job) else { return };
+                let write =
+                    Write::put(Id::Job(job, Kind::Run), Some(rev(&claim)), Body::run(run), w);
+                Op::Put { base: JOBS, write }
+            }
+            start::Ask::Read => Op::Get { base: JOBS, id: Id::Job(job, Kind::Start) },
+        };
+        self.ask(peer, op, Call::Fence { job, fencing });
+    }
+
+    /// Writes a beat over what is known of the last one.
+    pub(super) fn put_beat(
+        &mut self,
+        peer: Peer,
+        parent: Option<Rev>,
+        sent: Duration,
+        body: Body,
+        again: bool,
+    ) {
+        let w = self.regions[self.peers[peer].region].majority();
+        self.outcome.tally.beats += 1;
+        let write = Write::put(Id::Beat(peer), parent, body.clone(), w);
+        self.ask(peer, Op::Put { base: BEATS, write }, Call::Beat { sent, body, again });
+        if std::mem::take(&mut self.peers[peer].pauses_at_beat) && !self.peers[peer].paused {
+            self.pause_for_long(peer);
+        }
+    }
+
+    /// A gateway writes the spec, until the store has it.
+    pub(super) fn submit(&mut self, job: usize) {
+        self.jobs[job].submitted.get_or_insert(self.now);
+        let w = self.regions[self.jobs[job].region].copies;
+        self.create(job, Kind::Spec, Body::Spec, w, Call::Spec { job }, Event::Submit(job));
+    }
+
+    /// A gateway writes the cancel, until the store has it.
+    pub(super) fn submit_cancel(&mut self, job: usize) {
+        self.trace(job, |_| "somebody cancels".to_owned());
+        let w = self.regions[self.jobs[job].region].majority();
+        self.create(job, Kind::Cancel, Body::Cancel, w, Call::Cancel { job }, Event::Cancel(job));
+    }
+
+    fn create(&mut self, job: usize, kind: Kind, body: Body, w: usize, call: Call, again: Event) {
+        if self.jobs[job].void {
+            return;
+        }
+        let region = self.jobs[job].region;
+        let peers = &self.regions[region].peers;
+        let gateways: Vec<Peer> = peers[peers.len().saturating_sub(2)..].to_vec();
+        match self.chance.pick(&gateways) {
+            Some(gateway) if self.peers[*gateway].alive => {
+                let write = Write::put(Id::Job(job, kind), None, body, w);
+                self.ask(*gateway, Op::Put { base: JOBS, write }, call);
+            }
+            _ => self.later(SUBMIT_AGAIN, again),
+        }
+    }
+}

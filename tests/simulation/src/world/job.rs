@@ -1,0 +1,96 @@
+//! One job as the world sees it, who cannot be deceived.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use blitz_contract::Retry;
+use blitz_jobs::{JobId, Spec};
+
+use super::event::Peer;
+use crate::couchdb::Rev;
+
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) spec: Arc<Spec>,
+    pub(super) region: usize,
+    /// How long it runs.
+    pub(super) duration: Duration,
+    pub(super) chunks: u64,
+    /// It kills its engine.
+    pub(super) poison: bool,
+    /// The store has said that it has the spec.
+    pub(super) accepted: bool,
+    pub(super) submitted: Option<Duration>,
+    /// Its database was replaced with it inside: what came of it is nobody's fault.
+    pub(super) void: bool,
+    /// Two sides of a cluster may have decided about it apart, or a stale copy has.
+    pub(super) split: bool,
+    /// How often somebody began to run it.
+    pub(super) starts: u32,
+    /// Who runs it now.
+    pub(super) active: Vec<Active>,
+    /// Until when running at the same time is counted.
+    pub(super) counted: Duration,
+    /// When its engine crashed while it ran it, for the time of its rescue.
+    pub(super) crashed: Option<Duration>,
+    /// Engines that it killed.
+    pub(super) kills: usize,
+    /// Who came to its end last, under a lease that was good, and when.
+    pub(super) finished: Option<(Peer, u32, Duration)>,
+    /// Its leaves when they were looked at last, and since when they are the same and nobody runs it.
+    pub(super) leaves: Vec<Rev>,
+    pub(super) idle: Duration,
+    /// It has come to rest.
+    pub(super) settled: bool,
+}
+
+/// One engine that runs a job now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Active {
+    pub(super) peer: Peer,
+    /// It was paused meanwhile: it may go on until it has looked at its lease.
+    pub(super) was_paused: bool,
+    /// The core has told it to stop.
+    pub(super) stops: bool,
+    /// It has heard that the job is another's, or has ended.
+    pub(super) fenced: Option<Duration>,
+}
+
+impl Job {
+    pub(super) fn new(
+        spec: Arc<Spec>,
+        region: usize,
+        duration: Duration,
+        chunks: u64,
+        poison: bool,
+    ) -> Self {
+        Self {
+            spec,
+            region,
+            duration,
+            chunks,
+            poison,
+            accepted: false,
+            submitted: None,
+            void: false,
+            split: false,
+            starts: 0,
+            active: Vec::new(),
+            counted: Duration::ZERO,
+            crashed: None,
+            kills: 0,
+            finished: None,
+            leaves: Vec::new(),
+            idle: Duration::ZERO,
+            settled: false,
+        }
+    }
+
+    pub(super) fn id(&self) -> &JobId {
+        &self.spec.job
+    }
+
+    pub(super) fn is_never(&self) -> bool {
+        self.spec.retry == Retry::Never
+    }
+}

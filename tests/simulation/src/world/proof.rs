@@ -1,0 +1,102 @@
+//! Proof that the verdicts are worth something: every rule is broken, and it must be noticed.
+
+use std::io::{self, Write};
+
+use super::command::{CLEAN, FOUND, each};
+use super::{Mutants, Size, World};
+
+/// Worlds that are tried for each mutant.
+const SEEDS: u64 = 20;
+
+/// Smaller worlds with as much trouble for each engine, and more jobs.
+const SMALL: Size = Size { engines: 90, regions: 3, jobs: 900 };
+
+/// Every rule and the verdict that notices when it is broken. Two names: each of them masks the other, and only the
+/// pair leads to that verdict.
+const TRIALS: &[(&str, &str)] = &[
+    ("read-first", "overlap"),
+    ("all-copies", "overlap"),
+    ("decide-by-reading", "overlap"),
+    ("unknown-is-read", "run-again"),
+    ("yield-leaf,losers-stay", "leaves-left"),
+    ("generation-is-nothing", "end-undone"),
+    ("ends-first", "end-undone"),
+    ("start-fence", "begun-twice"),
+    ("fence-apart", "begun-twice"),
+    ("fence-once", "begun-twice"),
+    ("fence-no-tie-break", "begun-twice"),
+    ("self-stop", "overlap"),
+    ("lease-from-sending", "overlap"),
+    ("stop-when-fenced", "ran-fenced"),
+    ("end-over-claim", "wrong-end"),
+    ("answered-polls", "overlap"),
+    ("beat-per-claim,unknown-is-read", "abandoned"),
+    ("survivors-live", "poison-alive"),
+    ("identity-voids", "void"),
+    ("wall-clock", "overlap"),
+    ("list-first", "missed"),
+    ("losers-stay", "leaves-left"),
+    ("dead-before-stop", "overlap"),
+];
+
+/// Breaks every rule and tells the world in which it was noticed.
+pub(super) fn prove(threads: usize, out: &mut impl Write) -> io::Result<u8> {
+    let trials = TRIALS;
+    let mut missed = 0;
+    let mut failed = Ok(());
+    each(
+        threads,
+        trials,
+        |(names, verdict)| {
+            let mutants = mutants(names);
+            let noticed = |seed: &u64| {
+                let outcome = World::new(*seed, SMALL, mutants).run(false);
+                outcome.findings.into_iter().find(|finding| finding.verdict == *verdict)
+            };
+            let found = (1..=SEEDS).find_map(|seed| noticed(&seed).map(|finding| (seed, finding)));
+            (*names, found)
+        },
+        |(names, found)| {
+            failed = match found {
+                Some((seed, finding)) => writeln!(
+                    out,
+                    "{names:<44} seed {seed:>2} {:<14} at {:>7.1} s",
+                    finding.verdict,
+                    finding.at.as_secs_f64()
+                ),
+                None => {
+                    missed += 1;
+                    writeln!(out, "{names:<44} NOT FOUND in {SEEDS} worlds")
+                }
+            };
+            failed.is_ok()
+        },
+    );
+    failed?;
+    writeln!(out, "{} of {} found", trials.len() - missed, trials.len())?;
+    Ok(if missed == 0 { CLEAN } else { FOUND })
+}
+
+/// The mutants of these names.
+pub(super) fn mutants(names: &str) -> Mutants {
+    let each = names.split(',').filter_map(|name| name.parse().ok());
+    each.fold(Mutants::default(), Mutants::with)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Mutant;
+    use super::*;
+
+    #[test]
+    fn every_rule_has_a_trial() {
+        for mutant in Mutant::all() {
+            let name = mutant.to_string();
+            let is_tried = TRIALS.iter().any(|(names, _)| names.split(',').any(|one| one == name));
+            assert!(is_tried, "{name} is never broken");
+        }
+        for (names, _) in TRIALS {
+            assert_ne!(mutants(names), Mutants::default(), "{names}");
+        }
+    }
+}

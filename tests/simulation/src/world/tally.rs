@@ -1,0 +1,202 @@
+//! What came of one world, and of many.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use blitz_jobs::Run;
+use blitz_jobs::writing::Answer;
+
+/// Findings of one world that are kept; the rest is only counted.
+const FINDINGS_MAX: usize = 10;
+
+/// Something that must not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which verdict, in one word.
+    pub verdict: &'static str,
+    /// When, in simulated time.
+    pub at: Duration,
+    /// What.
+    pub text: String,
+}
+
+/// What came of a world.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its seed.
+    pub seed: u64,
+    /// A hash of everything that happened.
+    pub digest: u64,
+    /// What must not be, the first first.
+    pub findings: Vec<Finding>,
+    /// Figures.
+    pub tally: Tally,
+    /// What was traced.
+    pub lines: Vec<String>,
+}
+
+impl Outcome {
+    pub(super) fn new(seed: u64) -> Self {
+        let tally = Tally { worlds: 1, ..Tally::default() };
+        Self { seed, digest: 0, findings: Vec::new(), tally, lines: Vec::new() }
+    }
+
+    pub(super) fn find(&mut self, verdict: &'static str, at: Duration, text: String) {
+        *self.tally.findings.entry(verdict).or_default() += 1;
+        let is_new = self.findings.iter().all(|finding| finding.verdict != verdict);
+        if is_new || self.findings.len() < FINDINGS_MAX {
+            self.findings.push(Finding { verdict, at, text });
+        }
+    }
+}
+
+macro_rules! tally {
+    ($($(#[doc = $doc:literal])+ $field:ident: $kind:ty,)+) => {
+        /// Figures of one world or of many.
+        #[derive(Debug, Clone, Default)]
+        pub struct Tally {
+            $($(#[doc = $doc])+ pub $field: $kind,)+
+            /// How often each verdict was found.
+            pub findings: BTreeMap<&'static str, u64>,
+            /// Ends by their state.
+            pub ends: BTreeMap<&'static str, u64>,
+            /// From a crash to the next start of the job elsewhere, where nothing else was wrong.
+            pub rescues: Vec<Duration>,
+        }
+
+        impl Tally {
+            /// Adds another's figures.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$field += other.$field;)+
+                for (verdict, count) in &other.findings {
+                    *self.findings.entry(verdict).or_default() += count;
+                }
+                for (state, count) in &other.ends {
+                    *self.ends.entry(state).or_default() += count;
+                }
+                self.rescues.extend(&other.rescues);
+            }
+        }
+    };
+}
+
+tally! {
+    /// Worlds.
+    worlds: u64,
+    /// Events.
+    events: u64,
+    /// Simulated time.
+    simulated: Duration,
+    /// Jobs that came to rest.
+    jobs: u64,
+    /// Jobs whose database was replaced.
+    void: u64,
+    /// Times that an engine began to run a job.
+    starts: u64,
+    /// Claims that engines tried.
+    claims_tried: u64,
+    /// Claims that they won.
+    claims_won: u64,
+    /// Writes of runs that were asked of a store.
+    puts: u64,
+    /// Writes of beats.
+    beats: u64,
+    /// Polls of beats.
+    polls: u64,
+    /// Requests of all kinds.
+    requests: u64,
+    /// Engines that a job killed.
+    kills: u64,
+    /// Engines and keepers that crashed.
+    crashes: u64,
+    /// Engines that were cut off.
+    cuts: u64,
+    /// Engines that were paused.
+    pauses: u64,
+    /// Feeds that were dropped.
+    feed_drops: u64,
+    /// Troubles of stores.
+    store_faults: u64,
+    /// Time that a job ran in two places.
+    overlap: Duration,
+    /// The same, where copies of its database decided apart.
+    overlap_split: Duration,
+    /// Readers that heard of two ends, where copies decided apart.
+    ends_split: u64,
+    /// Jobs whose readers were told an end that another replaced, where copies decided apart.
+    told_split: u64,
+    /// Jobs that were poison though no engine had died.
+    poison_without_death: u64,
+    /// Jobs that must not run twice, lost before they began.
+    lost_unbegun: u64,
+}
+
+impl Tally {
+    pub(super) fn decided(&mut self, answer: &Answer, run: &Run) {
+        let won = matches!((answer, run), (Answer::Won(_), Run::Claimed { .. }));
+        self.claims_won += u64::from(won);
+    }
+
+    pub(super) fn ended(&mut self, run: &Run) {
+        self.jobs += 1;
+        *self.ends.entry(run.state()).or_default() += 1;
+    }
+
+    /// The time within which so many of a thousand rescues happened.
+    #[must_use]
+    pub fn rescue(&self, of_thousand: usize) -> Option<Duration> {
+        let mut sorted = self.rescues.clone();
+        sorted.sort_unstable();
+        sorted.get((sorted.len() * of_thousand / 1000).min(sorted.len().checked_sub(1)?)).copied()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let per_job = |count: u64| count as f64 / self.jobs.max(1) as f64;
+        let mut row = |name: &str, value: String| writeln!(f, "{name:<34}{value:>16}");
+        row("worlds", self.worlds.to_string())?;
+        row("simulated hours", format!("{:.1}", self.simulated.as_secs_f64() / 3600.0))?;
+        row("events", self.events.to_string())?;
+        row("jobs at rest", self.jobs.to_string())?;
+        for (state, count) in &self.ends {
+            row(&format!("  {state}"), count.to_string())?;
+        }
+        row("  lost before they began", self.lost_unbegun.to_string())?;
+        row("  poison without a death", self.poison_without_death.to_string())?;
+        row("jobs of replaced databases", self.void.to_string())?;
+        row("crashes, and killed by a job", format!("{} + {}", self.crashes, self.kills))?;
+        row(
+            "cut off / paused / feeds dropped",
+            format!("{} / {} / {}", self.cuts, self.pauses, self.feed_drops),
+        )?;
+        row("troubles of stores", self.store_faults.to_string())?;
+        row("starts per job", format!("{:.3}", per_job(self.starts)))?;
+        row("run PUTs per job", format!("{:.3}", per_job(self.puts)))?;
+        let tries = self.claims_tried as f64 / self.claims_won.max(1) as f64;
+        row("claims tried per claim won", format!("{tries:.3}"))?;
+        row("requests per job", format!("{:.1}", per_job(self.requests)))?;
+        if let (Some(p50), Some(p99), Some(most)) =
+            (self.rescue(500), self.rescue(990), self.rescue(1000))
+        {
+            let text = format!(
+                "{:.1} {:.1} {:.1}",
+                p50.as_secs_f64(),
+                p99.as_secs_f64(),
+                most.as_secs_f64()
+            );
+            row(&format!("rescue s p50 p99 max (of {})", self.rescues.len()), text)?;
+        }
+        row("overlap ms", self.overlap.as_millis().to_string())?;
+        row("overlap ms, copies apart", self.overlap_split.as_millis().to_string())?;
+        row(
+            "ends changed / told, copies apart",
+            format!("{} / {}", self.ends_split, self.told_split),
+        )?;
+        for (verdict, count) in &self.findings {
+            row(&format!("FOUND {verdict}"), count.to_string())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,269 @@
+//! What goes wrong, and how it ends.
+
+use std::time::Duration;
+
+use super::World;
+use super::event::{Event, Peer};
+use super::peer::Role;
+use super::plan::{FAULTS, Fault, StoreFault};
+use super::store::{BEATS, JOBS, OUTPUT};
+use crate::couchdb::{HANG_NOTICED, NodeState, STALE_MAX, STALE_MIN};
+
+/// So many faults of a hundred hit an engine that runs a job at that moment.
+const AIMED_PERCENT: f64 = 80.0;
+
+/// So many pauses of a hundred begin when a beat is on its way.
+const AT_BEAT_PERCENT: f64 = 25.0;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How long it takes until what a store's trouble delayed has been made up for: a lease, and a beat.
+const RECOVERY: Duration = Duration::from_secs(30);
+
+/// A feed whose node hangs is dead after three heartbeats.
+const FEED_DEAD: Duration = Duration::from_secs(30);
+
+impl World {
+    /// A fault of a kind that this world knows, aimed as a rule at who has something to lose.
+    pub(super) fn fault(&mut self) {
+        let total: f64 = self.plan.weights.iter().sum();
+        let mut place = self.chance.fraction() * total;
+        let mut fault = FAULTS[0];
+        for (kind, weight) in FAULTS.iter().zip(self.plan.weights) {
+            if weight > 0.0 {
+                fault = *kind;
+            }
+            if place < weight {
+                break;
+            }
+            place -= weight;
+        }
+        let Some(peer) = self.victim(fault) else { return };
+        let jobs: Vec<usize> = (0..self.jobs.len())
+            .filter(|job| {
+                Some(*job) == self.traced && self.jobs[*job].active.iter().any(|a| a.peer == peer)
+            })
+            .collect();
+        for job in jobs {
+            self.trace(job, |w| format!("{}: {fault:?}", w.name(peer)));
+        }
+        let tally = &mut self.outcome.tally;
+        match fault {
+            Fault::Crash | Fault::KeeperCrash => {
+                tally.crashes += 1;
+                let back = self.chance.between(SECOND, SECOND * 40);
+                self.crash(peer, back);
+            }
+            Fault::Cut => {
+                tally.cuts += 1;
+                let time = self.chance.between(SECOND * 2, SECOND * 90);
+                self.peers[peer].cut = true;
+                self.peers[peer].troubled = self.now;
+                let life = self.peers[peer].life;
+                self.later(time, Event::Heal { peer, life });
+            }
+            Fault::Pause => {
+                if self.chance.percent(AT_BEAT_PERCENT) {
+                    self.peers[peer].pauses_at_beat = true;
+                } else {
+                    self.pause_for_long(peer);
+                }
+            }
+            Fault::FeedDrop => {
+                tally.feed_drops += 1;
+                self.drop_feed(peer);
+            }
+        }
+    }
+
+    pub(super) fn pause_for_long(&mut self, peer: Peer) {
+        self.outcome.tally.pauses += 1;
+        let time = self.chance.between(SECOND * 3, SECOND * 120);
+        self.pause(peer, time);
+    }
+
+    fn victim(&mut self, fault: Fault) -> Option<Peer> {
+        let role = if fault == Fault::KeeperCrash { Role::Keeper } else { Role::Engine };
+        let aims = role == Role::Engine && self.chance.percent(AIMED_PERCENT);
+        let among: Vec<Peer> =
+            if aims { self.busy_engines() } else { (0..self.peers.len()).collect() };
+        let fit: Vec<Peer> = among
+            .into_iter()
+            .filter(|peer| {
+                let state = &self.peers[*peer];
+                state.role == role && state.alive && !state.paused && !state.cut
+            })
+            .collect();
+        self.chance.pick(&fit).copied()
+    }
+
+    /// The network of a peer is back.
+    pub(super) fn heal(&mut self, peer: Peer) {
+        self.peers[peer].cut = false;
+        self.peers[peer].troubled = self.now;
+        let wait = self.chance.between(Duration::ZERO, SECOND * 2);
+        let life = self.peers[peer].life;
+        self.later(wait, Event::FeedCheck { peer, life });
+    }
+
+    /// Trouble that was planned for a store.
+    pub(super) fn trouble_store(&mut self, region: usize, trouble: usize) {
+        if self.regions[region].troubled {
+            let wait = self.chance.between(SECOND * 5, SECOND * 30);
+            if self.now < self.plan.busy {
+                self.later(wait, Event::Store { region, trouble });
+            }
+            return;
+        }
+        self.outcome.tally.store_faults += 1;
+        let trouble = self.regions[region].plan[trouble];
+        let copies = self.regions[region].copies;
+        let node = self.chance.below(copies);
+        let mut time = self.chance.between(SECOND * 5, SECOND * 60);
+        if let Some(job) = self.traced.filter(|job| self.jobs[*job].region == region) {
+            self.trace(job, |_| format!("the store: {trouble:?} of node {node} for {time:?}"));
+        }
+        match trouble {
+            StoreFault::NodeDown => {
+                self.node_down(region, node);
+                self.later(time, Event::NodeUp { region, node });
+            }
+            StoreFault::NodeHung => {
+                time = self.chance.between(SECOND * 5, SECOND * 90);
+                for base in [JOBS, BEATS, OUTPUT] {
+                    self.regions[region].bases[base].hang(node);
+                }
+                for peer in self.peers_on(region, node) {
+                    let life = self.peers[peer].life;
+                    self.later(FEED_DEAD, Event::FeedCheck { peer, life });
+                }
+                self.later(HANG_NOTICED, Event::NodeNotice { region, node });
+                self.later(time, Event::NodeUp { region, node });
+            }
+            StoreFault::Partition => {
+                let sides: Vec<u8> = (0..copies).map(|place| u8::from(place == node)).collect();
+                self.regions[region].parted = true;
+                self.mark_split(region);
+                for base in [JOBS, BEATS, OUTPUT] {
+                    for decided in self.regions[region].bases[base].partition(&sides) {
+                        self.decided(region, base, decided);
+                    }
+                }
+                self.later(time, Event::Join { region });
+            }
+            StoreFault::Restart => {
+                time = self.chance.between(SECOND * 2, SECOND * 30);
+                for node in 0..copies {
+                    self.node_down(region, node);
+                    self.later(time, Event::NodeUp { region, node });
+                }
+            }
+            StoreFault::Recreate => {
+                self.recreate(region);
+            }
+        }
+        if trouble != StoreFault::Recreate {
+            self.regions[region].troubled = true;
+            self.regions[region].unwell_until = self.now + time + RECOVERY;
+        }
+    }
+
+    fn node_down(&mut self, region: usize, node: usize) {
+        for base in [JOBS, BEATS, OUTPUT] {
+            for decided in self.regions[region].bases[base].stop(node) {
+                self.decided(region, base, decided);
+            }
+        }
+        for peer in self.peers_on(region, node) {
+            if self.peers[peer].feed.live {
+                self.drop_feed(peer);
+            }
+        }
+    }
+
+    fn peers_on(&self, region: usize, node: usize) -> Vec<Peer> {
+        let peers = self.regions[region].peers.iter().copied();
+        peers.filter(|peer| self.peers[*peer].node == node && self.peers[*peer].alive).collect()
+    }
+
+    /// A node is back, stale if it was down.
+    pub(super) fn node_up(&mut self, region: usize, node: usize) {
+        let hung = matches!(self.regions[region].state(node), NodeState::Hung { .. });
+        for base in [JOBS, BEATS, OUTPUT] {
+            let decided = self.regions[region].bases[base].start(node);
+            for decided in decided {
+                self.decided(region, base, decided);
+            }
+            self.tell_feeds(region, base);
+        }
+        if let Some(job) = self.traced.filter(|job| self.jobs[*job].region == region) {
+            self.trace(job, |_| format!("the store: node {node} is back"));
+        }
+        let wait = self.chance.between(STALE_MIN, STALE_MAX);
+        self.regions[region].stale_until = self.now + wait;
+        self.regions[region].troubled = false;
+        if self.regions[region].copies > 1 {
+            self.mark_split(region);
+        }
+        self.later(wait, Event::Sync { region });
+        if hung {
+            for peer in self.peers_on(region, node) {
+                self.check_feed(peer);
+            }
+        }
+    }
+
+    pub(super) fn node_noticed(&mut self, region: usize, node: usize) {
+        for base in [JOBS, BEATS, OUTPUT] {
+            for decided in self.regions[region].bases[base].notice(node) {
+                self.decided(region, base, decided);
+            }
+        }
+    }
+
+    /// The nodes reach each other again.
+    pub(super) fn join(&mut self, region: usize) {
+        for base in [JOBS, BEATS, OUTPUT] {
+            self.regions[region].bases[base].heal();
+        }
+        if let Some(job) = self.traced.filter(|job| self.jobs[*job].region == region) {
+            self.trace(job, |_| "the store: its nodes reach each other again".to_owned());
+        }
+        let wait = self.chance.between(Duration::from_millis(50), STALE_MAX);
+        self.regions[region].stale_until = self.now + wait;
+        self.regions[region].parted = false;
+        self.regions[region].troubled = false;
+        self.mark_split(region);
+        self.later(wait, Event::Sync { region });
+    }
+
+    pub(super) fn sync(&mut self, region: usize) {
+        for base in [JOBS, BEATS, OUTPUT] {
+            self.regions[region].bases[base].sync_all();
+            self.tell_feeds(region, base);
+        }
+    }
+
+    /// Somebody deletes the jobs and makes an empty database of the same name.
+    fn recreate(&mut self, region: usize) {
+        self.regions[region].bases[JOBS].recreate();
+        self.regions[region].recreated = Some(self.now);
+        self.travelling.retain(|(place, base, _), _| *place != region || *base != JOBS);
+        for job in &mut self.jobs {
+            if job.region == region && job.submitted.is_some() {
+                job.void = true;
+            }
+        }
+        for peer in self.regions[region].peers.clone() {
+            self.drop_feed(peer);
+        }
+        self.tell_feeds(region, JOBS);
+    }
+
+    /// Whatever is open in a region now may be decided on two sides.
+    pub(super) fn mark_split(&mut self, region: usize) {
+        for job in &mut self.jobs {
+            job.split |= job.region == region && !job.settled && job.submitted.is_some();
+        }
+    }
+}
