@@ -3,11 +3,13 @@
 //!     cargo run --release -p blitz-tests --bin bench -- road
 //!     cargo run --release -p blitz-tests --bin bench -- store
 //!     cargo run --release -p blitz-tests --bin bench -- plugins [COMPONENT..]
+//!     cargo run --release -p blitz-tests --bin bench -- claims [races|herd|rescue|feeds|idle]
 //!
 //! Under the name `blitz` this binary is the program itself: one build serves stories, benches and what they
 //! measure.
 
 mod capture;
+mod claims;
 mod crowd;
 mod exchange;
 mod netns;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Some("plugins") => plugins::run(args.map(PathBuf::from).collect()),
         // A compiler, when `plugins` compiles as an engine does.
         Some(blitz_runtime::CHILD) => blitz_runtime::child_main(args.map(OsString::from)),
+        Some("claims") => claims::run(&args.collect::<Vec<_>>()),
         Some("store") => store::run(&args.collect::<Vec<_>>()),
         Some(store::server::WORD) => store::server::run(&args.collect::<Vec<_>>()),
         Some(peer::WORD) => peer::run(),
@@ -40,7 +43,9 @@ fn main() -> ExitCode {
         Some("netns-probe") => netns::probe(&args.collect::<Vec<_>>()),
         other => {
             let asked = other.unwrap_or("nothing");
-            sample::say(&format!("bench: no bench {asked:?}; there are: plugins, road, store"));
+            sample::say(&format!(
+                "bench: no bench {asked:?}; there are: claims, plugins, road, store"
+            ));
             ExitCode::from(2)
         }
     }

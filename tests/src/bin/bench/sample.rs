@@ -12,6 +12,10 @@ impl Sample {
         self.0.push(duration);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }

@@ -22,6 +22,9 @@ pub(crate) const WORD: &str = "store-server";
 /// The word that makes the server ask who one is.
 const CLOSED: &str = "closed";
 
+/// Where the server listens when it does not matter.
+const ANY_PORT: &str = "127.0.0.1:0";
+
 /// The database of the measurements.
 pub(crate) const DATABASE: &str = "/blitz-bench";
 
@@ -55,7 +58,7 @@ impl Target {
 
     async fn of(headers: String, how: &[&str]) -> Self {
         let directory = TempDir::new_in(scratch()).expect("a directory");
-        let process = Served::start_as(directory.path(), how).await;
+        let process = Served::start_as(directory.path(), ANY_PORT, how).await;
         Self {
             address: process.address.clone(),
             headers,
@@ -109,12 +112,7 @@ impl Target {
 
     /// What the server holds in memory, in KiB.
     pub(crate) fn resident_kib(&self) -> f64 {
-        let read = || {
-            let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid?)).ok()?;
-            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-            line.trim().trim_end_matches("kB").trim().parse().ok()
-        };
-        read().unwrap_or(0.0)
+        self.pid.and_then(resident_kib).unwrap_or(0.0)
     }
 }
 
@@ -131,14 +129,20 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) async fn start(directory: &Path) -> Self {
-        Self::start_as(directory, &[]).await
+        Self::start_as(directory, ANY_PORT, &[]).await
     }
 
-    async fn start_as(directory: &Path, how: &[&str]) -> Self {
+    /// Starts it where an earlier one has listened, so that those who knew it find it again.
+    pub(crate) async fn start_at(directory: &Path, address: &str) -> Self {
+        Self::start_as(directory, address, &[]).await
+    }
+
+    async fn start_as(directory: &Path, address: &str, how: &[&str]) -> Self {
         let program = std::env::current_exe().expect("the path of this program");
         let mut child = Command::new(program)
             .arg(WORD)
             .arg(directory)
+            .arg(address)
             .args(how)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -148,6 +152,16 @@ impl Served {
         let mut said = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let address = said.next_line().await.expect("text").expect("the server says its address");
         Self { child, address }
+    }
+
+    /// CPU time so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        self.child.id().and_then(cpu).unwrap_or_default()
+    }
+
+    /// Its process id, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Stops it as an operator would, and waits.
@@ -164,15 +178,16 @@ impl Served {
 
 /// What the process does; it ends when the one that started it closes its input.
 pub(crate) fn run(args: &[String]) -> ExitCode {
-    let options = match args.get(1) {
+    let options = match args.get(2) {
         Some(word) if word == CLOSED => users::options(),
         _ => Options::default(),
     };
     let directory = args.first().map_or("", String::as_str);
+    let address = args.get(1).map_or(ANY_PORT, String::as_str);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let served = runtime
         .map_err(Into::into)
-        .and_then(|runtime| runtime.block_on(served(directory, options)));
+        .and_then(|runtime| runtime.block_on(served(directory, address, options)));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -182,9 +197,13 @@ pub(crate) fn run(args: &[String]) -> ExitCode {
     }
 }
 
-async fn served(directory: &str, options: Options) -> Result<(), Box<dyn std::error::Error>> {
+async fn served(
+    directory: &str,
+    address: &str,
+    options: Options,
+) -> Result<(), Box<dyn std::error::Error>> {
     let store = Store::open(Storage::Directory(directory.into()), options)?;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let listener = tokio::net::TcpListener::bind(address).await?;
     say(&listener.local_addr()?.to_string());
     let stop = CancellationToken::new();
     let on_end = stop.clone();
@@ -198,11 +217,18 @@ async fn served(directory: &str, options: Options) -> Result<(), Box<dyn std::er
 }
 
 /// The two fields after the name: `proc_pid_stat(5)`, 14 and 15.
-fn cpu(pid: u32) -> Option<Duration> {
+pub(crate) fn cpu(pid: u32) -> Option<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     Some(Duration::from_millis(ticks * 1000 / TICKS_PER_S))
+}
+
+/// What a process holds in memory, in KiB.
+pub(crate) fn resident_kib(pid: u32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().trim_end_matches("kB").trim().parse().ok()
 }
 
 /// The process of this machine that listens on the port: the owner of the socket's inode.
