@@ -56,7 +56,11 @@ impl Contest {
                 self.give_up(now, job, now);
                 self.look_at(now, job);
             }
-            (Phase::Closing { run, .. }, Answer::Won(_)) if run.is_final() => self.forget(job),
+            // It has taken its part in the run, and takes no other.
+            (Phase::Closing { run, .. }, Answer::Won(revision)) if run.is_final() => {
+                known.run = Some((revision, run));
+                self.forget(job);
+            }
             (Phase::Closing { run, .. }, Answer::Won(revision)) => {
                 known.run = Some((revision, run));
                 self.give_up(now, job, now);

@@ -48,9 +48,13 @@ impl Contest {
         }
         let cancelled = self.cancels_early.take(&job).is_some();
         let run = self.runs_early.take(&job);
-        if matches!(&run, Some(EarlyRun::Run(_, run)) if run.is_final()) {
-            return;
-        }
+        let run = match run {
+            // Kept: a copy that got the end before the spec may tell the spec again, and that alone.
+            Some(EarlyRun::Run(revision, end)) if end.is_final() => {
+                return self.runs_early.put(job, EarlyRun::Run(revision, end));
+            }
+            run => run,
+        };
         let known = Known { cancelled, ..Known::new(spec, now) };
         self.deadlines.insert((known.deadline(), job.clone()));
         self.jobs.insert(job.clone(), known);

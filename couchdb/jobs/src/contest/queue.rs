@@ -6,6 +6,7 @@ use blitz_couchdb::Revision;
 
 use super::phase::{Known, Phase};
 use super::{Action, Contest, RUNS_TAKEN_MAX};
+use crate::early::EarlyRun;
 use crate::id::JobId;
 use crate::run::{Run, Step, Taker};
 
@@ -177,6 +178,12 @@ impl Contest {
         self.leave_slot(job);
         self.watch.forget(job);
         if let Some(known) = self.jobs.remove(job) {
+            // A copy that got the end before the spec may tell the spec again, and that alone.
+            if let Some((revision, end)) = known.run.clone()
+                && end.is_final()
+            {
+                self.runs_early.put(job.clone(), EarlyRun::Run(revision, end));
+            }
             if let Some(at) = known.queued {
                 self.queue.remove(&(at, job.clone()));
             }

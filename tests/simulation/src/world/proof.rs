@@ -8,13 +8,19 @@ use super::{Mutants, Size, World};
 /// Worlds that are tried for each mutant.
 const SEEDS: u64 = 20;
 
+/// Databases are replaced in few worlds: those for the rule about them begin where there are some.
+const FIRST_WITH_REPLACED: u64 = 21;
+
+/// No rule of safety: a claim without a clear answer reads all copies anyway. Looking before the write saves leaves
+/// that would be removed again.
+const SAVES_WORK: &str = "read-first";
+
 /// Smaller worlds with as much trouble for each engine, and more jobs.
 const SMALL: Size = Size { engines: 90, regions: 3, jobs: 900 };
 
 /// Every rule and the verdict that notices when it is broken. Two names: each of them masks the other, and only the
 /// pair leads to that verdict.
 const TRIALS: &[(&str, &str)] = &[
-    ("read-first", "overlap"),
     ("all-copies", "overlap"),
     ("decide-by-reading", "overlap"),
     ("unknown-is-read", "run-again"),
@@ -53,7 +59,9 @@ pub(super) fn prove(threads: usize, out: &mut impl Write) -> io::Result<u8> {
                 let outcome = World::new(*seed, SMALL, mutants).run(false);
                 outcome.findings.into_iter().find(|finding| finding.verdict == *verdict)
             };
-            let found = (1..=SEEDS).find_map(|seed| noticed(&seed).map(|finding| (seed, finding)));
+            let first = if *verdict == "void" { FIRST_WITH_REPLACED } else { 1 };
+            let found = (first..first + SEEDS)
+                .find_map(|seed| noticed(&seed).map(|finding| (seed, finding)));
             (*names, found)
         },
         |(names, found)| {
@@ -74,6 +82,7 @@ pub(super) fn prove(threads: usize, out: &mut impl Write) -> io::Result<u8> {
     );
     failed?;
     writeln!(out, "{} of {} found", trials.len() - missed, trials.len())?;
+    writeln!(out, "not tried: {SAVES_WORK}, which saves work and keeps nothing safe")?;
     Ok(if missed == 0 { CLEAN } else { FOUND })
 }
 
@@ -93,7 +102,7 @@ mod tests {
         for mutant in Mutant::all() {
             let name = mutant.to_string();
             let is_tried = TRIALS.iter().any(|(names, _)| names.split(',').any(|one| one == name));
-            assert!(is_tried, "{name} is never broken");
+            assert!(is_tried || name == SAVES_WORK, "{name} is never broken");
         }
         for (names, _) in TRIALS {
             assert_ne!(mutants(names), Mutants::default(), "{names}");

@@ -183,6 +183,32 @@ fn an_end_that_comes_before_its_spec_is_an_end() {
     assert!(states(&contest.tick(S)).is_empty());
 }
 
+/// A copy that got the end before the spec tells the spec again, and that alone, when its feed goes back.
+#[test]
+fn a_job_that_ended_is_not_queued_again_by_its_spec() {
+    let job = new_job();
+    let ended = |own: bool| {
+        let mut contest = if own { running(&job, Retry::Safe) } else { contest(1) };
+        if own {
+            contest.job_ended(S, &job, Some(end(0)));
+            contest.write_answered(S, &job, won("2-a"));
+        } else {
+            contest.hear_spec(S, spec(&job, Retry::Safe));
+            let lost = Run::Lost { claim: claim_of(2, 1), reason: "x".to_owned(), begun: true };
+            contest.hear_run(S, &job, revision("2-a"), lost);
+        }
+        contest
+    };
+    for own in [true, false] {
+        let mut contest = ended(own);
+        for _ in 0..2 {
+            contest.hear_spec(2 * S, spec(&job, Retry::Safe));
+            assert!(states(&contest.tick(9 * S)).is_empty(), "own: {own}");
+            assert_eq!(contest.busy(), 0);
+        }
+    }
+}
+
 #[test]
 fn a_cancel_during_the_claim_starts_and_stops_it() {
     let job = new_job();
