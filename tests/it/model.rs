@@ -1,24 +1,23 @@
 //! The model of CouchDB that the simulation runs on, beside a real server: random operations give the same status,
 //! the same leaves and the same winner.
 //!
-//! [`random`] makes sequences of [`operation`]s; [`pair`] makes each on both sides and compares. The server is
+//! Random numbers make sequences of [`operation`]s; [`pair`] makes each on both sides and compares. The server is
 //! the embedded store, or the Apache CouchDB of `BLITZ_TEST_COUCHDB`. [`troubled`] is about the embedded store's
 //! test modes, under which an outcome is not determined: there what it answers must be something that a model of
 //! three copies can answer.
 
 mod operation;
 mod pair;
-mod random;
 mod troubled;
 
 use std::time::Instant;
 
 use blitz_couchdb::CreateOptions;
+use blitz_simulation::random::Random;
 use blitz_tests::{region_name, store};
 
 use operation::Operation;
 use pair::{Pair, Totals};
-use random::Random;
 
 /// Sequences on the embedded store.
 const SEQUENCES: u64 = 2_000;

@@ -3,7 +3,7 @@
 use blitz_simulation::couchdb::Rev;
 
 use super::pair::Pair;
-use super::random::Random;
+use blitz_simulation::random::Random;
 
 /// One operation.
 #[derive(Debug, Clone)]
@@ -22,11 +22,11 @@ pub(super) enum Operation {
 
 /// The next operation of a sequence.
 pub(super) fn draw(random: &mut Random, pair: &Pair) -> Operation {
-    let id = random.one_of(&pair.ids).expect("a sequence has documents");
+    let id = random.pick(&pair.ids).copied().expect("a sequence has documents");
     let leaves = pair.leaves(id);
     let winner = leaves.first().copied();
-    let any_leaf = random.one_of(&leaves);
-    let known = random.one_of(&pair.past.of(id));
+    let any_leaf = random.pick(&leaves).copied();
+    let known = random.pick(&pair.past.of(id)).copied();
     // Few bodies: equal ones must meet.
     let body = Some(u32::try_from(random.below(3)).unwrap_or(0));
     match random.below(20) {
@@ -62,18 +62,19 @@ pub(super) fn draw(random: &mut Random, pair: &Pair) -> Operation {
 
 /// A revision of another document, or of none.
 fn strange(random: &mut Random, pair: &Pair) -> Rev {
-    let other = random.one_of(&pair.ids).and_then(|id| random.one_of(&pair.past.of(id)));
-    let made_up = Rev { generation: small(random, 3), hash: random.next() };
+    let other =
+        random.pick(&pair.ids).copied().and_then(|id| random.pick(&pair.past.of(id)).copied());
+    let made_up = Rev { generation: small(random, 3), hash: random.word() };
     other.filter(|_| made_up.hash.is_multiple_of(2)).unwrap_or(made_up)
 }
 
 /// A made up branch, newest first: out of a known revision or of nothing.
 fn branch(random: &mut Random, pair: &Pair, id: u64) -> Vec<Rev> {
-    let base = random.one_of(&pair.past.of(id)).filter(|_| random.below(3) > 0);
+    let base = random.pick(&pair.past.of(id)).copied().filter(|_| random.below(3) > 0);
     let mut path = base.map_or_else(Vec::new, |rev| pair.past.path(id, rev));
     let first = base.map_or_else(|| small(random, 2), |rev| rev.generation + 1);
     for generation in first..first + small(random, 2) {
-        path.insert(0, Rev { generation, hash: random.next() });
+        path.insert(0, Rev { generation, hash: random.word() });
     }
     path
 }

@@ -18,7 +18,9 @@ use blitz_jobs::spec::SpecKind;
 use blitz_jobs::timing::Timing;
 use blitz_jobs::writing::Answer;
 use blitz_jobs::{End, Incarnation, JobId, Run, Spec};
-use delay::{FEED, PUT, Random};
+use delay::{FEED, PUT};
+
+use crate::random::Random;
 
 /// How long a job runs: longer than any engine waits for others, shorter than a beat.
 const JOB: Duration = Duration::from_secs(3);

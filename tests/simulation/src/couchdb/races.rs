@@ -2,21 +2,14 @@
 //! The figures of a cluster of three nodes, in kind.
 
 use super::{Answer, Cluster, Rev, Sent, Write};
+use crate::random::Random;
 
 pub(super) type Three = Cluster<u32, (u8, u32)>;
 
-/// The numbers of a seed (`SplitMix64`), each below the argument.
+/// The numbers of a seed, each below the argument.
 pub(super) fn random(seed: u64) -> impl FnMut(usize) -> usize {
-    let mut state = seed;
-    move |bound| {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        let bound = u64::try_from(bound).unwrap();
-        usize::try_from(mixed % bound).unwrap()
-    }
+    let mut random = Random::new(seed);
+    move |bound| random.below(bound)
 }
 
 /// So many writers create one document at once over these nodes.

@@ -2,22 +2,20 @@
 
 use std::time::Duration;
 
-/// `SplitMix64`: small, and good enough to choose.
+use blitz_simulation::random::Random;
+
+/// What one part of a run draws.
 #[derive(Debug)]
-pub(crate) struct Chance(u64);
+pub(crate) struct Chance(Random);
 
 impl Chance {
     /// The numbers of a seed; `part` keeps those who share a seed from drawing the same ones.
     pub(crate) fn new(seed: u64, part: u64) -> Self {
-        Self(seed ^ part.wrapping_mul(0xd6e8_feb8_6659_fd93))
+        Self(Random::new(seed ^ part.wrapping_mul(0xd6e8_feb8_6659_fd93)))
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.word()
     }
 
     /// From 0 to `end`, which is left out.
