@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use blitz_contract::{Exit, Manifest, Stream, package};
+use blitz_contract::{Exit, Manifest, package};
 use blitz_runtime::{Invocation, Plugin, Runtime, RuntimeConfig, TargetPolicy};
 use blitz_tests::web::ok;
-use blitz_tests::{Home, Web};
+use blitz_tests::{Home, Web, printed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -230,7 +230,7 @@ struct Ran {
 
 impl Ready {
     async fn run(&self, args: &[&str], inputs: &[(&str, &[u8])]) -> Ran {
-        let (output, mut frames) = mpsc::channel(16);
+        let (output, frames) = mpsc::channel(16);
         let inputs = inputs.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec().into()));
         let invocation = Invocation {
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
@@ -243,20 +243,10 @@ impl Ready {
             cancel: CancellationToken::new(),
             tape: blitz_runtime::Tape::Live,
         };
-        let collect = async {
-            let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-            while let Some(frame) = frames.recv().await {
-                match frame.stream {
-                    Stream::Stdout => stdout.extend(frame.bytes),
-                    Stream::Stderr => stderr.extend(frame.bytes),
-                    _ => {}
-                }
-            }
-            let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-            (text(stdout), text(stderr))
-        };
-        let (status, (stdout, stderr)) = tokio::join!(self.plugin.run(invocation), collect);
-        Ran { status, stdout, stderr }
+        let printed = printed::run(&self.plugin, invocation, frames).await;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let (stdout, stderr) = (text(printed.stdout), text(printed.stderr));
+        Ran { status: printed.exit, stdout, stderr }
     }
 }
 

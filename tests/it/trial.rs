@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use blitz_contract::{Capability, Exit, Limits, Stream};
+use blitz_contract::{Capability, Exit, Limits};
 use blitz_runtime::{
     Invocation, Player, Plugin, Recorder, Runtime, RuntimeConfig, Tape, TargetPolicy, tapes,
 };
+use blitz_tests::printed;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ async fn fixture() -> Plugin {
 
 /// The end, and stdout.
 async fn run(plugin: &Plugin, args: &str, tape: Tape) -> (Exit, String) {
-    let (output, mut frames) = mpsc::channel(256);
+    let (output, frames) = mpsc::channel(256);
     let invocation = Invocation {
         args: args.split(' ').map(str::to_owned).collect(),
         region: "local".to_owned(),
@@ -32,16 +33,8 @@ async fn run(plugin: &Plugin, args: &str, tape: Tape) -> (Exit, String) {
         cancel: CancellationToken::new(),
         tape,
     };
-    let taking = async {
-        let mut stdout = Vec::new();
-        while let Some(frame) = frames.recv().await {
-            if frame.stream == Stream::Stdout {
-                stdout.extend(frame.bytes);
-            }
-        }
-        String::from_utf8(stdout).unwrap()
-    };
-    tokio::join!(plugin.run(invocation), taking)
+    let printed = printed::run(plugin, invocation, frames).await;
+    (printed.exit, String::from_utf8(printed.stdout).unwrap())
 }
 
 /// The tape of a run, by way of its form on disk.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use blitz_contract::{Capability, Exit, Limits, Stream};
+use blitz_contract::{Capability, Exit, Limits};
 use blitz_runtime::{Invocation, Plugin, Runtime, RuntimeConfig, TargetPolicy};
 use blitz_tests::FIXTURE;
+use blitz_tests::printed::{self, Printed};
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
@@ -47,7 +48,7 @@ async fn run_with(
     limits: Limits,
     args: &[&str],
 ) -> Ended {
-    let (output, mut frames) = mpsc::channel(8);
+    let (output, frames) = mpsc::channel(8);
     let invocation = Invocation {
         args: args.iter().map(|word| (*word).to_owned()).collect(),
         region: "testing".to_owned(),
@@ -59,18 +60,7 @@ async fn run_with(
         cancel: CancellationToken::new(),
         tape: blitz_runtime::Tape::Live,
     };
-    let taking = async {
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        while let Some(frame) = frames.recv().await {
-            match frame.stream {
-                Stream::Stdout => stdout.extend(frame.bytes),
-                Stream::Stderr => stderr.extend(frame.bytes),
-                _ => {}
-            }
-        }
-        (stdout, stderr)
-    };
-    let (exit, (stdout, stderr)) = tokio::join!(plugin.run(invocation), taking);
+    let Printed { exit, stdout, stderr } = printed::run(plugin, invocation, frames).await;
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     Ended { exit, stdout: text(stdout), stderr: text(stderr) }
 }

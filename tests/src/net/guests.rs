@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use blitz_contract::{Capability, Exit, Limits, Stream};
+use blitz_contract::{Capability, Exit, Limits};
 use blitz_runtime::{Endpoint, Invocation, Plugin, Runtime, RuntimeConfig, Tape, TargetPolicy};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::printed::{self, Printed};
 use crate::{FIXTURE, Outcome};
 
 /// Guests at the same time: enough to keep two cores busy.
@@ -99,7 +100,7 @@ async fn plugin(plan: &Plan) -> Result<Plugin, String> {
 }
 
 async fn one(plugin: &Plugin, run: usize, args: Vec<String>) -> Done {
-    let (output, mut frames) = mpsc::channel(8);
+    let (output, frames) = mpsc::channel(8);
     let invocation = Invocation {
         args,
         region: "testing".to_owned(),
@@ -111,18 +112,7 @@ async fn one(plugin: &Plugin, run: usize, args: Vec<String>) -> Done {
         cancel: CancellationToken::new(),
         tape: Tape::Live,
     };
-    let taking = async {
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        while let Some(frame) = frames.recv().await {
-            match frame.stream {
-                Stream::Stdout => stdout.extend(frame.bytes),
-                Stream::Stderr => stderr.extend(frame.bytes),
-                _ => {}
-            }
-        }
-        (stdout, stderr)
-    };
-    let (exit, (stdout, mut stderr)) = tokio::join!(plugin.run(invocation), taking);
+    let Printed { exit, stdout, mut stderr } = printed::run(plugin, invocation, frames).await;
     let code = match exit {
         Exit::Status(status) => Some(status.into()),
         Exit::Stopped(stopped) => {

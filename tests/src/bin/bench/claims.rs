@@ -17,34 +17,24 @@ mod site;
 
 use std::process::ExitCode;
 
+use tokio::runtime::Builder;
+
+use crate::parts;
 use crate::sample::say;
 
 /// What can be measured, in the order in which it is.
 const PARTS: [&str; 5] = ["races", "herd", "rescue", "feeds", "idle"];
 
 /// Runs the parts that were asked for, all of them when none was.
-pub(crate) fn run(parts: &[String]) -> ExitCode {
-    if let Some(unknown) = parts.iter().find(|part| !PARTS.contains(&part.as_str())) {
-        let known = PARTS.join(", ");
-        say(&format!("bench: claims has no part {unknown:?}; there are: {known}"));
-        return ExitCode::from(2);
+pub(crate) fn run(asked: &[String]) -> ExitCode {
+    if let Some(refused) = parts::unknown("claims", &PARTS, asked) {
+        return refused;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(measure(parts)),
-        Err(error) => {
-            say(&format!("bench: no runtime: {error}"));
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
+    parts::block_on(&mut Builder::new_multi_thread(), measure(asked))
 }
 
-async fn measure(parts: &[String]) {
-    for part in PARTS {
-        if !parts.is_empty() && !parts.iter().any(|asked| asked == part) {
-            continue;
-        }
+async fn measure(asked: &[String]) {
+    for part in PARTS.into_iter().filter(|part| parts::is_wanted(part, asked)) {
         say("");
         match part {
             "races" => races::measure().await,

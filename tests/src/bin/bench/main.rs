@@ -13,6 +13,7 @@ mod claims;
 mod crowd;
 mod exchange;
 mod netns;
+mod parts;
 mod peer;
 mod plugins;
 mod road;

@@ -10,6 +10,7 @@ use blitz_tests::net::guests;
 use blitz_tests::net::server::{Plan, serve};
 use tokio::net::{TcpStream, UdpSocket};
 
+use crate::parts;
 use crate::sample::say;
 
 /// A SYN has left long before.
@@ -69,12 +70,6 @@ pub(crate) fn probe(words: &[String]) -> ExitCode {
     })
 }
 
-fn block_on(future: impl Future<Output = ExitCode>) -> ExitCode {
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(future),
-        Err(error) => {
-            say(&format!("bench: no runtime: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+fn block_on(runs: impl Future<Output = ExitCode>) -> ExitCode {
+    parts::block_on(&mut tokio::runtime::Builder::new_current_thread(), runs)
 }

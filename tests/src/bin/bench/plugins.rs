@@ -18,21 +18,14 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::parts;
 use crate::sample::say;
 
 /// Frames of output that may wait, as in an engine.
 const FRAMES: usize = 16;
 
 pub(crate) fn run(files: Vec<PathBuf>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(measure(files)),
-        Err(error) => {
-            say(&format!("bench: no runtime: {error}"));
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
+    parts::block_on(&mut tokio::runtime::Builder::new_multi_thread(), measure(files))
 }
 
 async fn measure(files: Vec<PathBuf>) {

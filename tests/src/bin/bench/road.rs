@@ -14,6 +14,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
+use crate::parts;
 use crate::sample::{Sample, print_heads, say};
 use crate::{capture, crowd, exchange};
 
@@ -26,15 +27,7 @@ const TICKS: usize = 40;
 const TICK_GAP_MS: usize = 150;
 
 pub(crate) fn run() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(measure()),
-        Err(error) => {
-            say(&format!("bench: no runtime: {error}"));
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
+    parts::block_on(&mut tokio::runtime::Builder::new_multi_thread(), measure())
 }
 
 async fn measure() {

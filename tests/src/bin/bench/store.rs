@@ -19,29 +19,23 @@ use std::process::ExitCode;
 use figure::{Figures, print};
 use server::Target;
 
+use tokio::runtime::Builder;
+
+use crate::parts;
 use crate::sample::say;
 
 /// Runs the parts that were asked for, all of them when none was.
-pub(crate) fn run(parts: &[String]) -> ExitCode {
+pub(crate) fn run(asked: &[String]) -> ExitCode {
     let all = ["writes", "users", "feeds", "race", "start"];
-    if let Some(unknown) = parts.iter().find(|part| !all.contains(&part.as_str())) {
-        say(&format!("bench: store has no part {unknown:?}; there are: {}", all.join(", ")));
-        return ExitCode::from(2);
+    if let Some(refused) = parts::unknown("store", &all, asked) {
+        return refused;
     }
     // One thread: the client takes as little as it can from the machine that it shares with the server.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(measure(parts)),
-        Err(error) => {
-            say(&format!("bench: no runtime: {error}"));
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
+    parts::block_on(&mut Builder::new_current_thread(), measure(asked))
 }
 
-async fn measure(parts: &[String]) {
-    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|asked| asked == part);
+async fn measure(asked: &[String]) {
+    let wanted = |part: &str| parts::is_wanted(part, asked);
     let peer = Target::couchdb();
     if peer.is_none() {
         say(
