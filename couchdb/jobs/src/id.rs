@@ -149,6 +149,12 @@ impl Incarnation {
         Self(bytes.iter().map(|b| format!("{b:02x}")).collect())
     }
 
+    /// As many digits as people compare.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[..8]
+    }
+
     /// The 32 hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -199,7 +199,7 @@ impl Watch {
 /// Why a job was taken from an engine, in words for its user.
 #[must_use]
 pub fn reason(claim: &Claim, dead: Duration) -> String {
-    let start = &claim.incarnation.as_str()[..8];
+    let start = claim.incarnation.short();
     format!(
         "engine {} (start {start}) gave no sign of life for {} s",
         claim.engine,

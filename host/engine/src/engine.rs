@@ -244,7 +244,7 @@ impl Engine {
 
     fn hear_replaced(&mut self, by: &Incarnation) {
         if !self.replaced {
-            let (id, by) = (&self.config.id, crate::own::short(by));
+            let (id, by) = (&self.config.id, by.short());
             tracing::error!(id, by, "another process with this engine's id was started");
             self.replaced = true;
         }

@@ -105,11 +105,6 @@ pub(crate) enum NotWritten {
     Store(#[from] Error),
     #[error("{id} has changed at each of {TRIES} tries; does somebody else write it?")]
     Contended { id: String },
-    #[error("another process with this engine's id was started ({})", short(by))]
+    #[error("another process with this engine's id was started ({})", by.short())]
     Replaced { by: Incarnation },
-}
-
-/// As many digits of an incarnation as people compare.
-pub(crate) fn short(incarnation: &Incarnation) -> &str {
-    &incarnation.as_str()[..8]
 }

@@ -53,8 +53,7 @@ impl Contest {
             (Phase::Closing { run, .. }, _)
                 if known.run.as_ref().is_some_and(|(_, heard)| *heard == run) =>
             {
-                self.give_up(now, job, now);
-                self.look_at(now, job);
+                self.let_go(now, job);
             }
             // It has taken its part in the run, and takes no other.
             (Phase::Closing { run, .. }, Answer::Won(revision)) if run.is_final() => {
@@ -63,8 +62,7 @@ impl Contest {
             }
             (Phase::Closing { run, .. }, Answer::Won(revision)) => {
                 known.run = Some((revision, run));
-                self.give_up(now, job, now);
-                self.look_at(now, job);
+                self.let_go(now, job);
             }
             (Phase::Closing { .. }, Answer::Lost) => self.give_up(now, job, now),
             (Phase::Closing { hold, run, write: Closing::Sent { next_wait } }, Answer::Unknown) => {
@@ -126,8 +124,7 @@ impl Contest {
         let Some(known) = self.jobs.get_mut(job) else { return Vec::new() };
         let Phase::Fencing { hold, fenced } = known.phase.clone() else { return Vec::new() };
         if fenced || known.void {
-            self.give_up(now, job, now);
-            self.look_at(now, job);
+            self.let_go(now, job);
             return Vec::new();
         }
         if !goes {
@@ -165,8 +162,7 @@ impl Contest {
         let Some(known) = self.jobs.get_mut(job) else { return Vec::new() };
         let Phase::Running { hold, stopping } = known.phase.clone() else { return Vec::new() };
         if known.void || stopping == Some(Why::LostClaim) {
-            self.give_up(now, job, now);
-            self.look_at(now, job);
+            self.let_go(now, job);
             return Vec::new();
         }
         // Looked at here too: a machine that slept wakes up with results of a job that is another's by now.

@@ -47,8 +47,7 @@ impl Contest {
             return;
         }
         let cancelled = self.cancels_early.take(&job).is_some();
-        let run = self.runs_early.take(&job);
-        let run = match run {
+        let run = match self.runs_early.take(&job) {
             // Kept: a copy that got the end before the spec may tell the spec again, and that alone.
             Some(EarlyRun::Run(revision, end)) if end.is_final() => {
                 return self.runs_early.put(job, EarlyRun::Run(revision, end));
@@ -228,11 +227,16 @@ impl Contest {
             }
             // Its last write will be refused, and its answer finds nobody.
             _ => {
-                self.give_up(now, job, now);
-                self.look_at(now, job);
+                self.let_go(now, job);
                 Vec::new()
             }
         }
+    }
+
+    /// A job is not ours any more: what is known of its run says what becomes of it here.
+    pub(super) fn let_go(&mut self, now: Duration, job: &JobId) {
+        self.give_up(now, job, now);
+        self.look_at(now, job);
     }
 
     /// Somebody cancelled a job.

@@ -178,16 +178,16 @@ impl Contest {
         self.leave_slot(job);
         self.watch.forget(job);
         if let Some(known) = self.jobs.remove(job) {
-            // A copy that got the end before the spec may tell the spec again, and that alone.
-            if let Some((revision, end)) = known.run.clone()
-                && end.is_final()
-            {
-                self.runs_early.put(job.clone(), EarlyRun::Run(revision, end));
-            }
             if let Some(at) = known.queued {
                 self.queue.remove(&(at, job.clone()));
             }
             self.deadlines.remove(&(known.deadline(), job.clone()));
+            // A copy that got the end before the spec may tell the spec again, and that alone.
+            if let Some((revision, end)) = known.run
+                && end.is_final()
+            {
+                self.runs_early.put(job.clone(), EarlyRun::Run(revision, end));
+            }
         }
     }
 
