@@ -156,9 +156,8 @@ fn has_target() -> Result<bool, String> {
 /// `plugins` beside the outer build's profile directories: `cargo clean` takes it along, and what one
 /// profile built serves the other.
 fn target_directory(out_dir: &Path) -> PathBuf {
-    // Cargo marks the root of a target directory with this file.
-    let root = out_dir.ancestors().find(|directory| directory.join("CACHEDIR.TAG").is_file());
-    root.unwrap_or(out_dir).join("plugins")
+    // Cargo's own place of an OUT_DIR: <target>/<profile>/build/<package>/out.
+    out_dir.ancestors().nth(4).unwrap_or(out_dir).join("plugins")
 }
 
 /// The root of the repository: where this file's own directory is.

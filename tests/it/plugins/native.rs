@@ -31,11 +31,7 @@ fn library() -> Vec<u8> {
 
 fn build() -> Vec<u8> {
     // Beside the profiles' directories, a directory of its own: the outer build has another form of the same library.
-    let target = Path::new(PROGRAM)
-        .ancestors()
-        .nth(2)
-        .expect("a program in a target directory")
-        .join("plugins-native");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("plugins-native");
     let made = Command::new(env!("CARGO"))
         .current_dir(REPOSITORY)
         .args(["build", "--locked", "--package", "blitz-fixture", "--features", "native"])

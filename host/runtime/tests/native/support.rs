@@ -75,11 +75,8 @@ pub(crate) fn fixture() -> Bytes {
 }
 
 fn build_fixture() -> Bytes {
-    let program = std::env::current_exe().unwrap();
-    // Cargo marks the root of a target directory with this file. A directory of its own below it: the outer build
-    // has another form of the same library.
-    let root = program.ancestors().find(|directory| directory.join("CACHEDIR.TAG").is_file());
-    let target = root.unwrap().join("plugins-native");
+    // Beside the profiles' directories, a directory of its own: the outer build has another form of the same library.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("plugins-native");
     let made = Command::new(env!("CARGO"))
         .current_dir(REPOSITORY)
         .args(["build", "--locked", "--package", "blitz-fixture", "--features", "native"])
