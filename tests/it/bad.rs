@@ -16,14 +16,17 @@ fn jobs(stack: &Stack) -> Database {
     stack.store.database(&JobId::new(stack.region(), 1).jobs_database())
 }
 
-/// Writes over whatever is there, as an administrator does.
+/// Writes over whatever is there, as an administrator does, who tries again when it changed meanwhile.
 async fn write(database: &Database, id: &str, body: &Value) -> Revision {
-    let known = database.get::<Value>(id).await.expect("an answer").map(|known| known.revision);
-    let put = database.put(id, known.as_ref(), body, PutOptions::default()).await;
-    match put.expect("an answer") {
-        Put::Created(revision) | Put::Accepted(revision) => revision,
-        Put::Conflict => panic!("{id} changed meanwhile"),
-    }
+    until(&format!("{id} is written"), || async {
+        let known = database.get::<Value>(id).await.expect("an answer").map(|known| known.revision);
+        let put = database.put(id, known.as_ref(), body, PutOptions::default()).await;
+        match put.expect("an answer") {
+            Put::Created(revision) | Put::Accepted(revision) => Some(revision),
+            Put::Conflict => None,
+        }
+    })
+    .await
 }
 
 fn run_id(job: &JobId) -> String {

@@ -11,8 +11,9 @@ use blitz_jobs::run::{RunDocument, resolve};
 use blitz_jobs::writing::Answer;
 use blitz_jobs::{Claim, DocumentId, Incarnation, JobId, Run};
 use blitz_tests::api::stream;
-use blitz_tests::{Stack, region_name, troubled_store, until};
+use blitz_tests::{Cable, Stack, region_name, troubled_store, until};
 use serde_json::json;
+use serde_json::value::to_raw_value;
 use tokio::task::JoinSet;
 
 /// Engines that contend for one job at the same time, as many as were measured on a real cluster.
@@ -160,4 +161,59 @@ async fn jobs_run_on_a_cluster_in_trouble() {
             assert_eq!(ends[0].data["state"], "done", "{modes:?}");
         }
     }
+}
+
+/// An engine that believes to be alone does not wait for others: it must know better before it hears of a job.
+#[tokio::test]
+async fn an_engine_counts_its_neighbours_before_it_hears_of_jobs() {
+    let stack = Stack::start(&["japan"]).await;
+    let cable = Cable::to(&stack.store_url()).await;
+    let engine = stack
+        .engine_with(stack.region(), "e1", |config| {
+            config.store = Client::new(cable.url()).expect("an address");
+        })
+        .await;
+    let job = stack.api.submit(stack.region(), &["noop"]).await;
+    stack.api.follow(&job).await;
+    let asked = cable.requests();
+    let first = |of: &str| {
+        let path = format!(" /{of}");
+        let place = asked.iter().position(|request| request.contains(&path));
+        place.unwrap_or_else(|| panic!("{of} was not asked for: {asked:#?}"))
+    };
+    let counts = first(&format!("blitz-engines-{}/_all_docs", stack.region()));
+    let jobs = format!("blitz-jobs-{}-1/", stack.region());
+    for hears in ["_local/", "_all_docs", "_changes"] {
+        assert!(counts < first(&format!("{jobs}{hears}")), "{asked:#?}");
+    }
+    engine.drain().await;
+}
+
+/// Leaves that lost before any keeper was there are found by the next one, also those of a job that has ended.
+#[tokio::test]
+async fn a_keeper_finds_what_lost_before_it_started() {
+    let mut stack = Stack::start_troubled(&["japan"], &[StoredLosers], 14).await;
+    let port = stack.stop_gateway().await;
+    let job = JobId::new(stack.region(), 1);
+    let jobs = stack.store.database(&job.jobs_database());
+    let id = DocumentId::Run(job.clone()).to_string();
+    let claim = |byte| Claim::first(1, "e", Incarnation::from_random([byte; 16]));
+    let lost = Run::Lost { claim: claim(1), reason: "no beat".to_owned(), begun: true };
+    let claimed = |byte| Run::Claimed { claim: claim(byte) };
+    let leaf = |generation: u32, letter: &str, run| {
+        let mut leaf = json!(RunDocument::new(run));
+        leaf["_id"] = json!(id);
+        leaf["_rev"] = json!(format!("{generation}-{}", letter.repeat(32)));
+        to_raw_value(&leaf).expect("JSON")
+    };
+    let stored = [leaf(2, "a", lost.clone()), leaf(1, "b", claimed(2)), leaf(1, "c", claimed(3))];
+    assert!(jobs.merge(&stored).await.expect("an answer").is_empty());
+    assert_eq!(leaves(&jobs, &job).await.len(), 3);
+    stack.start_gateway(port).await;
+    let left = until("the leaf that counts, alone", || async {
+        let left = leaves(&jobs, &job).await;
+        (left.len() == 1).then_some(left)
+    })
+    .await;
+    assert_eq!(left[0].1, lost);
 }

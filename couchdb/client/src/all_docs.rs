@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::database::Database;
-use crate::document::Body;
+use crate::document::Listed;
 use crate::error::Error;
 use crate::exchange::Request;
 use crate::path::Path;
@@ -30,6 +30,8 @@ pub struct AllDocs {
     pub skip: u64,
     /// Brings the documents and not only their revisions.
     pub include_docs: bool,
+    /// With `include_docs`: brings the revisions of the other leaves too.
+    pub conflicts: bool,
 }
 
 /// The rows of a listing.
@@ -54,6 +56,8 @@ pub struct Row<T> {
     pub deleted: bool,
     /// Its body, with `include_docs`; `None` when it is deleted.
     pub doc: Option<T>,
+    /// Its leaves beside the winner, with `conflicts`; not those that are deleted.
+    pub conflicts: Vec<Revision>,
 }
 
 impl Database {
@@ -79,12 +83,17 @@ impl Database {
                     let request = exchange.name(&request);
                     return Err(Error::Status { request, code: 200, error, reason });
                 }
-                RawRow { id: Some(id), value: Some(value), doc, .. } => page.rows.push(Row {
-                    id,
-                    revision: value.rev,
-                    deleted: value.deleted,
-                    doc: doc.map(|Body(body)| body),
-                }),
+                RawRow { id: Some(id), value: Some(value), doc, .. } => {
+                    let (doc, conflicts) =
+                        doc.map(|Listed { body, conflicts }| (body, conflicts)).unzip();
+                    page.rows.push(Row {
+                        id,
+                        revision: value.rev,
+                        deleted: value.deleted,
+                        doc,
+                        conflicts: conflicts.unwrap_or_default(),
+                    });
+                }
                 RawRow { .. } => {
                     let source = serde::de::Error::custom("a row without id, value and error");
                     return Err(exchange.not_understood(&request, source));
@@ -123,6 +132,7 @@ impl AllDocs {
             .parameter_if("skip", (self.skip > 0).then_some(self.skip))
             .switch("descending", self.descending)
             .switch("include_docs", self.include_docs)
+            .switch("conflicts", self.conflicts)
     }
 }
 
@@ -139,7 +149,7 @@ struct RawRow<T> {
     id: Option<String>,
     key: Option<String>,
     value: Option<RawRowValue>,
-    doc: Option<Body<T>>,
+    doc: Option<Listed<T>>,
     error: Option<String>,
     #[serde(default)]
     reason: String,
@@ -169,12 +179,23 @@ mod tests {
             skip: 1,
             descending: true,
             include_docs: true,
+            conflicts: true,
             keys: None,
         };
         assert_eq!(
             path(&query),
             "/d/_all_docs?startkey=%22j%3A%22&endkey=%22j%3B%22&inclusive_end=false\
-             &limit=2&skip=1&descending=true&include_docs=true"
+             &limit=2&skip=1&descending=true&include_docs=true&conflicts=true"
         );
+    }
+
+    #[test]
+    fn a_document_is_told_with_its_other_leaves() {
+        let read = |doc: &str| serde_json::from_str::<Listed<serde_json::Value>>(doc).unwrap();
+        let doc = read(r#"{"_id":"a","_rev":"2-c","v":1,"_conflicts":["1-b","1-a"]}"#);
+        assert_eq!(doc.body, serde_json::json!({"v": 1}));
+        let conflicts: Vec<String> = doc.conflicts.iter().map(ToString::to_string).collect();
+        assert_eq!(conflicts, ["1-b", "1-a"]);
+        assert!(read(r#"{"_id":"a","_rev":"2-c"}"#).conflicts.is_empty());
     }
 }

@@ -43,11 +43,27 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Body<T> {
     }
 }
 
+/// A body of a listing, whose rows have the revision.
+#[derive(Debug)]
+pub(crate) struct Listed<T> {
+    pub(crate) body: T,
+    pub(crate) conflicts: Vec<Revision>,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Listed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut own = Own::default();
+        let body = T::deserialize(WithoutOwn { inner: deserializer, own: &mut own })?;
+        Ok(Self { body, conflicts: own.conflicts })
+    }
+}
+
 /// The fields of CouchDB's own that this client uses.
 #[derive(Debug, Default)]
 struct Own {
     id: Option<String>,
     revision: Option<Revision>,
+    conflicts: Vec<Revision>,
 }
 
 impl Own {
@@ -55,6 +71,7 @@ impl Own {
         match key {
             "_id" => self.id = Some(map.next_value()?),
             "_rev" => self.revision = Some(map.next_value()?),
+            "_conflicts" => self.conflicts = map.next_value()?,
             _ => {
                 map.next_value::<serde::de::IgnoredAny>()?;
             }

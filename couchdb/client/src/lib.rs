@@ -12,7 +12,7 @@
 //! [`Client`] and [`Database`] are what a caller holds. Below them one request goes through `exchange`
 //! (time-out, limits, what may be repeated), `pool` and `connection`. What a caller gives and gets is
 //! in the files named after it: `document`, `put`, `bulk`, `all_docs`, `attachment`, `local`,
-//! `changes`; what a replicator asks is in `replicate`. [`Feed`] stands on `lines` and `backoff`.
+//! `changes`; what a replicator asks is in `replicate`. [`Feed`] stands on `lines` and `backoff`, and [`LastingFeed`] on that.
 //!
 //! ```no_run
 //! use blitz_couchdb::{Client, Put, PutOptions};
@@ -43,6 +43,7 @@ mod local;
 mod changes;
 mod replicate;
 mod feed;
+mod lasting;
 mod lines;
 mod backoff;
 mod revision;
@@ -63,6 +64,7 @@ pub use database::{Cluster, CreateOptions, Creation, Database, DatabaseInfo, Rem
 pub use document::Document;
 pub use error::Error;
 pub use feed::{Feed, FeedEvent, FollowOptions};
+pub use lasting::LastingFeed;
 pub use put::{Put, PutOptions};
 pub use replicate::{Fetched, Missing, Refused, Wanted};
 pub use revision::{NotARevision, Revision};

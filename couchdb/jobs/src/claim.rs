@@ -129,7 +129,7 @@ pub async fn hear(jobs: &Database, copies: u32, job: &JobId) -> Result<Vec<Heard
 }
 
 /// Removes leaves of a run that lost, those of `losers` that still do: the leaves are read and resolved again, and
-/// the one that counts stays, whoever asked. Returns how many were removed; the rest may be asked for again.
+/// the one that counts stays, whoever asked. Returns those that were not removed, which may be asked for again.
 ///
 /// # Errors
 ///
@@ -139,21 +139,21 @@ pub async fn remove(
     copies: u32,
     job: &JobId,
     losers: &[Revision],
-) -> Result<usize, Error> {
+) -> Result<Vec<Revision>, Error> {
     let id = DocumentId::Run(job.clone()).to_string();
     let leaves = leaves(jobs, copies, job).await?;
-    let tombstones: Vec<Value> = leaves
-        .losers(Guards::default())
-        .filter(|leaf| losers.contains(leaf))
-        .map(|leaf| json!({"_id": id, "_rev": leaf, "_deleted": true}))
-        .collect();
-    if tombstones.is_empty() {
-        return Ok(0);
+    let lost: Vec<&Revision> =
+        leaves.losers(Guards::default()).filter(|leaf| losers.contains(leaf)).collect();
+    if lost.is_empty() {
+        return Ok(Vec::new());
     }
+    let tombstone = |leaf: &&Revision| json!({"_id": id, "_rev": leaf, "_deleted": true});
+    let tombstones: Vec<Value> = lost.iter().map(tombstone).collect();
     let rows = jobs.bulk(&tombstones).await?;
     let is_stored =
-        |row: &&BulkRow| matches!(row.outcome, BulkOutcome::Stored(_) | BulkOutcome::Accepted(_));
-    Ok(rows.iter().filter(is_stored).count())
+        |row: &BulkRow| matches!(row.outcome, BulkOutcome::Stored(_) | BulkOutcome::Accepted(_));
+    let left = lost.into_iter().zip(&rows).filter(|(_, row)| !is_stored(row));
+    Ok(left.map(|(leaf, _)| leaf.clone()).collect())
 }
 
 async fn put<T: Serialize + Sync>(

@@ -8,18 +8,18 @@ mod checkpoint;
 mod heard;
 mod listing;
 mod reading;
+mod relist;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use blitz_couchdb::{Change, Database, Error, Feed, FeedEvent, FollowOptions, Sequence};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep, sleep_until};
 
 pub use checkpoint::Checkpoint;
-pub use heard::Heard;
+pub use heard::{Heard, Place};
+pub use relist::{Asked, Relist};
 
 use crate::id::DocumentId;
 use crate::timing::HEARTBEAT;
@@ -35,23 +35,23 @@ pub const PLACE_EVERY: Duration = Duration::from_secs(10);
 /// Follows `database`, which keeps so many `copies`, and sends all that is heard to `heard`, until nobody listens
 /// there or the future is dropped.
 ///
-/// With a checkpoint of this very database it goes on from there. Each notice of `relist` makes it list all open
-/// jobs again. Interruptions are logged and survived; documents that cannot be read are logged, and those of runs
+/// With a checkpoint of this very database it goes on from there. As often as [`Relist::ask`] was called it lists all
+/// open jobs again. Interruptions are logged and survived; documents that cannot be read are logged, and those of runs
 /// are told as [`Heard::Unreadable`].
 pub async fn follow(
     database: Database,
     copies: u32,
     from: Option<Checkpoint>,
-    relist: Arc<Notify>,
+    asked: Asked,
     heard: Sender<Heard>,
 ) {
-    let mut follower = Follower { database, copies, from, relist, heard };
+    let mut follower = Follower { database, copies, from, asked, listed: 0, heard };
     // Kept when a listing fails: what ends before the next one is told by the feed.
-    let mut known: Option<Place> = None;
+    let mut known: Option<Start> = None;
     loop {
         let listed = follower.begin(&mut known).await;
-        let (place, instance_start_time) = match listed {
-            Ok(place) => place,
+        let (since, identity) = match listed {
+            Ok(start) => start,
             Err(Stop::Unheard) => return,
             Err(Stop::Store(error)) => {
                 let database = follower.database.name();
@@ -60,7 +60,7 @@ pub async fn follow(
                 continue;
             }
         };
-        if follower.changes(place, instance_start_time).await.is_err() {
+        if follower.changes(since, identity).await.is_err() {
             return;
         }
         let name = follower.database.name();
@@ -75,13 +75,15 @@ pub async fn follow(
 }
 
 /// Where to follow from: the sequence, and the database's identity.
-type Place = (Sequence, String);
+type Start = (Sequence, String);
 
 struct Follower {
     database: Database,
     copies: u32,
     from: Option<Checkpoint>,
-    relist: Arc<Notify>,
+    asked: Asked,
+    /// So many of the listings that were asked for have been told.
+    listed: u64,
     heard: Sender<Heard>,
 }
 
@@ -101,31 +103,33 @@ impl From<Error> for Stop {
 
 impl Follower {
     /// Finds the place to follow from, and lists what came before it.
-    async fn begin(&self, known: &mut Option<Place>) -> Result<Place, Stop> {
-        let place = match known {
-            Some(place) => place.clone(),
+    async fn begin(&mut self, known: &mut Option<Start>) -> Result<Start, Stop> {
+        let start = match known {
+            Some(start) => start.clone(),
             None => {
                 let info = self.database.info().await?;
                 let identity = info.instance_start_time;
                 // A sequence of another database would be taken, and would silently mean something else.
-                self.from
-                    .as_ref()
-                    .and_then(|from| from.place_in(&self.database, &identity))
-                    .map_or_else(
-                        || (info.update_seq, identity.clone()),
-                        |since| (since, identity.clone()),
-                    )
+                let left = self.left_in(&identity).map(|from| from.since.clone());
+                (left.unwrap_or(info.update_seq), identity)
             }
         };
-        *known = Some(place.clone());
-        let start = match &self.from {
-            Some(from) if from.place_in(&self.database, &place.1).is_some() => from.oldest.clone(),
-            _ => Some(String::new()),
-        };
-        if let Some(start) = start {
-            self.list(start).await?;
+        *known = Some(start.clone());
+        let asked = self.asked.count();
+        match self.left_in(&start.1).map(|from| from.oldest.clone()) {
+            None => {
+                self.list(String::new()).await?;
+                self.listed = asked;
+            }
+            Some(Some(oldest)) => self.list(oldest).await?,
+            Some(None) => {}
         }
-        Ok(place)
+        Ok(start)
+    }
+
+    /// The checkpoint to go on from, when it is one of this very database.
+    fn left_in(&self, identity: &str) -> Option<&Checkpoint> {
+        self.from.as_ref().filter(|from| from.is_of(&self.database, identity))
     }
 
     async fn list(&self, start: String) -> Result<(), Stop> {
@@ -133,7 +137,7 @@ impl Follower {
     }
 
     /// Tells all changes. Ends well when the database is gone or is another.
-    async fn changes(&self, since: Sequence, identity: String) -> Result<(), Unheard> {
+    async fn changes(&mut self, since: Sequence, identity: String) -> Result<(), Unheard> {
         let mut feed = self.database.follow(options(since.clone(), identity.clone(), self.copies));
         let mut reading = Reading::new(&self.database, self.copies);
         let (mut told, mut tell_at) = (None, Instant::now());
@@ -165,31 +169,42 @@ impl Follower {
                     tell_at = Instant::now() + PLACE_EVERY;
                     self.heard.send(self.place(&feed, &identity)).await?;
                 }
-                () = self.relist.notified() => self.list_again().await?,
+                () = self.asked.more_than(self.listed) => {
+                    self.list_again().await?;
+                    // What was listed is to have a place behind it, also when nothing more happens.
+                    told = None;
+                }
                 () = self.heard.closed() => return Err(Unheard),
             }
         }
     }
 
     fn place(&self, feed: &Feed, identity: &str) -> Heard {
-        Heard::Place {
+        Heard::Place(Place {
             database: self.database.name().to_owned(),
             since: feed.since().clone(),
             instance_start_time: identity.to_owned(),
-        }
+            listed: self.listed,
+        })
     }
 
-    async fn list_again(&self) -> Result<(), Unheard> {
+    async fn list_again(&mut self) -> Result<(), Unheard> {
         loop {
+            let asked = self.asked.count();
             match self.list(String::new()).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.listed = asked;
+                    return Ok(());
+                }
                 Err(Stop::Unheard) => return Err(Unheard),
-                // The feed will say so too, and then everything is listed.
-                Err(Stop::Store(Error::NotFound { .. })) => return Ok(()),
                 Err(Stop::Store(error)) => {
                     let database = self.database.name();
                     tracing::warn!(database, %error, "cannot list jobs, trying again");
                     sleep(AGAIN).await;
+                    // The feed will say so too, and then everything is listed.
+                    if matches!(error, Error::NotFound { .. }) {
+                        return Ok(());
+                    }
                 }
             }
         }

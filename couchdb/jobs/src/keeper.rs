@@ -1,10 +1,11 @@
 //! The keeper ends what no engine can: jobs that nobody took in time, that were cancelled before anybody
-//! began, or whose engine is gone and no engine watches; and it removes the leaves that lost. A role of the
-//! gateway; pure, like the contest.
+//! began, or whose engine is gone and no engine watches; and it removes the leaves that lost (`losers`). A role of
+//! the gateway; pure, like the contest.
 //!
 //! One keeper works at a time, see [`crate::duty`]. Should two do for a moment, each step is a compare-and-set, and the
 //! first one wins.
 
+mod losers;
 mod quarantine;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,11 +25,10 @@ use crate::spec::Spec;
 use crate::timing::Timing;
 use crate::watch::{self, Watch};
 
+pub use losers::LOSERS_MAX;
 pub use quarantine::{POISONED_MAX, Plugin, Quarantine};
 
-/// Runs with losing leaves that wait to be looked at. More come from a cluster in trouble, and are told again when
-/// they change, or are listed.
-pub const LOSERS_MAX: usize = 10_000;
+use losers::Losers;
 
 /// What the keeper wants done.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +42,8 @@ pub enum Action {
         /// The new state.
         run: Run,
     },
-    /// Remove these leaves of the job's run: they lost. See [`crate::claim::remove`].
+    /// Remove those of these leaves of the job's run that lost, see [`crate::claim::remove`], and report with
+    /// [`Keeper::remove_answered`]. Without a report it is asked for again.
     Remove {
         /// The job.
         job: JobId,
@@ -68,7 +69,7 @@ pub struct Keeper {
     watch: Watch,
     /// When each job is to be looked at next.
     looks: BTreeSet<(Duration, JobId)>,
-    losers: BTreeMap<JobId, Vec<Revision>>,
+    losers: Losers,
     quarantine: Quarantine,
     yanks: Vec<(Plugin, String)>,
 }
@@ -83,6 +84,8 @@ struct Watched {
     run: Option<(Revision, Run)>,
     /// Its run cannot be read, and this is its leaf.
     unreadable: Option<Revision>,
+    /// When its time is over, as this keeper counts it.
+    deadline: Duration,
     /// Since when it is queued.
     since: Duration,
     /// Its place among the looks.
@@ -102,7 +105,7 @@ impl Keeper {
             runs_early: Early::default(),
             watch: Watch::new(timing, guards),
             looks: BTreeSet::new(),
-            losers: BTreeMap::new(),
+            losers: Losers::new(timing),
             quarantine: Quarantine::default(),
             yanks: Vec::new(),
         }
@@ -118,7 +121,7 @@ impl Keeper {
             Heard::NoRun(job) => self.hear_no_run(now, &job),
             Heard::Cancel(job) => self.hear_cancel(&job),
             Heard::Replaced(database) => self.hear_replaced(&database),
-            Heard::Place { .. } => {}
+            Heard::Place(_) => {}
         }
     }
 
@@ -143,6 +146,7 @@ impl Keeper {
             cancelled,
             run: None,
             unreadable: None,
+            deadline: now + spec.timeout(),
             since: now,
             look: None,
             asked_until: Duration::ZERO,
@@ -217,11 +221,14 @@ impl Keeper {
         self.replan(job);
     }
 
-    /// The run of a job has leaves beside the one that counts.
+    /// The run of a job has leaves beside the one that counts; these are they, or all of its leaves.
     pub fn hear_losers(&mut self, job: &JobId, losers: Vec<Revision>) {
-        if self.losers.len() < LOSERS_MAX || self.losers.contains_key(job) {
-            self.losers.insert(job.clone(), losers);
-        }
+        self.losers.hear(job, losers);
+    }
+
+    /// A removal was answered: these of its leaves are gone, or lose no more. The others are asked for again.
+    pub fn remove_answered(&mut self, now: Duration, job: &JobId, gone: &[Revision]) {
+        self.losers.hear_gone(now, job, gone);
     }
 
     /// Somebody cancelled a job.
@@ -239,7 +246,7 @@ impl Keeper {
         for job in gone {
             self.forget(&job);
         }
-        self.losers.retain(|job, _| job.jobs_database() != database);
+        self.losers.hear_replaced(database);
     }
 
     /// The regions and engines whose beats are to be polled now, if it is time.
@@ -254,10 +261,9 @@ impl Keeper {
 
     /// The steps that are due. One that is not seen to be taken is asked for again after a beat.
     pub fn tick(&mut self, now: Duration) -> Vec<Action> {
-        let mut actions: Vec<Action> = std::mem::take(&mut self.losers)
-            .into_iter()
-            .map(|(job, losers)| Action::Remove { job, losers })
-            .collect();
+        let removals = self.losers.tick(now).into_iter();
+        let mut actions: Vec<Action> =
+            removals.map(|(job, losers)| Action::Remove { job, losers }).collect();
         let yanks = std::mem::take(&mut self.yanks).into_iter();
         actions.extend(yanks.map(|(plugin, reason)| Action::Yank { plugin, reason }));
         while let Some((at, job)) = self.looks.first().cloned()
@@ -266,7 +272,7 @@ impl Keeper {
             self.looks.pop_first();
             if let Some(watched) = self.jobs.get_mut(&job) {
                 watched.look = None;
-                if let Some(step) = watched.step(job.region()) {
+                if let Some(step) = watched.step(now, job.region()) {
                     actions.extend(watched.write(now, &self.timing, &job, step));
                 }
             }
@@ -295,10 +301,10 @@ impl Keeper {
     /// When something may be due next, if nothing is heard until then.
     #[must_use]
     pub fn due(&self) -> Option<Duration> {
-        let waits = !self.losers.is_empty() || !self.yanks.is_empty();
-        let losers = waits.then_some(Duration::ZERO);
+        let yanks = (!self.yanks.is_empty()).then_some(Duration::ZERO);
         let look = self.looks.first().map(|(at, _)| *at);
-        losers.into_iter().chain(look).chain(self.watch.due()).min()
+        let due = yanks.into_iter().chain(self.losers.due()).chain(look);
+        due.chain(self.watch.due()).min()
     }
 
     /// A job has ended: a poisoned one counts against its plugin, and one that the plugin ended for it.
@@ -347,12 +353,13 @@ impl Watched {
             None if self.unreadable.is_some() => self.since + self.timeout + timing.dead,
             Some((_, Run::Claimed { .. })) => return None,
             _ if self.cancelled => Duration::ZERO,
-            _ => self.since + self.queue_timeout,
+            // A job that was given back waits for another engine as long as it has time for.
+            _ => (self.since + self.queue_timeout).min(self.deadline),
         };
         Some(at.max(self.asked_until))
     }
 
-    fn step(&self, region: &str) -> Option<Step> {
+    fn step(&self, now: Duration, region: &str) -> Option<Step> {
         match &self.run {
             Some((_, Run::Claimed { .. })) => None,
             None if self.unreadable.is_some() => {
@@ -363,6 +370,13 @@ impl Watched {
                 Some(Step::Expire { reason })
             }
             _ if self.cancelled => Some(Step::CancelWaiting),
+            Some((_, run)) if now >= self.deadline => {
+                let had = self.timeout.as_secs_f64();
+                let last = run.reason().unwrap_or("it was given back");
+                Some(Step::Expire {
+                    reason: format!("the {had} s that it had are over, and nobody runs it: {last}"),
+                })
+            }
             _ => {
                 let waited = self.queue_timeout.as_secs_f64();
                 Some(Step::Expire {

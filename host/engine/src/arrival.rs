@@ -1,10 +1,12 @@
 //! Plugins arrive on the control database's feed: each version is decided on, loaded before its first job, and
 //! told to the loop. Yanks, promotions and a trust file that has changed are decided on the same way.
 
-use std::collections::{HashMap, VecDeque};
+mod sizes;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use blitz_couchdb::{Database, FeedEvent, FollowOptions, Sequence};
+use blitz_couchdb::{Database, FollowOptions};
 use blitz_jobs::plugin::document::document_id;
 use blitz_jobs::plugin::marks::MarkKind;
 use blitz_jobs::plugin::{Mark, PluginDocument};
@@ -18,16 +20,11 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::{Verdict, admit};
 use crate::shelf::{Item, NotLoaded, Shelf, Stand};
 use crate::trust::{Roots, Trust};
+use sizes::{KNOWN_MAX, Sizes};
 
 /// Plugins fetched and compiled at once: one that takes 10 s must not keep the others waiting, and each may
 /// hold a file of 64 MiB while it is loaded.
 const LOADS_AT_ONCE: usize = 4;
-
-/// Versions that an engine knows: a thousand plugins with ten versions each, about 2 KiB a document.
-const KNOWN_MAX: usize = 10_000;
-
-/// What their documents may have together, in bytes of JSON: six times what so many have.
-const KNOWN_BYTES_MAX: usize = 128 << 20;
 
 /// What one document may have: a manifest of 256 KiB stands in it twice, once as an escaped text.
 const DOCUMENT_BYTES_MAX: usize = 1 << 20;
@@ -40,9 +37,6 @@ const MARK_ID_BYTES_MAX: usize = 100;
 
 /// The trust file is looked at this often: one `stat`.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-
-/// A control database that has gone is followed again after this long.
-const FOLLOW_AGAIN: Duration = Duration::from_secs(2);
 
 /// A version that could not be loaded by no fault of its file is loaded again after this long, so many times in
 /// all: what brings the compiler down each time is the file's fault after all.
@@ -90,29 +84,19 @@ pub(crate) async fn attend(
 
 /// Sends what is in the control database about plugins, and what changes.
 async fn follow(control: &Database, heard: Sender<(String, Value)>) {
+    // From the start: such documents are written once and there are few.
+    let mut feed = control.follow_for_ever(FollowOptions {
+        selector: Some(json!({"kind": {"$in": ["plugin", "yanked", "promoted"]}})),
+        include_docs: true,
+        heartbeat: HEARTBEAT,
+        ..FollowOptions::default()
+    });
     loop {
-        // From the start: such documents are written once and there are few.
-        let mut feed = control.follow(FollowOptions {
-            since: Sequence::zero(),
-            selector: Some(json!({"kind": {"$in": ["plugin", "yanked", "promoted"]}})),
-            include_docs: true,
-            heartbeat: HEARTBEAT,
-            ..FollowOptions::default()
-        });
-        loop {
-            match feed.next().await {
-                FeedEvent::Change(change) => {
-                    let Ok(Some(doc)) = change.document::<Value>() else { continue };
-                    if heard.send((change.id, doc.body)).await.is_err() {
-                        return;
-                    }
-                }
-                FeedEvent::Connected => {}
-                FeedEvent::Disconnected(error) => tracing::warn!(%error, "plugin feed interrupted"),
-                FeedEvent::Replaced | FeedEvent::Gone => break,
-            }
+        let change = feed.next().await;
+        let Ok(Some(doc)) = change.document::<Value>() else { continue };
+        if heard.send((change.id, doc.body)).await.is_err() {
+            return;
         }
-        tokio::time::sleep(FOLLOW_AGAIN).await;
     }
 }
 
@@ -135,31 +119,6 @@ struct Wanted {
     id: String,
     /// How often it was tried before.
     tries: u32,
-}
-
-/// Bytes of the documents on the shelf, by id.
-#[derive(Debug, Default)]
-struct Sizes {
-    of: HashMap<String, usize>,
-    sum: usize,
-}
-
-impl Sizes {
-    fn fits(&self, id: &str, bytes: usize) -> bool {
-        let before = self.of.get(id);
-        let count = self.of.len() + usize::from(before.is_none());
-        count <= KNOWN_MAX && self.sum - before.unwrap_or(&0) + bytes <= KNOWN_BYTES_MAX
-    }
-
-    fn put(&mut self, id: &str, bytes: usize) {
-        self.remove(id);
-        self.of.insert(id.to_owned(), bytes);
-        self.sum += bytes;
-    }
-
-    fn remove(&mut self, id: &str) {
-        self.sum -= self.of.remove(id).unwrap_or(0);
-    }
 }
 
 /// How a load ended.

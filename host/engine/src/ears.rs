@@ -1,12 +1,10 @@
 //! The engine's ears: one feed for each jobs database of its region, and how far each was heard.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use blitz_couchdb::Client;
-use blitz_jobs::feed::{self, Checkpoint, Heard};
-use tokio::sync::Notify;
+use blitz_jobs::feed::{self, Checkpoint, Heard, Place, Relist};
 use tokio::sync::mpsc::Sender;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -23,10 +21,10 @@ pub(crate) struct Ears {
     feeds: HashMap<String, Listener>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Listener {
-    relist: Arc<Notify>,
-    _task: AbortOnDropHandle<()>,
+    relist: Relist,
+    task: Option<AbortOnDropHandle<()>>,
 }
 
 impl Ears {
@@ -38,36 +36,39 @@ impl Ears {
     /// Hears of a jobs database of so many copies, from where an earlier start of this engine left.
     pub(crate) fn follow(&mut self, name: &str, copies: u32) {
         let (database, heard) = (self.store.database(name), self.heard.clone());
-        let (who, relist) = (self.who.clone(), Arc::new(Notify::new()));
-        let notices = Arc::clone(&relist);
+        // What was asked of the feed before this one is still owed.
+        let listener = self.feeds.entry(name.to_owned()).or_default();
+        let (who, asked) = (self.who.clone(), listener.relist.asked());
         let follows = async move {
             let left = Checkpoint::read(&database, &who).await;
             // Without it all open jobs are listed.
             let left =
                 left.inspect_err(|error| tracing::warn!(%error, "no checkpoint to go on from"));
-            feed::follow(database, copies, left.unwrap_or_default(), notices, heard).await;
+            feed::follow(database, copies, left.unwrap_or_default(), asked, heard).await;
         };
-        let task = AbortOnDropHandle::new(tokio::spawn(follows));
-        self.feeds.insert(name.to_owned(), Listener { relist, _task: task });
+        listener.task = Some(AbortOnDropHandle::new(tokio::spawn(follows)));
     }
 
     /// Hears of all open jobs once more.
     pub(crate) fn list_again(&self) {
-        self.feeds.values().for_each(|listener| listener.relist.notify_one());
+        self.feeds.values().for_each(|listener| listener.relist.ask());
     }
 
-    /// Leaves a checkpoint for the next start of this engine.
+    /// Leaves a checkpoint at a place for the next start of this engine, with the oldest job that is open; not while a
+    /// listing that was asked for is not heard to its end.
     pub(crate) fn leave(
         &self,
-        checkpoint: Checkpoint,
-    ) -> impl Future<Output = ()> + Send + 'static {
+        place: &Place,
+        oldest: Option<String>,
+    ) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let checkpoint = self.feeds.get(&place.database)?.relist.checkpoint(place, oldest)?;
         let database = self.store.database(&checkpoint.database);
         let who = self.who.clone();
-        async move {
+        Some(async move {
             if let Err(error) = checkpoint.write(&database, &who).await {
                 tracing::warn!(%error, "a checkpoint is not written");
             }
-        }
+        })
     }
 
     /// How many copies a database has that has taken the place of another, once it is there.

@@ -4,25 +4,28 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use blitz_couchdb::{Client, Database};
+use blitz_couchdb::Database;
 use blitz_jobs::claim;
 use blitz_jobs::clock::Clock;
 use blitz_jobs::contest::{self, Action, Contest, Why};
 use blitz_jobs::engine::{Beat, EngineDocument};
-use blitz_jobs::feed::{Checkpoint, Heard};
+use blitz_jobs::feed::Heard;
 use blitz_jobs::guards::Guards;
-use blitz_jobs::region::{CONTROL, Region};
+use blitz_jobs::region::CONTROL;
 use blitz_jobs::{Claim, Incarnation, JobId, Spec, read};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::arrival::{self, Offer};
+use crate::census::{ENGINES_UNKNOWN, FirstCount};
 use crate::config::Config;
 use crate::ears::Ears;
 use crate::error::Error;
 use crate::executor::{Execution, Signals};
 use crate::gate::Gate;
+use crate::going::{GIVE_BACK, Going};
+use crate::home::{Home, Kept};
 use crate::own::{NotWritten, Own};
 use crate::presence::{self, Word};
 use crate::pulse::{Pulse, Stroke};
@@ -42,9 +45,6 @@ const LOOK_MIN: Duration = Duration::from_millis(1);
 /// Without jobs the loop looks this often, for nothing.
 const LOOK_IDLE: Duration = Duration::from_secs(3600);
 
-/// Giving jobs back may take this long; then the watchers notice.
-const GIVE_BACK: Duration = Duration::from_secs(3);
-
 /// Runs an engine until `shutdown`, then lets its jobs end or gives them back.
 ///
 /// # Errors
@@ -52,21 +52,19 @@ const GIVE_BACK: Duration = Duration::from_secs(3);
 /// [`Error`] when it cannot start, and [`Error::Replaced`] when another process takes its id. Otherwise nothing
 /// that happens in the store or in a job ends it.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let region = region(&config.store, &config.region).await?;
+    let Home { region, copies, beats, engines } = Home::read(&config.store, &config.region).await?;
+    let Kept { database: beats, copies: beats_copies } = beats;
+    let Kept { database: engines, copies: engines_copies } = engines;
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|e| Error::Random(e.to_string()))?;
     let incarnation = Incarnation::from_random(random);
-    let copies = copies(&config.store, &region).await?;
-    let beats = config.store.database(&region.beats_database());
-    let engines = config.store.database(&region.engines_database());
-    let beats_copies = beats.info().await?.cluster.n;
-    let engines_copies = engines.info().await?.cluster.n;
 
     let changed = Arc::new(Notify::new());
     let (heard_in, mut heard) = mpsc::channel(HEARD_WAITING);
     let (offers_in, mut offers) = mpsc::channel(HEARD_WAITING);
     let (words_in, mut words) = mpsc::channel(HEARD_WAITING);
     let (gate, mut asked) = Gate::new();
+    let clock = Clock::start();
     let mut engine = Engine {
         contest: Contest::new(contest::Config {
             engine: config.id.clone(),
@@ -76,8 +74,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
             timing: config.timing,
             guards: Guards::default(),
         }),
-        clock: Clock::start(),
+        clock,
         ears: Ears::new(&config.store, &config.id, heard_in),
+        first_count: FirstCount::awaited(clock.now()),
         pulse: Pulse::new(beats, beats_copies, &config.id, incarnation.clone(), config.timing.stop),
         copies,
         gate,
@@ -91,9 +90,6 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         replaced: false,
         config: config.clone(),
     };
-    for (database, copies) in &engine.copies {
-        engine.ears.follow(database, *copies);
-    }
 
     // Everything that runs beside the loop ends with `stop`, which comes after the jobs have ended.
     let stop = CancellationToken::new();
@@ -119,8 +115,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let mut going = Going::On;
     loop {
         let now = engine.clock.now();
+        engine.listen_uncounted(now);
         let actions = engine.contest.tick(now);
         engine.perform(actions);
+        // Also when nothing is heard: room is made by what ends here.
+        if engine.contest.wants_listing() {
+            engine.ears.list_again();
+        }
         going = engine.go_on(now, going);
         if going == Going::Over {
             break;
@@ -134,16 +135,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
                     let Ok(thing) = heard.try_recv() else { break };
                     engine.hear(thing);
                 }
-                if engine.contest.wants_listing() {
-                    engine.ears.list_again();
-                }
             }
             Some(offer) = offers.recv() => match offer {
                 Offer::Add(sha256) => engine.contest.add_plugin(&sha256),
                 Offer::Remove(sha256) => engine.contest.remove_plugin(&sha256),
             },
             Some(word) = words.recv() => match word {
-                Word::Engines(count) => engine.contest.hear_engines(count),
+                Word::Engines(count) => engine.hear_count(count),
                 Word::Replaced(by) => engine.hear_replaced(&by),
             },
             Some(question) = asked.recv() => {
@@ -166,46 +164,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     if replaced { Err(Error::Replaced { id: config.id }) } else { Ok(()) }
 }
 
-async fn region(store: &Client, name: &str) -> Result<Region, Error> {
-    let known = store.database(CONTROL).get::<Region>(&format!("region:{name}")).await;
-    match known {
-        Ok(Some(region)) => Ok(region.body),
-        Ok(None) | Err(blitz_couchdb::Error::NotFound { .. }) => {
-            Err(Error::UnknownRegion(name.to_owned()))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// How many copies each of the region's jobs databases has: a claim asks for the agreement of all.
-async fn copies(store: &Client, region: &Region) -> Result<HashMap<String, u32>, Error> {
-    let mut copies = HashMap::new();
-    for name in region.jobs_databases() {
-        let info = store.database(&name).info().await?;
-        copies.insert(name, info.cluster.n);
-    }
-    Ok(copies)
-}
-
-/// How the engine goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Going {
-    /// It takes jobs.
-    On,
-    /// It takes none, and lets those that run end until the instant.
-    Drains { until: Duration },
-    /// It gives back what it has, until the instant.
-    GivesBack { until: Duration },
-    /// It has nothing more.
-    Over,
-}
-
 /// What the loop owns.
 struct Engine {
     config: Config,
     clock: Clock,
     contest: Contest,
     ears: Ears,
+    first_count: FirstCount,
     /// Of each jobs database.
     copies: HashMap<String, u32>,
     pulse: Pulse,
@@ -220,17 +185,14 @@ struct Engine {
 impl Engine {
     fn hear(&mut self, thing: Heard) {
         match &thing {
-            Heard::Place { database, since, instance_start_time } => {
-                let leaves = self.ears.leave(Checkpoint {
-                    database: database.clone(),
-                    instance_start_time: instance_start_time.clone(),
-                    since: since.clone(),
-                    oldest: self.contest.oldest(database).map(ToString::to_string),
-                });
-                self.tasks.other(async move {
-                    leaves.await;
-                    Done::Nothing
-                });
+            Heard::Place(place) => {
+                let oldest = self.contest.oldest(&place.database).map(ToString::to_string);
+                if let Some(leaves) = self.ears.leave(place, oldest) {
+                    self.tasks.other(async move {
+                        leaves.await;
+                        Done::Nothing
+                    });
+                }
             }
             Heard::Replaced(database) => {
                 let (copies, database) = (self.ears.copies(database), database.clone());
@@ -240,6 +202,28 @@ impl Engine {
         }
         let actions = self.contest.hear(self.clock.now(), thing);
         self.perform(actions);
+    }
+
+    fn hear_count(&mut self, engines: u64) {
+        self.contest.hear_engines(engines);
+        if self.first_count.has_come() {
+            self.listen();
+        }
+    }
+
+    /// Hears of jobs though nobody knows how many engines do, when no count comes.
+    fn listen_uncounted(&mut self, now: Duration) {
+        if self.first_count.is_given_up(now) {
+            tracing::warn!("the region's engines are not counted yet, taken for {ENGINES_UNKNOWN}");
+            self.contest.hear_engines(ENGINES_UNKNOWN);
+            self.listen();
+        }
+    }
+
+    fn listen(&mut self) {
+        for (database, copies) in &self.copies {
+            self.ears.follow(database, *copies);
+        }
     }
 
     fn hear_replaced(&mut self, by: &Incarnation) {
@@ -373,31 +357,20 @@ impl Engine {
 
     /// What follows for the engine's life.
     fn go_on(&mut self, now: Duration, going: Going) -> Going {
-        let is_idle = self.contest.busy() == 0;
-        match going {
-            Going::On if !self.replaced => Going::On,
-            Going::Drains { until } if !self.replaced && !is_idle && now < until => going,
-            Going::GivesBack { until } if !is_idle && now < until => going,
-            Going::GivesBack { .. } | Going::Over => Going::Over,
-            Going::Drains { .. } if is_idle => Going::Over,
-            Going::On | Going::Drains { .. } => {
-                let actions = self.contest.give_back();
-                self.perform(actions);
-                Going::GivesBack { until: now + GIVE_BACK }
-            }
+        let next = going.next(now, self.contest.busy() == 0, self.replaced);
+        if matches!(next, Going::GivesBack { .. }) && next != going {
+            let actions = self.contest.give_back();
+            self.perform(actions);
         }
+        next
     }
 
     /// How long there is nothing to do if nothing happens.
     fn rest(&self, going: Going) -> Duration {
         let now = self.clock.now();
-        let until = match going {
-            Going::Drains { until } | Going::GivesBack { until } => Some(until),
-            Going::On | Going::Over => None,
-        };
-        let due = self.contest.due().into_iter().chain(until).min();
+        let due = self.contest.due().into_iter().chain(going.until()).chain(self.first_count.due());
         let max = if self.contest.busy() > 0 { LOOK_MAX } else { LOOK_IDLE };
-        due.map_or(max, |due| due.saturating_sub(now)).clamp(LOOK_MIN, max)
+        due.min().map_or(max, |due| due.saturating_sub(now)).clamp(LOOK_MIN, max)
     }
 
     /// The last words: nothing is held any more. What could not be given back has no beat from here on.

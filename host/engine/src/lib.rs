@@ -1,7 +1,8 @@
 //! The engine: it says that it is there, hears of its region's jobs, contends for them, runs what it wins and
 //! reports.
 //!
-//! Read along the road: `engine` is the one loop that owns the state; `ears` bring it the jobs, by
+//! Read along the road: `home` is what it must know of its region; `engine` is the one loop that owns the state, and
+//! `going` how it ends; `ears` bring it the jobs, by
 //! `blitz_jobs::feed`; the pure `blitz_jobs::contest` decides; `tasks` are what is done beside the loop; `executor`
 //! runs one won job from its inputs to its end; `outbox` turns its output into documents, as long as `gate` lets it.
 //! Plugins come from the control database: `arrival` hears of them, `admission` decides by `trust`, and `shelf` has
@@ -12,7 +13,9 @@
 //! decides about claims is in `blitz-jobs`, what a plugin may do is in `blitz-runtime`.
 
 pub mod config;
+mod home;
 mod engine;
+mod going;
 mod error;
 mod ears;
 mod tasks;

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::own::{NotWritten, Own};
 use crate::shelf::Shelf;
 
-/// A write that failed is tried again after this long.
+/// A write or a count that failed is tried again after this long.
 const WRITE_AGAIN: Duration = Duration::from_secs(2);
 
 /// Between two writes: an engine that starts with a thousand plugins does not write a thousand documents.
@@ -61,7 +61,7 @@ pub(crate) async fn keep(
         document.counter += 1;
         document.plugins = shelf.labels();
         document.refused = shelf.refused();
-        let wait = match own.write(&document).await {
+        let mut wait = match own.write(&document).await {
             Ok(_) => config.timing.presence,
             Err(NotWritten::Replaced { by }) => {
                 drop(words.send(Word::Replaced(by)).await);
@@ -80,7 +80,10 @@ pub(crate) async fn keep(
                     counted = Some(now);
                     drop(words.send(Word::Engines(engines)).await);
                 }
-                Err(error) => tracing::warn!(%error, "cannot count the region's engines"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot count the region's engines");
+                    wait = WRITE_AGAIN;
+                }
             }
         }
         tokio::select! {

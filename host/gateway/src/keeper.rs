@@ -71,6 +71,8 @@ enum Done {
     Beats(String, Option<Vec<Beat>>),
     /// The copies of the job's database where they are known now, and what was learned of its run.
     Job(JobId, Option<u32>, Vec<Heard>),
+    /// The copies as above, and the leaves that are gone.
+    Removed(JobId, Option<u32>, Vec<Revision>),
     Marked,
 }
 
@@ -215,6 +217,12 @@ impl Keeping {
                     things.into_iter().for_each(|thing| room.keeper.hear(now, thing));
                 }
             }
+            Done::Removed(job, copies, gone) => {
+                self.copies.extend(copies.map(|n| (job.jobs_database(), n)));
+                if let Some(room) = self.rooms.get_mut(job.region()) {
+                    room.keeper.remove_answered(now, &job, &gone);
+                }
+            }
             Done::Beats(_, None) | Done::Marked => {}
         }
     }
@@ -262,14 +270,22 @@ async fn write(
     Done::Job(job, Some(copies), learned)
 }
 
-/// Removes leaves that lost. One that is not removed counts for nobody, and is told again with the next listing.
-async fn remove(jobs: Database, known: Option<u32>, job: JobId, losers: Vec<Revision>) -> Done {
-    let Some(copies) = copies(&jobs, known).await else { return Done::Job(job, None, Vec::new()) };
+/// Removes leaves that lost.
+async fn remove(jobs: Database, known: Option<u32>, job: JobId, mut losers: Vec<Revision>) -> Done {
+    let Some(copies) = copies(&jobs, known).await else {
+        return Done::Removed(job, None, Vec::new());
+    };
     match claim::remove(&jobs, copies, &job, &losers).await {
-        Ok(removed) => tracing::debug!(%job, removed, "leaves that lost are removed"),
-        Err(error) => tracing::warn!(%job, %error, "leaves that lost are not removed"),
+        Ok(left) => {
+            losers.retain(|loser| !left.contains(loser));
+            tracing::debug!(%job, left = left.len(), "leaves that lost are removed");
+        }
+        Err(error) => {
+            losers.clear();
+            tracing::warn!(%job, %error, "leaves that lost are not removed, trying again");
+        }
     }
-    Done::Job(job, Some(copies), Vec::new())
+    Done::Removed(job, Some(copies), losers)
 }
 
 /// Takes a version back that kills engines.

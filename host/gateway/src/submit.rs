@@ -1,4 +1,8 @@
-//! A request becomes a job's documents: checked against the plugin's manifest, given a region, written once.
+//! A request becomes a job's documents: checked against the plugin's manifest, given a region (`places`), written once
+//! (`papers`).
+
+mod papers;
+mod places;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,14 +11,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use blitz_contract::Arguments;
-use blitz_couchdb::{Client, Database, Error, Put, PutOptions};
+use blitz_couchdb::{Client, Error, PutOptions};
 use blitz_jobs::id::DocumentId;
 use blitz_jobs::plugin::PluginDocument;
-use blitz_jobs::region::Region;
-use blitz_jobs::spec::{
-    Cancel, INPUT_PIECE_BYTES, INPUTS_BYTES_MAX, INPUTS_INLINE_BYTES_MAX, Input, InputKind,
-    InputPiece, SpecKind,
-};
+use blitz_jobs::spec::{Cancel, INPUTS_BYTES_MAX, SpecKind};
 use blitz_jobs::timing::{JOB_TIMEOUT, JOB_TIMEOUT_MAX, QUEUE_TIMEOUT};
 use blitz_jobs::{JobId, Spec};
 use futures_util::future::join_all;
@@ -24,6 +24,10 @@ use crate::catalog::Catalog;
 use crate::failure::Failure;
 use crate::hub::Hub;
 use crate::queue::Queue;
+use papers::{Content, write};
+use places::{Place, places};
+
+pub(crate) use places::regions_of;
 
 /// Tasks of one run: a command line that asks for more than all regions of the world is a mistake.
 const TASKS_MAX: usize = 100;
@@ -78,20 +82,6 @@ struct AcceptedJob {
     /// What runs there: without a version asked for, regions may have different ones.
     version: String,
     sha256: String,
-}
-
-/// One task: where, and what.
-#[derive(Clone)]
-struct Place {
-    asked: String,
-    region: Region,
-    plugin: Arc<PluginDocument>,
-}
-
-/// An input as it came, decoded.
-struct Content {
-    name: String,
-    bytes: Vec<u8>,
 }
 
 /// What a submission needs.
@@ -234,97 +224,6 @@ fn limit(asked_ms: Option<u64>, normal: Duration) -> u64 {
     asked_ms.unwrap_or(millis(normal)).clamp(1, millis(JOB_TIMEOUT_MAX))
 }
 
-/// The regions that the caller's words mean, each with the word and the version that runs there.
-fn places(catalog: &Catalog, request: &Request) -> Result<Vec<Place>, Failure> {
-    let place = |asked: &str, region: Region| {
-        Ok(Place { asked: asked.to_owned(), plugin: chosen(catalog, request, &region)?, region })
-    };
-    let mut places: Vec<Place> = Vec::new();
-    for word in &request.regions {
-        match word.as_str() {
-            "all" => {
-                for region in catalog.all_regions() {
-                    places.push(place(&region.name.clone(), region)?);
-                }
-            }
-            "any" => places.push(first_able(catalog, request, word, catalog.all_regions())?),
-            word if word.contains('|') => {
-                let regions = word.split('|').map(|word| catalog.region(word));
-                let regions = regions.collect::<Result<_, _>>()?;
-                places.push(first_able(catalog, request, word, regions)?);
-            }
-            word => places.push(place(word, catalog.region(word)?)?),
-        }
-    }
-    if places.is_empty() {
-        return Err(Failure::bad_request(format!(
-            "no region was named; known: {}",
-            catalog.region_names().join(", ")
-        )));
-    }
-    Ok(places)
-}
-
-/// The version that a region runs: the newest that it may have, unless one was asked for.
-fn chosen(
-    catalog: &Catalog,
-    request: &Request,
-    region: &Region,
-) -> Result<Arc<PluginDocument>, Failure> {
-    let name = std::slice::from_ref(&region.name);
-    let plugin = catalog.plugin(&request.plugin, request.version.as_deref(), name)?;
-    match &request.sha256 {
-        Some(pinned) if !pinned.eq_ignore_ascii_case(&plugin.sha256) => {
-            let (label, found) = (plugin.label(), &plugin.sha256);
-            let reason = format!("the sha256 of {label} is {found}, and {pinned} was asked for");
-            Err(Failure::conflict("other_digest", reason))
-        }
-        _ => Ok(Arc::new(plugin)),
-    }
-}
-
-/// The first region that may run the plugin and in which an engine lives; the first of all that may, when
-/// there is none anywhere: the job waits.
-fn first_able(
-    catalog: &Catalog,
-    request: &Request,
-    word: &str,
-    regions: Vec<Region>,
-) -> Result<Place, Failure> {
-    let mut waits = None;
-    let mut refused = None;
-    for region in regions {
-        match chosen(catalog, request, &region) {
-            Ok(plugin) => {
-                let has_engine = catalog.capacity(&region.name).0 > 0;
-                let place = Place { asked: region.name.clone(), region, plugin };
-                if has_engine {
-                    return Ok(place);
-                }
-                waits.get_or_insert(place);
-            }
-            Err(failure) => refused = refused.or(Some(failure)),
-        }
-    }
-    let nowhere = || Failure::bad_request(format!("there is no region for '{word}'"));
-    waits.ok_or_else(|| refused.unwrap_or_else(nowhere))
-}
-
-/// The names of the regions that words mean, for who chooses a version before submitting. Where the gateway
-/// chooses the region (`any`, `a|b`) it does so for the version, and so the word asks for none.
-pub(crate) fn regions_of(catalog: &Catalog, words: &[&str]) -> Result<Vec<String>, Failure> {
-    let mut names = Vec::new();
-    for word in words {
-        match *word {
-            "all" => names.extend(catalog.region_names()),
-            "any" => {}
-            word if word.contains('|') => {}
-            word => names.push(catalog.region(word)?.name),
-        }
-    }
-    Ok(names)
-}
-
 /// The ULID of the first task: a run's id begins with the time, as a job's does.
 fn run_id(jobs: &[AcceptedJob]) -> String {
     let id = jobs.first().map(|job| job.id.as_str()).unwrap_or_default();
@@ -335,88 +234,4 @@ fn run_id(jobs: &[AcceptedJob]) -> String {
 pub(crate) fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Writes large inputs first and the spec last: whoever hears of the job finds all of it.
-async fn write(store: &Client, mut spec: Spec, contents: &[Content]) -> Result<(), Failure> {
-    let jobs = store.database(&spec.job.jobs_database());
-    let mut next_piece = 0;
-    let mut inlined = 0;
-    for content in contents {
-        let bytes = content.bytes.len() as u64;
-        let name = content.name.clone();
-        if inlined + content.bytes.len() <= INPUTS_INLINE_BYTES_MAX {
-            inlined += content.bytes.len();
-            let base64 = Some(STANDARD.encode(&content.bytes));
-            spec.inputs.push(Input { name, bytes, base64, pieces: None });
-            continue;
-        }
-        let first = next_piece;
-        for piece in content.bytes.chunks(INPUT_PIECE_BYTES) {
-            let id = DocumentId::Input(spec.job.clone(), next_piece).to_string();
-            let piece = InputPiece {
-                kind: InputKind::In,
-                blitz: blitz_jobs::BUILD.to_owned(),
-                base64: STANDARD.encode(piece),
-            };
-            create(&jobs, &id, &piece).await?;
-            next_piece += 1;
-        }
-        spec.inputs.push(Input {
-            name,
-            bytes,
-            base64: None,
-            pieces: Some((first, next_piece - first)),
-        });
-    }
-    let id = DocumentId::Spec(spec.job.clone()).to_string();
-    create(&jobs, &id, &spec).await
-}
-
-/// A create whose answer was lost is looked for, and sent again, so many times in all.
-const CREATE_TRIES: u32 = 3;
-
-/// Between two tries: a store that restarts takes about a second.
-const CREATE_AGAIN: Duration = Duration::from_millis(300);
-
-/// Creates a document that nobody else creates. Doing it again is harmless: the same body is the same revision.
-async fn create<T: Serialize + Sync>(
-    database: &Database,
-    id: &str,
-    body: &T,
-) -> Result<(), Failure> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match database.put(id, None, body, PutOptions::default()).await {
-            // Fewer copies than asked took it, and will give it to the others.
-            Ok(Put::Created(_) | Put::Accepted(_)) => return Ok(()),
-            // With an earlier try of ours, unless the body is another.
-            Ok(Put::Conflict) if tries > 1 && is_stored(database, id, body).await => return Ok(()),
-            Ok(Put::Conflict) => {
-                return Err(Failure::bad_request(format!("{id} exists already")));
-            }
-            Err(error) if error.is_outcome_unknown() && tries < CREATE_TRIES => {
-                tracing::warn!(id, %error, "no clear answer to a create, looking for it");
-                if is_stored(database, id, body).await {
-                    return Ok(());
-                }
-                tokio::time::sleep(CREATE_AGAIN).await;
-            }
-            Err(error) => return Err(Failure::store(&error)),
-        }
-    }
-}
-
-/// Whether the store has this very document.
-async fn is_stored<T: Serialize + Sync>(database: &Database, id: &str, body: &T) -> bool {
-    let Ok(wanted) = serde_json::to_value(body) else { return false };
-    match database.get::<serde_json::Value>(id).await {
-        Ok(Some(stored)) => stored.body == wanted,
-        Ok(None) => false,
-        Err(error) => {
-            tracing::warn!(id, %error, "cannot look for a document");
-            false
-        }
-    }
 }

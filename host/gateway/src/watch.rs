@@ -1,12 +1,11 @@
 //! The gateway's ears: it loads the catalog, and then hears of everything by one feed a database.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
-use blitz_couchdb::{AllDocs, Change, Client, Database, Error, FeedEvent, FollowOptions, Sequence};
+use blitz_couchdb::{AllDocs, Change, Client, Database, Error, FollowOptions, Sequence};
 use blitz_jobs::engine::EngineDocument;
-use blitz_jobs::feed::{self, Heard};
+use blitz_jobs::feed::{self, Asked, Heard};
 use blitz_jobs::id::DocumentId;
 use blitz_jobs::output::Chunk;
 use blitz_jobs::read;
@@ -14,7 +13,6 @@ use blitz_jobs::region::{CONTROL, Region};
 use blitz_jobs::timing::HEARTBEAT;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinSet;
 
@@ -86,27 +84,13 @@ impl Ears {
             followed.insert(name);
         }
         self.follow_regions(&mut feeds, &mut followed);
-        let control = self.store.database(CONTROL);
-        let mut since = loaded.since;
+        let mut feed = self.store.database(CONTROL).follow_for_ever(options(loaded.since));
         loop {
-            let mut feed = control.follow(options(since));
-            loop {
-                match feed.next().await {
-                    FeedEvent::Change(change) => {
-                        if let Ok(Some(document)) = change.document() {
-                            self.hear_control(&change.id, document.body);
-                        }
-                        self.follow_regions(&mut feeds, &mut followed);
-                    }
-                    FeedEvent::Connected => {}
-                    FeedEvent::Disconnected(error) => {
-                        tracing::warn!(%error, "control feed interrupted");
-                    }
-                    FeedEvent::Replaced | FeedEvent::Gone => break,
-                }
+            let change = feed.next().await;
+            if let Ok(Some(document)) = change.document() {
+                self.hear_control(&change.id, document.body);
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
-            since = Sequence::zero();
+            self.follow_regions(&mut feeds, &mut followed);
         }
     }
 
@@ -148,8 +132,7 @@ impl Ears {
         loop {
             let (heard_in, heard) = mpsc::channel(HEARD_WAITING);
             let copies = copies(&database).await;
-            let follows =
-                feed::follow(database.clone(), copies, None, Arc::new(Notify::new()), heard_in);
+            let follows = feed::follow(database.clone(), copies, None, Asked::never(), heard_in);
             tokio::select! {
                 () = follows => return,
                 goes_on = self.hear_jobs(&region, heard) => if !goes_on { return },
@@ -177,27 +160,26 @@ impl Ears {
     }
 
     async fn follow_output(self, name: String, since: Sequence) {
-        let database = self.store.database(&name);
-        each_change(&database, since, |change| {
+        let mut feed = self.store.database(&name).follow_for_ever(options(since));
+        loop {
+            let change = feed.next().await;
             // Asked before the chunk is read: most output is followed elsewhere or by nobody.
             if let Ok(DocumentId::Output(job, position)) = change.id.parse()
                 && self.hub.wants(&job)
-                && let Some(chunk) = document::<Chunk>(change)
+                && let Some(chunk) = document::<Chunk>(&change)
             {
                 self.hub.hear_chunk(&job, position, chunk);
             }
-        })
-        .await;
+        }
     }
 
     async fn follow_engines(self, name: String) {
-        let database = self.store.database(&name);
-        each_change(&database, Sequence::zero(), |change| {
-            if let Some(engine) = document::<EngineDocument>(change) {
+        let mut feed = self.store.database(&name).follow_for_ever(options(Sequence::zero()));
+        loop {
+            if let Some(engine) = document::<EngineDocument>(&feed.next().await) {
                 self.catalog.hear_engine(engine);
             }
-        })
-        .await;
+        }
     }
 }
 
@@ -211,25 +193,6 @@ async fn copies(database: &Database) -> u32 {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         }
-    }
-}
-
-/// Follows a database for ever, through interruptions and replacements.
-async fn each_change(database: &Database, mut since: Sequence, mut hear: impl FnMut(&Change)) {
-    loop {
-        let mut feed = database.follow(options(since));
-        loop {
-            match feed.next().await {
-                FeedEvent::Change(change) => hear(&change),
-                FeedEvent::Connected => {}
-                FeedEvent::Disconnected(error) => {
-                    tracing::warn!(database = database.name(), %error, "feed interrupted");
-                }
-                FeedEvent::Replaced | FeedEvent::Gone => break,
-            }
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
-        since = Sequence::zero();
     }
 }
 

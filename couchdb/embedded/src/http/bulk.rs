@@ -6,7 +6,7 @@ use super::{
     heavy, local,
     refusal::{Refusal, allow},
     reply::{self, Handled},
-    security,
+    security, users, validate,
     write::{self, Origin},
 };
 use crate::{
@@ -14,6 +14,8 @@ use crate::{
         draft::Draft,
         object::{self, Members},
     },
+    replicator::documents::REPLICATOR,
+    revision::Revision,
     store::{
         database::{Database, random_id},
         edit::{self, Edit, Kind, Outcome},
@@ -22,7 +24,7 @@ use crate::{
 };
 use http::StatusCode;
 use serde_json::{Value, json};
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 /// How many documents one request may have: they share one transaction, and others wait for it.
 const DOCS_MAX: usize = 100_000;
@@ -110,29 +112,24 @@ async fn apply(
     database: &Arc<Database>,
     rows: Vec<Row>,
 ) -> Result<Vec<Done>, Refusal> {
+    let mut made = Made::new(are_looked_at(call, database, &rows).await?);
     let rows = admitted(call, database, rows).await?;
     let database = Arc::clone(database);
     let done = call
         .store()
         .write(move |transaction| {
             let mut done = Vec::with_capacity(rows.len());
-            let mut updated = HashSet::new();
             for row in rows {
                 done.push(match row {
                     Err((id, made, refusal)) => Done::Refused { id, made, refusal },
                     Ok(Row::Edit(one)) => {
                         let id = one.id.clone();
-                        let is_update = matches!(one.kind, Kind::Update { .. });
-                        // As in CouchDB. It was admitted as a follower of what was there before the
-                        // request, and may name a revision that only the request makes.
-                        let outcome = if is_update && updated.contains(&id) {
+                        let outcome = if made.is_followed_by(&one) {
                             Outcome::Conflict
                         } else {
                             edit::apply(transaction, &database, one)?
                         };
-                        if is_update && matches!(outcome, Outcome::Stored(_)) {
-                            updated.insert(id.clone());
-                        }
+                        made.hear(&id, &outcome);
                         Done::Edit { id, outcome }
                     }
                     Ok(Row::Local(local)) => {
@@ -145,6 +142,46 @@ async fn apply(
         })
         .await?;
     Ok(done)
+}
+
+/// Whether the rows of a request are looked at beside what was there before it, and not only one after the
+/// other: the same requests as in CouchDB. There is more to such a row than its place in the tree, and what the
+/// request itself makes was not there when that was judged.
+async fn are_looked_at(call: &Call, database: &Database, rows: &[Row]) -> Result<bool, Refusal> {
+    let is_special = |row: &Row| match row {
+        Row::Edit(Edit { id, kind: Kind::Update { attachments, .. } }) => {
+            !attachments.is_empty() || id.starts_with("_design/")
+        }
+        Row::Edit(Edit { id, .. }) => id.starts_with("_design/"),
+        Row::Local(_) => false,
+    };
+    let is_of_system = users::is_users(&database.name) || database.name == REPLICATOR;
+    Ok(is_of_system
+        || rows.iter().any(is_special)
+        || validate::is_validated(call, database).await?)
+}
+
+/// The revisions that a request has made, by document: where rows are looked at before, none may follow them. In
+/// all other requests rows of one document follow each other as if they came alone.
+struct Made(Option<HashMap<String, Vec<Revision>>>);
+
+impl Made {
+    fn new(are_looked_at: bool) -> Self {
+        Self(are_looked_at.then(HashMap::new))
+    }
+
+    fn is_followed_by(&self, edit: &Edit) -> bool {
+        let made = self.0.as_ref().and_then(|made| made.get(&edit.id));
+        let (Some(made), Kind::Update { parent, .. }) = (made, &edit.kind) else { return false };
+        // Without a parent it would begin a deleted document again, which it was not before.
+        parent.first().is_none_or(|parent| made.contains(parent))
+    }
+
+    fn hear(&mut self, id: &str, outcome: &Outcome) {
+        if let (Some(made), Outcome::Stored(revision)) = (&mut self.0, outcome) {
+            made.entry(id.to_owned()).or_default().push(revision.clone());
+        }
+    }
 }
 
 /// An edit that may not be made: its id, the revision when it was made elsewhere, and why.

@@ -91,6 +91,11 @@ async fn read(store: &Store, database: &Database) -> Result<Vec<Arc<Design>>, Re
     }
 }
 
+/// Whether a database has validate functions.
+pub(crate) async fn is_validated(call: &Call, database: &Database) -> Result<bool, Refusal> {
+    Ok(!call.server.validators.of(call.store(), database).await?.is_empty())
+}
+
 /// Lets edits through, or says of each why not. The order stays; those that were refused before stay
 /// refused.
 pub(crate) async fn validate(

@@ -31,7 +31,7 @@ impl Contest {
             }
             Heard::Cancel(job) => self.hear_cancel(&job),
             Heard::Replaced(database) => self.hear_replaced(&database),
-            Heard::Losers(..) | Heard::Place { .. } => Vec::new(),
+            Heard::Losers(..) | Heard::Place(_) => Vec::new(),
         }
     }
 

@@ -48,9 +48,8 @@ impl Checkpoint {
         format!("blitz-{who}")
     }
 
-    /// The place to go on from, when it is one of this very database.
-    pub(super) fn place_in(&self, database: &Database, identity: &str) -> Option<Sequence> {
-        let is_same = self.database == database.name() && self.instance_start_time == identity;
-        is_same.then(|| self.since.clone())
+    /// Whether it is one of this very database.
+    pub(super) fn is_of(&self, database: &Database, identity: &str) -> bool {
+        self.database == database.name() && self.instance_start_time == identity
     }
 }

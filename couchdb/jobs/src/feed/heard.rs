@@ -19,7 +19,7 @@ pub enum Heard {
     Spec(Arc<Spec>),
     /// Its run has this state: the leaf that counts.
     Run(JobId, Revision, Run),
-    /// Its run has these leaves beside the one that counts.
+    /// Its run has these leaves beside the one that counts; that one may be among them where the job has ended.
     Losers(JobId, Vec<Revision>),
     /// Its run cannot be read by this version, and no end of it is known. Engines leave it alone.
     Unreadable(JobId, Revision),
@@ -31,14 +31,20 @@ pub enum Heard {
     /// one has is told after this.
     Replaced(String),
     /// Everything up to here was told before this. At most one in [`super::PLACE_EVERY`].
-    Place {
-        /// The database's name.
-        database: String,
-        /// How far.
-        since: Sequence,
-        /// Which database of this name.
-        instance_start_time: String,
-    },
+    Place(Place),
+}
+
+/// How far a follower has told of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The database's name.
+    pub database: String,
+    /// How far.
+    pub since: Sequence,
+    /// Which database of this name.
+    pub instance_start_time: String,
+    /// So many of the listings that were asked for were told before this, see [`super::Relist`].
+    pub listed: u64,
 }
 
 impl Heard {
@@ -100,7 +106,7 @@ impl Heard {
             | Self::Unreadable(job, _)
             | Self::NoRun(job)
             | Self::Cancel(job) => Some(job),
-            Self::Replaced(_) | Self::Place { .. } => None,
+            Self::Replaced(_) | Self::Place(_) => None,
         }
     }
 

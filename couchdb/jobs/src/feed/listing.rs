@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use blitz_couchdb::{AllDocs, Database, Error};
+use blitz_couchdb::{AllDocs, Database, Error, Revision, Row};
 use serde_json::Value;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
@@ -33,18 +33,26 @@ pub(super) async fn list(
         let Some(last) = page.rows.last() else { break };
         start = format!("{}\u{0}", last.id);
         let ids = page.rows.into_iter().map(|row| row.id).filter(|id| is_told(id));
-        let things: Vec<Heard> = read::list::<Value>(database, read::keys(ids))
-            .await?
+        let documents = AllDocs { include_docs: true, conflicts: copies > 1, ..read::keys(ids) };
+        let rows = database.all_docs::<Value>(&documents).await?.rows;
+        let things: Vec<(Heard, Vec<Revision>)> = rows
             .into_iter()
-            .filter_map(|(id, revision, doc)| Heard::of(id.parse().ok()?, revision, doc))
+            .filter_map(|Row { id, revision, doc, conflicts, .. }| {
+                Some((Heard::of(id.parse().ok()?, revision, doc?)?, conflicts))
+            })
             .collect();
         let mut leaves = all_leaves(database, copies, &things).await?;
-        for thing in things {
+        for (thing, conflicts) in things {
             let things = match &thing {
-                Heard::Run(job, ..) | Heard::Unreadable(job, _) => match leaves.remove(job) {
-                    Some(leaves) => Heard::of_leaves(job.clone(), &leaves),
-                    None => vec![thing],
-                },
+                Heard::Run(job, winner, _) | Heard::Unreadable(job, winner) => {
+                    match leaves.remove(job) {
+                        Some(leaves) => Heard::of_leaves(job.clone(), &leaves),
+                        None => {
+                            let losers = losers_of_ended(job, winner, conflicts);
+                            [thing].into_iter().chain(losers).collect()
+                        }
+                    }
+                }
                 _ => vec![thing],
             };
             for thing in things {
@@ -53,6 +61,13 @@ pub(super) async fn list(
         }
     }
     sorter.flush().await
+}
+
+/// The leaves of a run that has ended are not read here: there may be thousands of such runs, and only who removes
+/// what lost wants to know which leaf that is.
+fn losers_of_ended(job: &JobId, winner: &Revision, conflicts: Vec<Revision>) -> Option<Heard> {
+    let all = || [winner.clone()].into_iter().chain(conflicts.iter().cloned()).collect();
+    (!conflicts.is_empty()).then(|| Heard::Losers(job.clone(), all()))
 }
 
 /// Ids of one job sort together (cancel, in, run, spec), so a job is complete when its spec comes.
@@ -92,13 +107,13 @@ fn is_told(id: &str) -> bool {
 async fn all_leaves(
     database: &Database,
     copies: u32,
-    things: &[Heard],
+    things: &[(Heard, Vec<Revision>)],
 ) -> Result<HashMap<JobId, Leaves>, Error> {
     let mut found = HashMap::new();
     if copies < 2 {
         return Ok(found);
     }
-    let mut jobs = things.iter().filter_map(|thing| match thing {
+    let mut jobs = things.iter().filter_map(|(thing, _)| match thing {
         Heard::Run(job, _, run) if !run.is_final() => Some(job.clone()),
         Heard::Unreadable(job, _) => Some(job.clone()),
         _ => None,

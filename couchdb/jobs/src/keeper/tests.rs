@@ -132,6 +132,44 @@ fn an_engine_without_a_beat_loses_its_job_after_the_engines_had_their_turns() {
 }
 
 #[test]
+fn a_job_that_is_given_back_when_its_time_is_over_is_not_begun_again() {
+    let job = JobId::new("japan", 1);
+    let mut keeper = watching(&job, Retry::Safe);
+    let open = Run::Open { last: claim(), reason: "the engine drains".to_owned() };
+    // It waits again as long as any job, but not beyond its own 60 s.
+    keeper.hear_run(45 * S, &job, revision("2-a"), open.clone());
+    assert_eq!(keeper.due(), Some(55 * S));
+    keeper.hear_run(54 * S, &job, revision("3-a"), Run::Claimed { claim: claim() });
+    keeper.hear_run(55 * S, &job, revision("4-a"), open);
+    assert!(keeper.tick(59 * S).is_empty());
+    assert_eq!(keeper.due(), Some(60 * S));
+    let actions = keeper.tick(60 * S);
+    assert_eq!(writes(&actions), [(&job, Some("4-a".to_owned()), "expired")]);
+    let Action::Write { run, .. } = &actions[0] else { panic!("{actions:?}") };
+    let reason = run.reason().unwrap();
+    assert!(reason.contains("60 s") && reason.contains("the engine drains"), "{reason}");
+}
+
+#[test]
+fn a_job_whose_engine_dies_when_its_time_is_over_is_not_begun_again() {
+    let job = JobId::new("japan", 1);
+    let mut keeper = watching(&job, Retry::Safe);
+    for second in (2..=48).step_by(2) {
+        keeper.hear_beats(second * S, "japan", &[beat(&job, u64::from(second))]);
+    }
+    for second in (50..=74).step_by(2) {
+        keeper.hear_beats(second * S, "japan", &[beat(&job, 48)]);
+        assert!(keeper.tick(second * S).is_empty(), "at {second} s");
+    }
+    keeper.hear_beats(76 * S, "japan", &[beat(&job, 48)]);
+    let actions = keeper.tick(76 * S);
+    assert_eq!(states(&actions), ["open"], "or poison: the death counts");
+    let Action::Write { run, .. } = actions[0].clone() else { panic!("{actions:?}") };
+    keeper.hear_run(76 * S, &job, revision("2-a"), run);
+    assert_eq!(states(&keeper.tick(76 * S)), ["expired"]);
+}
+
+#[test]
 fn a_run_that_comes_before_its_spec_counts() {
     let job = JobId::new("japan", 1);
     let mut keeper = keeper();
@@ -177,12 +215,28 @@ fn losers_are_removed_once_however_often_they_are_told() {
     keeper.hear_losers(&job, vec![revision("1-b"), revision("1-c")]);
     assert_eq!(keeper.due(), Some(Duration::ZERO));
     let losers = vec![revision("1-b"), revision("1-c")];
-    assert_eq!(keeper.tick(S), [Action::Remove { job, losers }]);
+    assert_eq!(keeper.tick(S), [Action::Remove { job: job.clone(), losers: losers.clone() }]);
+    assert!(keeper.tick(S).is_empty());
+    keeper.remove_answered(S, &job, &losers);
     assert!(keeper.tick(S).is_empty() && keeper.due().is_none());
-    for _ in 0..=LOSERS_MAX {
-        keeper.hear_losers(&JobId::new("japan", 1), vec![revision("1-b")]);
-    }
-    assert_eq!(keeper.tick(S).len(), LOSERS_MAX);
+}
+
+#[test]
+fn losers_whose_removal_fails_are_removed_later() {
+    let job = JobId::new("japan", 1);
+    let mut keeper = keeper();
+    let losers = vec![revision("1-b")];
+    let remove = [Action::Remove { job: job.clone(), losers: losers.clone() }];
+    keeper.hear_losers(&job, losers);
+    assert_eq!(keeper.tick(S), remove);
+    keeper.remove_answered(2 * S, &job, &[]);
+    assert!(keeper.tick(3 * S).is_empty());
+    assert_eq!(keeper.due(), Some(4 * S));
+    assert_eq!(keeper.tick(4 * S), remove);
+    // The answer is lost.
+    assert_eq!(keeper.due(), Some(29 * S));
+    assert!(keeper.tick(29 * S).is_empty());
+    assert_eq!(keeper.tick(33 * S), remove);
 }
 
 #[test]

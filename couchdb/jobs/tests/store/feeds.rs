@@ -1,11 +1,7 @@
 //! What a follower hears.
 
-use std::sync::Arc;
-
-use blitz_couchdb::Sequence;
 use blitz_jobs::claim as claims;
-use blitz_jobs::feed::{Checkpoint, Heard, follow};
-use tokio::sync::Notify;
+use blitz_jobs::feed::{Checkpoint, Heard, Place, Relist, follow};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -15,7 +11,7 @@ use super::*;
 /// A follower that listens.
 struct Ears {
     heard: Receiver<Heard>,
-    relist: Arc<Notify>,
+    relist: Relist,
     task: JoinHandle<()>,
     last: String,
 }
@@ -29,8 +25,8 @@ impl Drop for Ears {
 impl Ears {
     fn of(jobs: &Database, copies: u32, from: Option<Checkpoint>) -> Self {
         let (heard_in, heard) = channel(8);
-        let relist = Arc::new(Notify::new());
-        let task = tokio::spawn(follow(jobs.clone(), copies, from, Arc::clone(&relist), heard_in));
+        let relist = Relist::default();
+        let task = tokio::spawn(follow(jobs.clone(), copies, from, relist.asked(), heard_in));
         Self { heard, relist, task, last: String::new() }
     }
 
@@ -50,7 +46,7 @@ impl Ears {
         loop {
             let next = timeout(PATIENCE, self.heard.recv());
             match next.await.expect("nothing is heard").expect("it does not end") {
-                Heard::Place { .. } => {}
+                Heard::Place(_) => {}
                 Heard::Spec(spec) => return format!("spec {}", spec.job),
                 Heard::Run(job, _, run) => return format!("{} {job}", run.state()),
                 Heard::Losers(job, losers) => {
@@ -65,11 +61,12 @@ impl Ears {
         }
     }
 
-    async fn place(&mut self) -> (Sequence, String) {
+    /// The next place; what comes before it is passed over.
+    async fn place(&mut self) -> Place {
         loop {
             let next = timeout(PATIENCE, self.heard.recv());
-            if let Heard::Place { since, instance_start_time, .. } = next.await.unwrap().unwrap() {
-                return (since, instance_start_time);
+            if let Heard::Place(place) = next.await.unwrap().unwrap() {
+                return place;
             }
         }
     }
@@ -107,7 +104,7 @@ async fn open_jobs_come_first_each_with_its_run_and_then_every_change() {
     world.put_spec(&later).await;
     assert_eq!(ears.next().await, format!("spec {later}"));
     // All again, on wish.
-    ears.relist.notify_one();
+    ears.relist.ask();
     assert_eq!(ears.next().await, format!("spec {open}"));
     assert_eq!(ears.next().await, format!("spec {later}"));
 }
@@ -142,13 +139,72 @@ async fn of_several_leaves_the_one_that_counts_is_told_and_the_losers_are_remove
 
     let asked: Vec<Revision> =
         [revision(3, "f"), revision(2, "a")].iter().map(|text| text.parse().unwrap()).collect();
-    let removed = claims::remove(&world.jobs, 3, &later, &asked).await.unwrap();
-    assert_eq!(removed, 1, "the one that counts stays, whoever asks");
+    let not_removed = claims::remove(&world.jobs, 3, &later, &asked).await.unwrap();
+    assert!(not_removed.is_empty());
     let left = claims::leaves(&world.jobs, 3, &later).await.unwrap();
-    assert_eq!(left.runs.len(), 1);
+    assert_eq!(left.runs.len(), 1, "the one that counts stays, whoever asks");
     assert_eq!(left.runs[0].0.to_string(), revision(2, "a"));
-    assert_eq!(claims::remove(&world.jobs, 3, &later, &asked).await.unwrap(), 0);
+    assert!(claims::remove(&world.jobs, 3, &later, &asked).await.unwrap().is_empty());
     assert_eq!(ears.next().await, format!("lost {later}"));
+}
+
+#[tokio::test]
+async fn losers_of_a_job_that_has_ended_are_listed_and_removed_in_one_request() {
+    let world = World::new().await;
+    let [clean, job] = new_jobs();
+    let ended = |n, letter| (revision(n, letter), body(&lost(1)));
+    let held = |n, letter, byte| (revision(n, letter), body(&claimed(byte)));
+    let leaves = [held(1, "a", 1), ended(3, "b"), held(2, "c", 2), held(1, "d", 3)];
+    let all: Vec<_> = leaves.iter().map(|(revision, body)| (&**revision, body.clone())).collect();
+    for job in [&clean, &job] {
+        world.put_spec(job).await;
+    }
+    world.put_leaves(&job, &all).await;
+    world.put_run(&clean, &lost(1)).await;
+    let ears = || Ears::of(&world.jobs, 3, None);
+    let told = ears().next().await;
+    let [winner, others @ ..] = ["3-b", "2-c", "1-d", "1-a"].map(|text| {
+        let (n, letter) = text.split_once('-').unwrap();
+        revision(n.parse().unwrap(), letter)
+    });
+    assert_eq!(told, format!("losers {job} {winner} {}", others.join(" ")));
+    let asked: Vec<Revision> =
+        [winner.clone()].iter().chain(&others).map(|text| text.parse().unwrap()).collect();
+    let left = claims::remove(&world.jobs, 3, &job, &asked).await.unwrap();
+    assert!(left.is_empty(), "in one request: {left:?}");
+    let left = claims::leaves(&world.jobs, 3, &job).await.unwrap();
+    let left: Vec<String> = left.runs.iter().map(|(revision, _)| revision.to_string()).collect();
+    assert_eq!(left, [winner]);
+    let later = JobId::new("japan", 1);
+    world.put_spec(&later).await;
+    assert_eq!(ears().next().await, format!("spec {later}"), "the others have ended, and no more");
+}
+
+#[tokio::test]
+async fn a_place_says_how_many_listings_came_before_it() {
+    let world = World::new().await;
+    let [first, second] = new_jobs();
+    world.put_spec(&first).await;
+    world.put_spec(&second).await;
+    let mut ears = Ears::of(&world.jobs, 1, None);
+    let place = ears.place().await;
+    assert_eq!(place.listed, 0);
+    ears.relist.ask();
+    assert_eq!(ears.relist.checkpoint(&place, None), None, "told before the listing");
+    // The listing, whole, and then a place though nothing has changed.
+    assert_eq!(ears.next().await, format!("spec {first}"));
+    assert_eq!(ears.next().await, format!("spec {second}"));
+    let place = ears.place().await;
+    assert_eq!(place.listed, 1);
+    assert!(ears.relist.checkpoint(&place, None).is_some());
+    // A database that was replaced is listed from its beginning, which is as good.
+    world.jobs.drop().await.unwrap();
+    ears.relist.ask();
+    assert_eq!(ears.next().await, "replaced blitz-jobs-japan-1");
+    world.jobs.create().await.unwrap();
+    let place = ears.place().await;
+    let info = world.jobs.info().await.unwrap();
+    assert_eq!((place.listed, &place.instance_start_time), (2, &info.instance_start_time));
 }
 
 #[tokio::test]
@@ -244,14 +300,10 @@ async fn a_restart_goes_on_from_its_checkpoint_in_the_same_database_only() {
     let mut ears = Ears::of(&world.jobs, 1, None);
     assert_eq!(ears.next().await, format!("spec {old}"));
     assert_eq!(ears.next().await, format!("spec {oldest_open}"));
-    let (since, instance_start_time) = ears.place().await;
+    let place = ears.place().await;
+    let checkpoint = ears.relist.checkpoint(&place, Some(oldest_open.to_string())).unwrap();
+    assert_eq!(checkpoint.database, world.jobs.name());
     drop(ears);
-    let checkpoint = Checkpoint {
-        database: world.jobs.name().to_owned(),
-        instance_start_time,
-        since,
-        oldest: Some(oldest_open.to_string()),
-    };
     assert_eq!(Checkpoint::read(&world.jobs, "e1").await.unwrap(), None);
     checkpoint.write(&world.jobs, "e1").await.unwrap();
     // What happens while nobody listens is heard of after that.

@@ -120,8 +120,9 @@ impl World {
                     start::Next::Decided(goes) => self.fence_decided(peer, job, goes),
                 }
             }
-            (Call::Remove { job, loser }, Data::Put(PutReply::Unknown | PutReply::Refused)) => {
-                self.remove_again(peer, job, loser);
+            (Call::Remove { job, loser }, Data::Put(reply)) => {
+                let is_gone = !matches!(reply, PutReply::Unknown | PutReply::Refused);
+                self.remove_answered(peer, job, is_gone.then_some(loser));
             }
             (Call::Look { job }, Data::Leaves(Some(leaves))) => {
                 self.keeper_looked(peer, job, &leaves);

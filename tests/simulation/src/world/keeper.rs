@@ -87,11 +87,11 @@ impl World {
         self.settle(peer);
     }
 
-    /// A leaf may not have been removed.
-    pub(super) fn remove_again(&mut self, peer: Peer, job: usize, loser: Revision) {
-        let id = self.jobs[job].id().clone();
+    /// A leaf is gone, or may not have been removed.
+    pub(super) fn remove_answered(&mut self, peer: Peer, job: usize, gone: Option<Revision>) {
+        let (local, id) = (self.local(peer), self.jobs[job].id().clone());
         if let Some(keeper) = self.keeper(peer) {
-            keeper.hear_losers(&id, vec![loser]);
+            keeper.remove_answered(local, &id, gone.as_slice());
         }
         self.settle(peer);
     }

@@ -4,15 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use blitz_couchdb::{Database, FeedEvent, FollowOptions, Sequence};
+use blitz_couchdb::{Database, FollowOptions};
 use serde_json::Value;
 use tokio::time::Instant;
 
 /// The feed's sign of life: after three times as long without one it connects again.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-
-/// A database that is not there is looked for again after this long.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// One state of a job's run. States between two hearings are not told by a feed.
 #[derive(Debug, Clone)]
@@ -46,27 +43,18 @@ impl Claims {
         let claims = Self::default();
         let hears = claims.clone();
         tokio::spawn(async move {
+            let mut feed = database.follow_for_ever(FollowOptions {
+                include_docs: true,
+                heartbeat: HEARTBEAT,
+                ..FollowOptions::default()
+            });
             loop {
-                let mut feed = database.follow(FollowOptions {
-                    since: Sequence::zero(),
-                    include_docs: true,
-                    heartbeat: HEARTBEAT,
-                    ..FollowOptions::default()
-                });
-                loop {
-                    match feed.next().await {
-                        FeedEvent::Change(change) => {
-                            if let Some(job) = change.id.strip_suffix(":run")
-                                && let Ok(Some(document)) = change.document::<Value>()
-                            {
-                                hears.hear(job, document.revision.as_str(), &document.body["run"]);
-                            }
-                        }
-                        FeedEvent::Replaced | FeedEvent::Gone => break,
-                        FeedEvent::Connected | FeedEvent::Disconnected(_) => {}
-                    }
+                let change = feed.next().await;
+                if let Some(job) = change.id.strip_suffix(":run")
+                    && let Ok(Some(document)) = change.document::<Value>()
+                {
+                    hears.hear(job, document.revision.as_str(), &document.body["run"]);
                 }
-                tokio::time::sleep(LOOK_AGAIN).await;
             }
         });
         claims

@@ -4,6 +4,7 @@ use blitz_couchdb::Client;
 use blitz_jobs::plugin::{Carrier, Release, SigningKey};
 use blitz_runtime::{Runtime, RuntimeConfig};
 
+use super::super::sizes::KNOWN_BYTES_MAX;
 use super::super::*;
 
 const FILE: &[u8] = b"\0asm\x0d\0\x01\0";

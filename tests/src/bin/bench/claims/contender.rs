@@ -10,12 +10,12 @@ use blitz_contract::Exit;
 use blitz_couchdb::{AllDocs, Database, Put, PutOptions, Revision};
 use blitz_jobs::contest::{Action, Config, Contest};
 use blitz_jobs::engine::{Beat, BeatKind, Held};
-use blitz_jobs::feed::{self, Heard};
+use blitz_jobs::feed::{self, Asked, Heard};
 use blitz_jobs::guards::Guards;
 use blitz_jobs::timing::Timing;
 use blitz_jobs::writing::Answer;
 use blitz_jobs::{Claim, End, Incarnation, JobId, Run, Spec};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::site::{HOLD, PLUGIN, REGION, Site};
@@ -135,8 +135,7 @@ impl Engine {
     async fn run(mut self) {
         let (heard_in, mut heard) = mpsc::channel(HEARD_WAITING);
         let mut feeds = JoinSet::new();
-        let relist = Arc::new(Notify::new());
-        feeds.spawn(feed::follow(self.jobs.clone(), COPIES, None, relist, heard_in));
+        feeds.spawn(feed::follow(self.jobs.clone(), COPIES, None, Asked::never(), heard_in));
         loop {
             let actions = self.contest.tick(self.begun.elapsed());
             self.perform(actions);
