@@ -38,6 +38,10 @@ pub const JOBS_KNOWN_MAX: usize = 100_000;
 /// Runs of several engines that an engine remembers to have taken part in: they last minutes.
 pub const RUNS_TAKEN_MAX: usize = 10_000;
 
+/// Earlier starts of an engine that it says are dead, the newest of those that it read of: a run names few, and an engine
+/// that starts so often within their time has other troubles.
+pub const DIED_MAX: usize = 16;
+
 /// About so many engines of a region watch the claims of all others: enough that none being there is a rare thing
 /// (e^-8, and then there is the keeper), few enough that their polls are no load.
 pub const WATCHERS: u64 = 8;
@@ -49,6 +53,8 @@ pub struct Config {
     pub engine: String,
     /// Which start of it.
     pub incarnation: Incarnation,
+    /// Its region: the jobs of others are not its own, wherever it hears of them.
+    pub region: String,
     /// The region's home epoch.
     pub epoch: u32,
     /// How much it runs at once: a job takes one slot, or as many as its limits say.
@@ -166,8 +172,11 @@ pub struct Contest {
     /// When the next job may be claimed, as of the last tick.
     claim_due: Option<Duration>,
     counter: u64,
+    /// What earlier starts of this engine held when they died, by start: said with each beat.
+    died: Vec<Held>,
     beat_due: Duration,
-    /// It stopped jobs since this instant because its beats failed, and owes the world a sign that it lives.
+    /// It stopped jobs since this instant because its beats failed, or read that it, or an earlier start of it, is taken
+    /// for dead, and owes the world a sign that it lives.
     owes_beat: Option<Duration>,
 }
 
@@ -195,6 +204,7 @@ impl Contest {
             gives_back: false,
             claim_due: None,
             counter: 0,
+            died: Vec::new(),
             beat_due: Duration::ZERO,
             owes_beat: None,
         }
@@ -219,6 +229,19 @@ impl Contest {
             }
         }
         actions
+    }
+
+    /// Whether it watches the claims of others.
+    #[must_use]
+    pub fn is_watcher(&self) -> bool {
+        self.is_watcher
+    }
+
+    /// Whether it could claim this job, were it open now.
+    #[must_use]
+    pub fn has_room(&self, job: &JobId) -> bool {
+        let weight = self.jobs.get(job).map(|known| known.weight(self.config.slots));
+        !self.draining && weight.is_some_and(|weight| weight <= self.slots_free())
     }
 
     /// How many jobs are claimed, being claimed, or being closed.

@@ -75,7 +75,8 @@ pub struct Beat {
     pub incarnation: Incarnation,
     /// Rises with each beat; watchers compare it and no clock.
     pub counter: u64,
-    /// The jobs that it holds: a beat of an engine says nothing of a job that is not named here.
+    /// The jobs that it holds: a beat of an engine says nothing of a job that is not named here. After them, those of
+    /// earlier starts that it read of.
     pub held: Vec<Held>,
 }
 
@@ -87,13 +88,24 @@ pub enum BeatKind {
     Beat,
 }
 
-/// One job that an engine holds.
+/// One job that an engine holds, or that an earlier start of it held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// Which.
     pub job: JobId,
     /// Which attempt of it.
     pub attempt: u32,
+    /// The earlier start that had it: it is not held, and that start is dead, for of one engine there is one at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub died_with: Option<Incarnation>,
+}
+
+impl Held {
+    /// A job that is held.
+    #[must_use]
+    pub fn new(job: JobId, attempt: u32) -> Self {
+        Self { job, attempt, died_with: None }
+    }
 }
 
 impl Beat {
@@ -106,6 +118,13 @@ impl Beat {
     /// Whether it speaks for this attempt of this job.
     #[must_use]
     pub fn holds(&self, job: &JobId, attempt: u32) -> bool {
-        self.held.iter().any(|held| held.job == *job && held.attempt == attempt)
+        let holds = |held: &Held| held.job == *job && held.attempt == attempt;
+        self.held.iter().any(|held| held.died_with.is_none() && holds(held))
+    }
+
+    /// Whether a later start of the engine says that this one is dead.
+    #[must_use]
+    pub fn buries(&self, start: &Incarnation) -> bool {
+        self.held.iter().any(|held| held.died_with.as_ref() == Some(start))
     }
 }

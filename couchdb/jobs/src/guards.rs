@@ -36,6 +36,8 @@ macro_rules! guards {
 }
 
 guards! {
+    /// An engine leaves the jobs of a neighbour region alone.
+    NeighbourRegion = "neighbour-region",
     /// On a cluster a claim first reads, and is not written when the job has a leaf already.
     ReadFirst = "read-first",
     /// A claim asks for the agreement of all copies of its database.
@@ -72,6 +74,8 @@ guards! {
     BeatPerClaim = "beat-per-claim",
     /// Engines that lost their network and came back are no deaths.
     SurvivorsLive = "survivors-live",
+    /// Who fell silent counts as dead once a later start of his engine says so, or he is gone for long.
+    DeathsAreSure = "deaths-are-sure",
     /// A database that was replaced by another voids every claim.
     IdentityVoids = "identity-voids",
 }

@@ -126,7 +126,7 @@ pub struct Claim {
     pub engine: String,
     /// Which start of that engine.
     pub incarnation: Incarnation,
-    /// The earlier attempts whose engines fell silent, oldest first; at most [`ATTEMPTS_MAX`].
+    /// The earlier attempts whose engines fell silent and stayed so, oldest first; at most [`ATTEMPTS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "possible::silent")]
     pub silent: Vec<Silent>,
 }
@@ -140,7 +140,7 @@ impl Claim {
 }
 
 /// An attempt whose engine gave no sign of life for too long. When that same start of the engine beats again
-/// later, it was the network that was lost and not the engine.
+/// later, it was the network that was lost and not the engine; when a later start of it does, this one is dead.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Silent {
     /// The engine's instance id.
@@ -202,7 +202,7 @@ pub enum Step {
         /// Which time that was.
         reason: String,
     },
-    /// Its engine is dead for the watcher that says so.
+    /// Its engine is dead for the watcher that says so, see [`crate::watch`].
     Dead {
         /// The start that died: a newer claim is untouched.
         incarnation: Incarnation,
@@ -305,10 +305,10 @@ impl Run {
                     return Ok(Self::Lost { claim, reason, begun: true });
                 }
                 let (attempt, engine) = (claim.attempt, claim.engine.clone());
+                // Who survived may die of the same job later, and is named again then.
+                claim.silent.retain(|silent| !survivors.contains(silent));
                 claim.silent.push(Silent { engine, incarnation, counter });
-                let alive = |silent: &&Silent| survivors.contains(silent);
-                let deaths = claim.silent.len() - claim.silent.iter().filter(alive).count();
-                Ok(if deaths >= DEATHS_MAX {
+                Ok(if claim.silent.len() >= DEATHS_MAX {
                     Self::Poison { claim, reason }
                 } else if attempt >= ATTEMPTS_MAX {
                     Self::Lost { claim, reason, begun: true }

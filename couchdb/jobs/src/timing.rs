@@ -41,6 +41,13 @@ impl Default for Timing {
 }
 
 impl Timing {
+    /// Who gave no sign of life for so long is gone, whatever became of him: three of the times at which an engine
+    /// says that it is there. Before that he may be cut off or stand still.
+    #[must_use]
+    pub fn gone(&self) -> Duration {
+        self.presence * 3
+    }
+
     /// The same proportions, `factor` times as fast (1 to 1,000), for tests. Batching stays as it is.
     #[must_use]
     pub fn faster(factor: u32) -> Self {

@@ -2,6 +2,10 @@
 //!
 //! A watcher compares *counters* of beats over *answered* polls with its own clock, and no times of two machines. Who
 //! was blind itself begins to count anew.
+//!
+//! Silence is enough to give a job to another engine, for one that lives has stopped it. It is not enough to say that
+//! the job kills engines: they may be cut off or stand still. So an engine that may be one too many is not judged before
+//! it is sure that all of them are dead: a later start of each says so, or they are [gone](Timing::gone).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -9,11 +13,19 @@ use std::time::Duration;
 use crate::engine::Beat;
 use crate::guards::{Guard, Guards};
 use crate::id::{Incarnation, JobId};
-use crate::run::{Claim, Silent};
+use crate::run::{Claim, DEATHS_MAX, Silent};
 use crate::timing::Timing;
 
-/// Polls that may stay without an answer before a watcher calls itself blind.
-const POLLS_MISSED_MAX: u32 = 3;
+/// A watcher calls itself blind when no poll was answered for so many of them, and counts anew.
+///
+/// Not fewer: the next poll is always a little late, so that of `n` polls `n - 2` may be lost in a row. With three, two
+/// lost ones made a watcher blind; where 4 of 100 are lost that was one watch of 25 s in 25. With five it is one in 15,000.
+///
+/// Not more: of what happened since the last answered poll nothing is known. An engine that runs on because of a beat
+/// that this watcher did not see has sent it within [`Timing::stop`] after one that it saw. All that was stored until
+/// [`Timing::dead`] less so many polls was seen, and that is later by as much as a beat may take to be stored: with the
+/// usual durations 25 s - 5 s = 15 s + 5 s.
+const POLLS_MISSED_MAX: u32 = 5;
 
 /// The claims that one watcher looks after.
 #[derive(Debug)]
@@ -35,12 +47,16 @@ struct Watched {
     claim: Claim,
     /// Since when it has not been seen alive.
     since: Duration,
+    /// When that start of its engine was last seen alive, whatever it spoke for.
+    sign: Duration,
     /// The last counter that spoke for it.
     counter: Option<u64>,
     /// The last counter of that start of its engine, whatever it spoke for.
     seen: u64,
     /// Those of the earlier silent attempts whose engine beat again.
     survivors: Vec<Silent>,
+    /// The starts among its engine's and theirs that are dead, as later starts of these engines say.
+    buried: BTreeSet<Incarnation>,
 }
 
 /// A claim whose engine is dead, as far as this watcher can see.
@@ -79,9 +95,11 @@ impl Watch {
         let watched = Watched {
             claim: claim.clone(),
             since: now,
+            sign: now,
             counter: None,
             seen: 0,
             survivors: Vec::new(),
+            buried: BTreeSet::new(),
         };
         self.claims.insert(job.clone(), watched);
         self.soonest = self.soonest.min(now + self.timing.dead);
@@ -128,6 +146,8 @@ impl Watch {
         let was_blind = self.guards.has(Guard::AnsweredPolls)
             && last.is_none_or(|at| now.saturating_sub(at) > patience);
         let per_claim = self.guards.has(Guard::BeatPerClaim);
+        let engines: HashMap<&str, &Beat> =
+            beats.iter().map(|beat| (beat.engine.as_str(), beat)).collect();
         let beats: HashMap<&Incarnation, &Beat> =
             beats.iter().map(|beat| (&beat.incarnation, beat)).collect();
         for (job, watched) in &mut self.claims {
@@ -136,7 +156,11 @@ impl Watch {
             }
             let beat = beats.get(&watched.claim.incarnation);
             // A beat for earlier jobs is no sign of life after the silence.
-            watched.seen = beat.map_or(watched.seen, |beat| beat.counter.max(watched.seen));
+            let seen = beat.map_or(watched.seen, |beat| beat.counter.max(watched.seen));
+            if was_blind || seen > watched.seen {
+                watched.sign = now;
+            }
+            watched.seen = seen;
             let counter = beat
                 .filter(|beat| !per_claim || beat.holds(job, watched.claim.attempt))
                 .map(|beat| beat.counter);
@@ -144,6 +168,11 @@ impl Watch {
                 watched.since = now;
             }
             watched.counter = counter.or(watched.counter);
+            for (engine, start) in starts(&watched.claim) {
+                if engines.get(engine).is_some_and(|beat| beat.buries(start)) {
+                    watched.buried.insert(start.clone());
+                }
+            }
             for silent in &watched.claim.silent {
                 let beats_on = beats
                     .get(&silent.incarnation)
@@ -173,7 +202,11 @@ impl Watch {
             .iter()
             .filter(|(job, watched)| {
                 let silent = now.saturating_sub(watched.since);
-                silent >= self.timing.dead && silent >= self.timing.dead + later(job) && sees(job)
+                let is_sure = !self.guards.has(Guard::DeathsAreSure)
+                    || now.saturating_sub(watched.sign) >= self.timing.gone()
+                    || !watched.may_be_too_many();
+                let is_dead = silent >= self.timing.dead && silent >= self.timing.dead + later(job);
+                is_dead && is_sure && sees(job)
             })
             .map(|(job, watched)| Silence {
                 job: job.clone(),
@@ -196,6 +229,24 @@ impl Watch {
     }
 }
 
+impl Watched {
+    /// Whether as many engines may have died of the job as make it poison, and it is not sure that they have.
+    fn may_be_too_many(&self) -> bool {
+        let survived =
+            |start: &Incarnation| self.survivors.iter().any(|silent| silent.incarnation == *start);
+        let suspects = starts(&self.claim).map(|(_, start)| start).filter(|start| !survived(start));
+        suspects.clone().count() >= DEATHS_MAX
+            && suspects.into_iter().any(|start| !self.buried.contains(start))
+    }
+}
+
+/// The starts of engines that had the job, the last one first, none of which was seen alive before the claim.
+fn starts(claim: &Claim) -> impl Iterator<Item = (&str, &Incarnation)> + Clone {
+    let silent = claim.silent.iter();
+    let silent = silent.map(|silent| (silent.engine.as_str(), &silent.incarnation));
+    std::iter::once((claim.engine.as_str(), &claim.incarnation)).chain(silent)
+}
+
 /// Why a job was taken from an engine, in words for its user.
 #[must_use]
 pub fn reason(claim: &Claim, dead: Duration) -> String {
@@ -208,139 +259,4 @@ pub fn reason(claim: &Claim, dead: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::{BeatKind, Held};
-
-    const S: Duration = Duration::from_secs(1);
-
-    fn incarnation(byte: u8) -> Incarnation {
-        Incarnation::from_random([byte; 16])
-    }
-
-    fn claim(silent: Vec<Silent>) -> Claim {
-        Claim { silent, attempt: 2, ..Claim::first(1, "e1", incarnation(1)) }
-    }
-
-    fn beat(byte: u8, counter: u64, held: &[(&JobId, u32)]) -> Beat {
-        Beat {
-            kind: BeatKind::Beat,
-            blitz: crate::BUILD.to_owned(),
-            engine: format!("e{byte}"),
-            incarnation: incarnation(byte),
-            counter,
-            held: held.iter().map(|&(job, attempt)| Held { job: job.clone(), attempt }).collect(),
-        }
-    }
-
-    fn watching(job: &JobId, claim: &Claim) -> Watch {
-        let mut watch = Watch::new(Timing::of_tests(), Guards::default());
-        watch.hear_claim(Duration::ZERO, job, claim);
-        watch
-    }
-
-    /// The second at which the job is first said to be dead, when `beats` answers each poll, every two seconds.
-    fn dead_at(watch: &mut Watch, mut beats: impl FnMut(u32) -> Option<Vec<Beat>>) -> Option<u32> {
-        for second in 0..120 {
-            if second % 2 == 0
-                && let Some(beats) = beats(second)
-            {
-                watch.hear_beats(second * S, "japan", &beats);
-            }
-            if !watch.silent(second * S, |_| Duration::ZERO).is_empty() {
-                return Some(second);
-            }
-        }
-        None
-    }
-
-    #[test]
-    fn a_claim_is_dead_when_no_beat_spoke_for_it_for_long_enough() {
-        let job = JobId::new("japan", 1);
-        type Beats = fn(&JobId, u32) -> Option<Vec<Beat>>;
-        let table: [(Beats, Option<u32>, &str); 8] = [
-            (|_, _| Some(Vec::new()), Some(25), "no beat at all"),
-            (|job, s| Some(vec![beat(1, s.into(), &[(job, 2)])]), None, "it beats"),
-            (|job, s| Some(vec![beat(1, s.min(20).into(), &[(job, 2)])]), Some(45), "it stopped"),
-            (|job, s| Some(vec![beat(1, s.into(), &[(job, 1)])]), Some(25), "another attempt"),
-            (|_, s| Some(vec![beat(1, s.into(), &[])]), Some(25), "the engine lives without it"),
-            (|job, s| Some(vec![beat(2, s.into(), &[(job, 2)])]), Some(25), "another start"),
-            (|_, _| None, None, "the watcher is blind"),
-            // Blind from 10 s to 60 s: then it counts anew.
-            (|_, s| (s <= 10 || s >= 60).then(Vec::new), Some(85), "it was blind"),
-        ];
-        for (beats, expected, what) in table {
-            let mut watch = watching(&job, &claim(Vec::new()));
-            assert_eq!(dead_at(&mut watch, |second| beats(&job, second)), expected, "{what}");
-        }
-    }
-
-    #[test]
-    fn a_verdict_needs_a_fresh_poll_and_its_turn() {
-        let job = JobId::new("japan", 1);
-        let mut watch = watching(&job, &claim(Vec::new()));
-        for second in (0..=20).step_by(2) {
-            watch.hear_beats(second * S, "japan", &[]);
-        }
-        assert_eq!(watch.silent(25 * S, |_| S).len(), 0, "its turn is a second later");
-        assert_eq!(watch.silent(26 * S, |_| S).len(), 1);
-        assert_eq!(watch.silent(26 * S, |_| S).len(), 0, "it was looked at just now");
-        assert_eq!(watch.due(), Some(Duration::ZERO), "a poll");
-        assert_eq!(watch.poll(26 * S).len(), 1);
-        assert_eq!(watch.due(), Some(26 * S + Timing::of_tests().take_turns));
-        assert_eq!(watch.silent(27 * S, |_| S).len(), 0, "no poll was answered for 7 s");
-    }
-
-    #[test]
-    fn polls_name_the_holders_and_those_who_were_silent_by_region() {
-        let (job, other) = (JobId::new("japan", 1), JobId::new("oregon", 1));
-        let silent = Silent { engine: "e7".to_owned(), incarnation: incarnation(7), counter: 3 };
-        let mut watch = watching(&job, &claim(vec![silent]));
-        watch.hear_claim(S, &other, &claim(Vec::new()));
-        let polls = watch.poll(S);
-        let names = |region: &str| polls[region].iter().map(String::as_str).collect::<Vec<_>>();
-        assert_eq!((names("japan"), names("oregon")), (vec!["e1", "e7"], vec!["e1"]));
-        assert!(watch.poll(2 * S).is_empty(), "not yet");
-        watch.forget(&job);
-        watch.forget(&other);
-        assert!(watch.poll(9 * S).is_empty() && watch.due().is_none(), "nothing is watched");
-        assert!(!watch.watches(&job));
-    }
-
-    #[test]
-    fn survivors_are_those_whose_counter_moved_since() {
-        for (counter, survives) in [(3, false), (4, true)] {
-            let job = JobId::new("japan", 1);
-            let silent =
-                Silent { engine: "e7".to_owned(), incarnation: incarnation(7), counter: 3 };
-            let mut watch = watching(&job, &claim(vec![silent]));
-            for second in (0..=24).step_by(2) {
-                watch.hear_beats(second * S, "japan", &[beat(7, counter, &[])]);
-            }
-            let silences = watch.silent(25 * S, |_| Duration::ZERO);
-            let survivors = silences[0].survivors.len();
-            assert_eq!(survivors, usize::from(survives), "counter {counter}");
-        }
-    }
-
-    #[test]
-    fn a_new_claim_of_the_job_is_counted_from_its_hearing() {
-        let job = JobId::new("japan", 1);
-        let mut watch = watching(&job, &claim(Vec::new()));
-        for second in (0..=30).step_by(2) {
-            watch.hear_beats(second * S, "japan", &[]);
-            if second == 20 {
-                watch.hear_claim(second * S, &job, &Claim { attempt: 3, ..claim(Vec::new()) });
-            }
-        }
-        assert!(watch.silent(30 * S, |_| Duration::ZERO).is_empty());
-        watch.hear_beats(44 * S, "japan", &[]);
-        assert!(watch.silent(45 * S, |_| Duration::ZERO).is_empty(), "it was blind since 30 s");
-    }
-
-    #[test]
-    fn the_reason_names_the_engine_and_which_start_of_it() {
-        let text = reason(&claim(Vec::new()), 25 * S);
-        assert_eq!(text, "engine e1 (start 01010101) gave no sign of life for 25 s");
-    }
-}
+mod tests;

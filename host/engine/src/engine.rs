@@ -69,6 +69,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         contest: Contest::new(contest::Config {
             engine: config.id.clone(),
             incarnation: incarnation.clone(),
+            region: region.name.clone(),
             epoch: region.home_epoch,
             slots: u32::try_from(config.slots).unwrap_or(u32::MAX).max(1),
             timing: config.timing,

@@ -144,6 +144,7 @@ impl Region {
             let mut contest = Contest::new(Config {
                 engine: format!("engine-{number}"),
                 incarnation,
+                region: REGION.to_owned(),
                 epoch: 1,
                 slots: 1,
                 timing: Timing::default(),

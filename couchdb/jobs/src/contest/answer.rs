@@ -27,17 +27,19 @@ impl Contest {
                 let tried = known.tried.take().filter(|(tried, _)| *tried == run);
                 let lease_from = tried.map_or(sent, |(_, sent)| sent);
                 known.replaced = over;
+                known.doubted = None;
                 return self.won(now, job, revision, run, lease_from);
             }
             // It won, and the feed says that another did: what is stored now tells.
-            (Phase::Claiming { run, .. }, Answer::Won(_)) => {
+            (Phase::Claiming { run, heard, .. }, Answer::Won(_)) => {
                 known.is_unreadable = false;
+                known.doubted = heard.or(known.doubted.take());
                 return vec![self.claim(now, job, run)];
             }
-            // Lost: the feed brings who has it. Unknown: asking again finds out.
+            // Lost: the feed brings who has it, or has brought it. Unknown: asking again finds out.
             (Phase::Claiming { heard, .. }, answer) => {
                 known.has_yielded = answer == Answer::Lost;
-                known.run = heard.or(known.run.take());
+                known.run = heard.or(known.doubted.take()).or(known.run.take());
                 self.give_up(now, job, later);
                 if let Some(known) = self.jobs.get(job)
                     && known.run.as_ref().is_some_and(|(_, run)| !matches!(run, Run::Open { .. }))

@@ -6,13 +6,13 @@ use std::time::Duration;
 use blitz_couchdb::Revision;
 
 use super::phase::{Known, Phase};
-use super::{Action, Contest, JOBS_KNOWN_MAX, WATCHERS, Why};
+use super::{Action, Contest, DIED_MAX, JOBS_KNOWN_MAX, WATCHERS, Why};
 use crate::early::EarlyRun;
-use crate::engine::Beat;
+use crate::engine::{Beat, Held};
 use crate::feed::Heard;
 use crate::guards::Guard;
 use crate::id::JobId;
-use crate::run::Run;
+use crate::run::{Claim, Run};
 use crate::spec::Spec;
 
 impl Contest {
@@ -35,10 +35,13 @@ impl Contest {
         }
     }
 
-    /// A job is asked for.
+    /// A job is asked for. One of another region is none for this engine: its runs are written in that region's home,
+    /// and a claim here would be one beside it.
     pub fn hear_spec(&mut self, now: Duration, spec: Arc<Spec>) {
         let job = spec.job.clone();
-        if self.jobs.contains_key(&job) {
+        let is_ours =
+            job.region() == self.config.region || !self.config.guards.has(Guard::NeighbourRegion);
+        if !is_ours || self.jobs.contains_key(&job) {
             return;
         }
         if self.jobs.len() >= JOBS_KNOWN_MAX {
@@ -76,6 +79,9 @@ impl Contest {
         revision: Revision,
         run: Run,
     ) -> Vec<Action> {
+        if let Run::Claimed { claim } | Run::Open { last: claim, .. } = &run {
+            self.hear_of_itself(now, job, claim);
+        }
         let Some(known) = self.jobs.get_mut(job) else {
             self.runs_early.put(job.clone(), EarlyRun::Run(revision, run));
             return Vec::new();
@@ -134,6 +140,31 @@ impl Contest {
                 Vec::new()
             }
         }
+    }
+
+    /// A claim may name this engine, or an earlier start of it, as one that fell silent, or be that start's own: a beat
+    /// tells which of them lives.
+    fn hear_of_itself(&mut self, now: Duration, job: &JobId, claim: &Claim) {
+        let own = &self.config.incarnation;
+        let silent = claim.silent.iter().map(|silent| (&silent.engine, &silent.incarnation));
+        let is_silent = silent.clone().any(|(_, start)| start == own);
+        let named = silent.chain([(&claim.engine, &claim.incarnation)]);
+        let earlier = named.filter(|(engine, start)| {
+            let is_known = self.died.iter().any(|died| died.died_with.as_ref() == Some(*start));
+            **engine == self.config.engine && *start != own && !is_known
+        });
+        let died: Vec<Held> = earlier
+            .map(|(_, start)| Held {
+                died_with: Some(start.clone()),
+                ..Held::new(job.clone(), claim.attempt)
+            })
+            .collect();
+        if is_silent || !died.is_empty() {
+            self.owes_beat = Some(now);
+        }
+        self.died.extend(died);
+        let many = self.died.len().saturating_sub(DIED_MAX);
+        self.died.drain(..many);
     }
 
     /// The claim that this engine tried to write stands, as the feed says, though no answer said so. Without room

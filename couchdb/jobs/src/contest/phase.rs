@@ -33,6 +33,9 @@ pub(super) struct Known {
     pub(super) tried: Option<(Run, Duration)>,
     /// That claim was answered as lost, and its leaf is being removed: it is no claim when the feed still tells it.
     pub(super) has_yielded: bool,
+    /// What the feed told while our claim was answered as won: what came of the run, should asking again find that the
+    /// claim lost. The feed does not tell it again.
+    pub(super) doubted: Option<(Revision, Run)>,
     /// When a claim was sent that was not heard of on the feed yet.
     pub(super) unheard: Option<Duration>,
     /// No verdict on its claim before this instant.
@@ -132,6 +135,7 @@ impl Known {
             queued: None,
             tried: None,
             has_yielded: false,
+            doubted: None,
             unheard: None,
             judge_from: Duration::ZERO,
             replaced: None,

@@ -25,6 +25,7 @@ fn config(slots: u32) -> Config {
     Config {
         engine: "e1".to_owned(),
         incarnation: incarnation(1),
+        region: "japan".to_owned(),
         epoch: 1,
         slots,
         timing: Timing::of_tests(),

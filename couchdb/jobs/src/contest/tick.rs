@@ -98,12 +98,12 @@ impl Contest {
         if self.busy.is_empty() && self.owes_beat.is_none() || now < self.beat_due {
             return None;
         }
-        let held: Vec<Held> = self
+        let mut held: Vec<Held> = self
             .busy
             .iter()
             .filter_map(|job| {
                 let attempt = self.jobs.get(job)?.phase.beating()?.claim.attempt;
-                Some(Held { job: job.clone(), attempt })
+                Some(Held::new(job.clone(), attempt))
             })
             .collect();
         if held.is_empty() && self.owes_beat.is_none() {
@@ -114,6 +114,7 @@ impl Contest {
                 hold.named_from.get_or_insert(now);
             }
         }
+        held.extend(self.died.iter().cloned());
         self.counter += 1;
         self.beat_due = now + self.config.timing.beat;
         Some(Action::Beat { counter: self.counter, held })

@@ -26,7 +26,7 @@ fn beat(job: &JobId, counter: u64) -> Beat {
         engine: "e1".to_owned(),
         incarnation: incarnation(1),
         counter,
-        held: vec![Held { job: job.clone(), attempt: 1 }],
+        held: vec![Held::new(job.clone(), 1)],
     }
 }
 
@@ -288,11 +288,21 @@ fn three_poisoned_jobs_of_one_version_yank_it_and_a_dead_engine_too_many_is_pois
         let claim = Claim { attempt: 3, silent: vec![silent(8), silent(9)], ..claim() };
         keeper.hear_spec(Duration::ZERO, &Spec::sample(&job, Retry::Safe));
         keeper.hear_run(Duration::ZERO, &job, revision("3-a"), Run::Claimed { claim });
+        // Later starts of these engines say that the earlier ones are dead.
+        let later = |engine: &str, died: &[u8]| {
+            let held = died.iter().map(|byte| Held {
+                died_with: Some(incarnation(*byte)),
+                ..Held::new(job.clone(), 1)
+            });
+            let (engine, held) = (engine.to_owned(), held.collect());
+            Beat { engine, held, incarnation: incarnation(20), ..beat(&job, 1) }
+        };
+        let beats = [later("e1", &[1]), later("e", &[8, 9])];
         for second in (100 * n..=100 * n + 24).step_by(2) {
-            keeper.hear_beats(second * S, "japan", &[]);
+            keeper.hear_beats(second * S, "japan", &beats);
         }
         let now = 100 * n * S + 26 * S + after_engines();
-        keeper.hear_beats(now, "japan", &[]);
+        keeper.hear_beats(now, "japan", &beats);
         let actions = keeper.tick(now);
         assert_eq!(writes(&actions), [(&job, Some("3-a".to_owned()), "poison")]);
         let Action::Write { run, .. } = actions[0].clone() else { panic!("{actions:?}") };

@@ -144,7 +144,8 @@ fn engines_that_came_back_are_no_deaths() {
     assert_eq!(taken(&[]).state(), "poison");
     let run = taken(&[1]);
     let claim = run.claim().unwrap();
-    assert_eq!((run.state(), claim.attempt, claim.silent.len()), ("claimed", 4, 3));
+    let silent: Vec<&str> = claim.silent.iter().map(|silent| silent.engine.as_str()).collect();
+    assert_eq!((run.state(), claim.attempt, silent), ("claimed", 4, vec!["e2", "e3"]));
     assert_eq!(claim.silent[0].counter, 7);
 }
 

@@ -41,6 +41,10 @@ pub(super) fn hidden(guard: Guard) -> Option<&'static str> {
         Guard::SurvivorsLive => {
             Some("it is a rule of the watcher, which is left out: who came back is anybody's guess")
         }
+        Guard::DeathsAreSure => Some(
+            "so is this one: watchers say of who fell silent that he is dead whenever they like",
+        ),
+        Guard::NeighbourRegion => Some("there is one region, and one job in it"),
         Guard::IdentityVoids => Some("no database is replaced by another"),
         _ => None,
     }

@@ -10,12 +10,15 @@ use blitz_jobs::writing::{self, Answer, Next, PutReply, Reply, Writing};
 use super::World;
 use super::document::{Body, Id, Kind, rev};
 use super::event::{Base, Event, Peer};
-use super::peer::Mind;
+use super::peer::{Mind, Role};
 use super::store::{BEATS, Data, JOBS, Op};
 use crate::couchdb::{Rev, Write, WriteId};
 
 /// A gateway writes a spec again after this long.
 const SUBMIT_AGAIN: Duration = Duration::from_secs(1);
+
+/// Of so many jobs of a hundred an engine of the next region hears too.
+const STRAY_PERCENT: f64 = 10.0;
 
 /// A request that was not answered.
 #[derive(Debug)]
@@ -83,6 +86,9 @@ impl World {
     pub(super) fn answered(&mut self, peer: Peer, call: Call, data: Data) {
         match (call, data) {
             (Call::Step { job, mut writing }, data) => {
+                if matches!(data, Data::Put(PutReply::Unknown) | Data::Leaves(None)) {
+                    self.note_unanswered(job);
+                }
                 let reply = match data {
                     Data::Put(reply) => {
                         self.trace(job, |w| format!("{} is answered {reply:?}", w.name(peer)));
@@ -144,7 +150,9 @@ impl World {
                 }
                 _ => {
                     self.trace(job, |_| format!("accepted, {reply:?}"));
-                    self.jobs[job].accepted = true;
+                    if !std::mem::replace(&mut self.jobs[job].accepted, true) {
+                        self.tell_neighbour(job);
+                    }
                 }
             },
             (Call::Cancel { job }, Data::Put(PutReply::Unknown | PutReply::Refused)) => {
@@ -154,8 +162,23 @@ impl World {
         }
     }
 
+    /// Specs travel between clusters, so that an engine of the next region may hear of a job that is not its own.
+    fn tell_neighbour(&mut self, job: usize) {
+        let next = (self.jobs[job].region + 1) % self.regions.len();
+        if next == self.jobs[job].region || !self.chance.percent(STRAY_PERCENT) {
+            return;
+        }
+        let Some(peer) = self.chance.pick(&self.regions[next].peers).copied() else { return };
+        let state = &self.peers[peer];
+        if state.role == Role::Engine && state.alive && !state.paused {
+            self.hear_spec(peer, job);
+            self.settle(peer);
+        }
+    }
+
     /// Begins a step of a run.
     pub(super) fn write_step(&mut self, peer: Peer, job: usize, over: Option<Revision>, run: Run) {
+        self.note_rescuer(peer, job, &run);
         self.trace(job, |w| {
             format!("{} writes {} over {over:?}: {run:?}", w.name(peer), run.state())
         });

@@ -36,6 +36,24 @@ Usage: simulate [--seeds A..B] [--engines N] [--regions N] [--jobs N] [--threads
   --prove-mutants     break every rule, and look for a world of 20 in which it is noticed
   --list-mutants      the rules that can be broken
 
+A finding is one of these; the texts of world/verdict say exactly what is judged:
+
+  overlap, ran-fenced     a job runs in two places; an engine runs on though it heard that the job is not its own
+  begun-twice, run-again  a job that must not begin twice, or whose engine came to its end, begins once more
+  wrong-region            an engine begins a job of another region
+  abandoned               nobody took a dead engine's job for 70 s in which a watcher was there and well
+  rescue-late             of the clear rescues, which nothing else struck, 1 in 100 takes longer than T_dead + 2 s
+  poison-alive            a job is poison, and an engine that counts as dead was not: neither crashed by then, nor
+                          silent for three minutes
+  poison-spread           a job killed more than three engines
+  wrong-end, end-changed, end-undone, told-twice, damaged
+                          an end, or output, other than that of the claim which counts
+  lost, stuck, untold, diverged, leaves-left, held, missed
+                          at rest: no spec, no end, readers without one, copies that differ, leaves that lost, an
+                          engine that still holds a job or has not heard of an end
+  void                    an engine runs on a job of a database that was replaced
+  started-twice, busy-loop  an engine begins a job that it runs, or is busy with nothing
+
 Exits with 0 when nothing was found, 1 when something was, 2 when the command line is wrong.
 ";
 
@@ -165,8 +183,17 @@ fn simulate(asked: &Asked, out: &mut impl Write) -> io::Result<u8> {
     );
     failed?;
     write!(out, "{total}")?;
+    let slow = total.slow_rescue();
+    if let Some((slow, bound)) = slow {
+        let (time, job, seed) = (slow.time.as_secs_f64(), slow.job, slow.seed);
+        writeln!(
+            out,
+            "\nFOUND rescue-late: 1 in 100 clear rescues takes {time:.1} s and more, over {} s: seed {seed}, job {job}",
+            bound.as_secs()
+        )?;
+    }
     if found == 0 {
-        return Ok(CLEAN);
+        return Ok(if slow.is_none() { CLEAN } else { FOUND });
     }
     writeln!(out, "\nsomething was found in {found} of {} worlds", seeds.len())?;
     Ok(FOUND)

@@ -36,15 +36,12 @@ impl World {
         let incarnation = Incarnation::from_random(self.chance.bytes());
         let life = self.lives.len();
         self.life_of.insert(incarnation.clone(), life);
-        self.lives.push(Life {
-            incarnation: incarnation.clone(),
-            dead: false,
-            beat_at: Duration::ZERO,
-        });
+        self.lives.push(Life { incarnation: incarnation.clone(), died: None, signs: Vec::new() });
         let slots = u32::try_from(1 + self.chance.below(4)).unwrap_or(1);
         let mut contest = Contest::new(Config {
             engine: format!("e{peer}"),
             incarnation,
+            region: self.regions[self.peers[peer].region].name.clone(),
             epoch: 1,
             slots,
             timing: self.timing(),
@@ -174,12 +171,14 @@ impl World {
         let (local, now) = (self.local(peer), self.now);
         let Some(mind) = self.engine(peer) else { return };
         let life = mind.life;
-        let mut alive = false;
+        let mut stored = None;
         match reply {
             PutReply::Created(revision) => {
                 mind.beat_revision = Some(rev(revision));
                 mind.contest.beat_acknowledged(local, sent);
-                alive = true;
+                if let Body::Beat(beat, _) = &body {
+                    stored = Some(beat.value.counter);
+                }
             }
             PutReply::Accepted(revision) => mind.beat_revision = Some(rev(revision)),
             PutReply::Conflict if !again => {
@@ -188,9 +187,7 @@ impl World {
             }
             PutReply::Conflict | PutReply::Unknown | PutReply::Refused => mind.beat_revision = None,
         }
-        if alive {
-            self.lives[life].beat_at = now;
-        }
+        self.lives[life].signs.extend(stored.map(|counter| (counter, now)));
         self.settle(peer);
     }
 

@@ -68,6 +68,7 @@ impl World {
             let wait = self.chance.between(Duration::from_millis(5), LIST_MAX);
             return self.later(wait, Event::List { peer, life, stage: 1 });
         }
+        self.peers[peer].struck = self.now;
         let feed = &mut self.peers[peer].feed;
         feed.lists = false;
         feed.live = true;
@@ -181,6 +182,7 @@ impl World {
     fn replaced(&mut self, peer: Peer) {
         let name = format!("blitz-jobs-{}-1", self.regions[self.peers[peer].region].name);
         let state = &mut self.peers[peer];
+        state.struck = self.now;
         state.feed = Feed { lists: true, ..Feed::default() };
         let life = state.life;
         let mut actions = Vec::new();
@@ -204,6 +206,7 @@ impl World {
         let earlier = self.chance.below(REWIND_MAX);
         let state = &mut self.peers[peer];
         state.feed.live = false;
+        state.struck = self.now;
         if rewinds {
             let earlier = u64::try_from(earlier).unwrap_or(0);
             state.feed.since[JOBS] = state.feed.since[JOBS].earlier(earlier);
@@ -219,11 +222,13 @@ impl World {
         }
         if !self.reaches(peer) {
             self.peers[peer].feed.live = false;
+            self.peers[peer].struck = self.now;
             self.move_away(peer);
             let wait = self.chance.between(AGAIN_MIN, AGAIN_MAX);
             let life = self.peers[peer].life;
             return self.later(wait, Event::FeedCheck { peer, life });
         }
+        self.peers[peer].struck = self.now;
         let feed = &mut self.peers[peer].feed;
         feed.live = true;
         if !feed.pending {

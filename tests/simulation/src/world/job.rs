@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blitz_contract::Retry;
+use blitz_jobs::run::Silent;
 use blitz_jobs::{JobId, Spec};
 
 use super::event::Peer;
+use super::verdict::Death;
 use crate::couchdb::Rev;
 
 #[derive(Debug)]
@@ -31,8 +33,12 @@ pub(super) struct Job {
     pub(super) active: Vec<Active>,
     /// Until when running at the same time is counted.
     pub(super) counted: Duration,
-    /// When its engine crashed while it ran it, for the time of its rescue.
-    pub(super) crashed: Option<Duration>,
+    /// The death of the engine that ran it, until it is rescued.
+    pub(super) death: Option<Death>,
+    /// How many silent attempts the claim named under which it began last.
+    pub(super) silent: usize,
+    /// When it was first written that it is poison because of these attempts.
+    pub(super) poisoned: Vec<(Vec<Silent>, Duration)>,
     /// Engines that it killed.
     pub(super) kills: usize,
     /// Who came to its end last, under a lease that was good, and when.
@@ -40,6 +46,8 @@ pub(super) struct Job {
     /// Its leaves when they were looked at last, and since when they are the same and nobody runs it.
     pub(super) leaves: Vec<Rev>,
     pub(super) idle: Duration,
+    /// That was found already.
+    pub(super) is_abandoned: bool,
     /// It has come to rest.
     pub(super) settled: bool,
 }
@@ -77,11 +85,14 @@ impl Job {
             starts: 0,
             active: Vec::new(),
             counted: Duration::ZERO,
-            crashed: None,
+            death: None,
+            silent: 0,
+            poisoned: Vec::new(),
             kills: 0,
             finished: None,
             leaves: Vec::new(),
             idle: Duration::ZERO,
+            is_abandoned: false,
             settled: false,
         }
     }

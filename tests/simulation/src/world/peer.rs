@@ -51,6 +51,8 @@ pub(super) struct PeerState {
     pub(super) unchecked: bool,
     /// When its last pause or cut began or ended.
     pub(super) troubled: Duration,
+    /// When anything last befell it, or ended that did: a start, a pause, a cut, the loss of its feed.
+    pub(super) struck: Duration,
     /// It is paused when it has sent its next beat, so that the answer is old when it comes.
     pub(super) pauses_at_beat: bool,
     /// Its network is gone.
@@ -70,10 +72,11 @@ pub(super) struct PeerState {
 #[derive(Debug)]
 pub(super) struct Life {
     pub(super) incarnation: Incarnation,
-    /// It has crashed.
-    pub(super) dead: bool,
-    /// When a beat of it was stored last.
-    pub(super) beat_at: Duration,
+    /// When it crashed.
+    pub(super) died: Option<Duration>,
+    /// Its signs of life: the counters of its beats, and when their storing was answered. A job that it began is one
+    /// of counter 0.
+    pub(super) signs: Vec<(u64, Duration)>,
 }
 
 impl World {
@@ -98,6 +101,7 @@ impl World {
             pauses_at_beat: false,
             cut: false,
             troubled: Duration::ZERO,
+            struck: Duration::ZERO,
             clock,
             feed: Feed::default(),
             deferred: Vec::new(),
@@ -203,11 +207,12 @@ impl World {
         state.alive = false;
         state.paused = false;
         state.unchecked = false;
+        state.struck = self.now;
         state.life += 1;
         state.deferred.clear();
         let life = state.life;
         if let Mind::Engine(mind) = std::mem::replace(&mut state.mind, Mind::None) {
-            self.lives[mind.life].dead = true;
+            self.lives[mind.life].died = Some(self.now);
         }
         self.later(back_after, Event::Start { peer, life });
     }
@@ -217,6 +222,7 @@ impl World {
         let state = &mut self.peers[peer];
         state.paused = true;
         state.troubled = self.now;
+        state.struck = self.now;
         let life = state.life;
         self.mark_paused(peer);
         self.later(time, Event::Resume { peer, life });
@@ -228,6 +234,7 @@ impl World {
         let state = &mut self.peers[peer];
         state.paused = false;
         state.troubled = self.now;
+        state.struck = self.now;
         state.unchecked = matches!(state.role, Role::Engine);
         let mut at = self.now;
         for event in std::mem::take(&mut state.deferred) {

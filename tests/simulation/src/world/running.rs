@@ -62,9 +62,10 @@ impl World {
             Exit::Status(0)
         };
         let Some(mind) = self.engine(peer) else { return };
+        let life = mind.life;
         let running = Running {
             attempt: claim.attempt,
-            life: mind.life,
+            life,
             step: time / steps,
             chunks,
             seq: 0,
@@ -74,6 +75,8 @@ impl World {
             stopping: None,
         };
         let again = mind.running.insert(job, running).is_some();
+        self.lives[life].signs.push((0, self.now));
+        self.jobs[job].silent = claim.silent.len();
         if again {
             let text = format!("{} starts job {job} while it runs it", self.name(peer));
             self.find("started-twice", text);
@@ -229,7 +232,7 @@ impl World {
         let found = &mut self.jobs[job];
         found.starts += 1;
         found.active.push(Active { peer, was_paused: false, stops: false, fenced: None });
-        self.judge_start(job);
+        self.judge_start(peer, job);
     }
 }
 

@@ -5,7 +5,13 @@ use std::fmt;
 use std::time::Duration;
 
 use blitz_jobs::Run;
+use blitz_jobs::run::DEATHS_MAX;
 use blitz_jobs::writing::Answer;
+
+use super::verdict::{TROUBLED_MAX, clear_max};
+
+/// Fewer clear rescues have no 99 in 100.
+const RESCUES_MIN: usize = 100;
 
 /// Findings of one world that are kept; the rest is only counted.
 const FINDINGS_MAX: usize = 10;
@@ -51,6 +57,19 @@ impl Outcome {
     }
 }
 
+/// The time from the death of an engine that ran a job to the next beginning of that job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rescue {
+    /// How long.
+    pub time: Duration,
+    /// In which world.
+    pub seed: u64,
+    /// Which job.
+    pub job: usize,
+    /// Nothing else struck it.
+    pub clear: bool,
+}
+
 macro_rules! tally {
     ($($(#[doc = $doc:literal])+ $field:ident: $kind:ty,)+) => {
         /// Figures of one world or of many.
@@ -61,8 +80,11 @@ macro_rules! tally {
             pub findings: BTreeMap<&'static str, u64>,
             /// Ends by their state.
             pub ends: BTreeMap<&'static str, u64>,
-            /// From a crash to the next start of the job elsewhere, where nothing else was wrong.
-            pub rescues: Vec<Duration>,
+            /// Jobs that began elsewhere after their engine had died.
+            pub rescues: Vec<Rescue>,
+            /// Poisoned jobs by how many of the attempts that count as deaths were deaths; the last place is of three and
+            /// more.
+            pub poison_deaths: [u64; DEATHS_MAX + 1],
         }
 
         impl Tally {
@@ -76,6 +98,9 @@ macro_rules! tally {
                     *self.ends.entry(state).or_default() += count;
                 }
                 self.rescues.extend(&other.rescues);
+                for (all, more) in self.poison_deaths.iter_mut().zip(other.poison_deaths) {
+                    *all += more;
+                }
             }
         }
     };
@@ -126,8 +151,8 @@ tally! {
     ends_split: u64,
     /// Jobs whose readers were told an end that another replaced, where copies decided apart.
     told_split: u64,
-    /// Jobs that were poison though no engine had died.
-    poison_without_death: u64,
+    /// Poisoned jobs whose copies decided apart: not judged.
+    poison_split: u64,
     /// Jobs that must not run twice, lost before they began.
     lost_unbegun: u64,
 }
@@ -143,13 +168,27 @@ impl Tally {
         *self.ends.entry(run.state()).or_default() += 1;
     }
 
-    /// The time within which so many of a thousand rescues happened.
-    #[must_use]
-    pub fn rescue(&self, of_thousand: usize) -> Option<Duration> {
-        let mut sorted = self.rescues.clone();
+    /// The rescues of a kind, the quickest first.
+    fn sorted(&self, clear: bool) -> Vec<Rescue> {
+        let kind = self.rescues.iter().filter(|rescue| rescue.clear == clear);
+        let mut sorted: Vec<Rescue> = kind.copied().collect();
         sorted.sort_unstable();
-        sorted.get((sorted.len() * of_thousand / 1000).min(sorted.len().checked_sub(1)?)).copied()
+        sorted
     }
+
+    /// The slowest clear rescue of 99 in 100, and the bound, when that is exceeded. Of a few rescues nothing is said.
+    #[must_use]
+    pub fn slow_rescue(&self) -> Option<(Rescue, Duration)> {
+        let sorted = self.sorted(true);
+        let slow = place(&sorted, 990).filter(|_| sorted.len() >= RESCUES_MIN)?;
+        (slow.time > clear_max()).then(|| (slow, clear_max()))
+    }
+}
+
+/// The one within which so many of a thousand are.
+fn place(sorted: &[Rescue], of_thousand: usize) -> Option<Rescue> {
+    let last = sorted.len().checked_sub(1)?;
+    sorted.get((sorted.len() * of_thousand / 1000).min(last)).copied()
 }
 
 impl fmt::Display for Tally {
@@ -164,7 +203,9 @@ impl fmt::Display for Tally {
             row(&format!("  {state}"), count.to_string())?;
         }
         row("  lost before they began", self.lost_unbegun.to_string())?;
-        row("  poison without a death", self.poison_without_death.to_string())?;
+        let [none, one, two, three] = self.poison_deaths;
+        row("  poison of 3 deaths, 2, 1, 0", format!("{three} / {two} / {one} / {none}"))?;
+        row("  poison, copies apart", self.poison_split.to_string())?;
         row("jobs of replaced databases", self.void.to_string())?;
         row("crashes, and killed by a job", format!("{} + {}", self.crashes, self.kills))?;
         row(
@@ -177,17 +218,20 @@ impl fmt::Display for Tally {
         let tries = self.claims_tried as f64 / self.claims_won.max(1) as f64;
         row("claims tried per claim won", format!("{tries:.3}"))?;
         row("requests per job", format!("{:.1}", per_job(self.requests)))?;
-        if let (Some(p50), Some(p99), Some(most)) =
-            (self.rescue(500), self.rescue(990), self.rescue(1000))
-        {
-            let text = format!(
-                "{:.1} {:.1} {:.1}",
-                p50.as_secs_f64(),
-                p99.as_secs_f64(),
-                most.as_secs_f64()
-            );
-            row(&format!("rescue s p50 p99 max (of {})", self.rescues.len()), text)?;
+        for (clear, name) in [(true, "clear"), (false, "troubled")] {
+            let sorted = self.sorted(clear);
+            let at = |of_thousand| place(&sorted, of_thousand).map(|r| r.time.as_secs_f64());
+            if let (Some(p50), Some(p99), Some(most)) = (at(500), at(990), at(1000)) {
+                row(
+                    &format!("rescue s p50 p99 max, {name} ({})", sorted.len()),
+                    format!("{p50:.1} {p99:.1} {most:.1}"),
+                )?;
+            }
         }
+        row(
+            "  bounds: clear p99, troubled *",
+            format!("{} / {}", clear_max().as_secs(), TROUBLED_MAX.as_secs()),
+        )?;
         row("overlap ms", self.overlap.as_millis().to_string())?;
         row("overlap ms, copies apart", self.overlap_split.as_millis().to_string())?;
         row(
@@ -198,5 +242,34 @@ impl fmt::Display for Tally {
             row(&format!("FOUND {verdict}"), count.to_string())?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rescued(times_s: impl IntoIterator<Item = (u64, bool)>) -> Tally {
+        let rescue = |(job, (time, clear))| {
+            let time = Duration::from_secs(time);
+            Rescue { time, seed: 7, job, clear }
+        };
+        let rescues = times_s.into_iter().enumerate().map(rescue).collect();
+        Tally { rescues, ..Tally::default() }
+    }
+
+    #[test]
+    fn one_in_a_hundred_clear_rescues_may_be_slow_and_no_more() {
+        let bound = clear_max().as_secs();
+        let quick = || (0..297).map(|_| (bound, true));
+        let troubled = (0..50).map(|_| (bound * 3, false));
+        assert_eq!(rescued(quick().chain(troubled)).slow_rescue(), None, "troubled ones");
+        let with_slow =
+            |count| rescued(quick().chain((0..count).map(|_| (bound + 1, true)))).slow_rescue();
+        assert_eq!(with_slow(2), None, "2 of 299");
+        let (slow, _) = with_slow(4).expect("4 of 301 are more than 1 in 100");
+        assert_eq!((slow.seed, slow.time.as_secs()), (7, bound + 1));
+        let few = (0..20).map(|_| (bound * 2, true));
+        assert_eq!(rescued(few).slow_rescue(), None, "of a few nothing is said");
     }
 }

@@ -59,6 +59,7 @@ impl World {
                 let time = self.chance.between(SECOND * 2, SECOND * 90);
                 self.peers[peer].cut = true;
                 self.peers[peer].troubled = self.now;
+                self.peers[peer].struck = self.now;
                 let life = self.peers[peer].life;
                 self.later(time, Event::Heal { peer, life });
             }
@@ -101,6 +102,7 @@ impl World {
     pub(super) fn heal(&mut self, peer: Peer) {
         self.peers[peer].cut = false;
         self.peers[peer].troubled = self.now;
+        self.peers[peer].struck = self.now;
         let wait = self.chance.between(Duration::ZERO, SECOND * 2);
         let life = self.peers[peer].life;
         self.later(wait, Event::FeedCheck { peer, life });

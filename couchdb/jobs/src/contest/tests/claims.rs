@@ -164,6 +164,16 @@ fn a_win_that_the_feed_contradicts_is_asked_for_again() {
     assert_eq!(written(&again), run);
     assert!(contest.write_answered(S, &job, Answer::Lost).is_empty());
     assert_eq!(contest.busy(), 0);
+    assert!(states(&contest.tick(20 * S)).is_empty(), "the feed does not tell the other's again");
+
+    // An end that was told so is the end.
+    let job = new_job();
+    contest.hear_spec(S, spec(&job, Retry::Safe));
+    contest.tick(S);
+    contest.hear_run(S, &job, revision("2-b"), Run::Done { claim: claim_of(2, 1), end: end(0) });
+    contest.write_answered(S, &job, won("1-a"));
+    contest.write_answered(S, &job, Answer::Lost);
+    assert!(!contest.jobs.contains_key(&job));
 
     // When the other one yields, the feed says ours, and the answer stands.
     let job = new_job();
@@ -306,7 +316,7 @@ fn above_its_limit_an_engine_leaves_jobs_out_and_wants_them_listed_again() {
 #[test]
 fn the_oldest_job_is_one_of_the_database_that_was_asked_for() {
     let mut contest = contest(1);
-    let jobs = [JobId::new("japan", 10), JobId::new("japan", 1), JobId::new("oregon", 1)];
+    let jobs = [JobId::new("japan", 10), JobId::new("japan", 1), JobId::new("japan", 3)];
     jobs.iter().for_each(|job| contest.hear_spec(S, spec(job, Retry::Safe)));
     for job in &jobs {
         assert_eq!(contest.oldest(&job.jobs_database()), Some(job));

@@ -79,7 +79,7 @@ impl World {
             }
             8 => {
                 self.polls += 1;
-                let held = vec![Held { job: job.clone(), attempt: u32::from(chance % 3) + 1 }];
+                let held = vec![Held::new(job.clone(), u32::from(chance % 3) + 1)];
                 let beat = Beat {
                     kind: BeatKind::Beat,
                     blitz: String::new(),

@@ -112,6 +112,12 @@ fn beat(engine: u8, counter: u64, held: Vec<Held>) -> Beat {
     }
 }
 
+/// A later start of an engine, which says that the one before it is dead.
+fn later_start(engine: u8, job: &JobId) -> Beat {
+    let held = vec![Held { died_with: Some(incarnation(engine)), ..Held::new(job.clone(), 1) }];
+    Beat { incarnation: incarnation(engine + 100), ..beat(engine, 1, held) }
+}
+
 #[test]
 fn the_third_dead_engine_is_poison_and_those_that_came_back_are_no_deaths() {
     for (survivor, state) in [(false, "poison"), (true, "claimed")] {
@@ -131,14 +137,58 @@ fn the_third_dead_engine_is_poison_and_those_that_came_back_are_no_deaths() {
         let polls = contest.tick(Duration::ZERO);
         let wanted: BTreeSet<String> = ["e2", "e3", "e4"].map(str::to_owned).into();
         assert!(polls.contains(&Action::Poll { engines: wanted }), "{polls:?}");
-        let beats =
-            if survivor { vec![beat(3, 8, Vec::new())] } else { vec![beat(3, 7, Vec::new())] };
+        let third = if survivor { beat(3, 8, Vec::new()) } else { later_start(3, &job) };
+        let beats = [later_start(2, &job), third, later_start(4, &job)];
         for second in (0..=24).step_by(2) {
             contest.tick(second * S);
             contest.hear_beats(second * S, "japan", &beats);
         }
         assert_eq!(states(&judged(&mut contest)), [state]);
     }
+}
+
+#[test]
+fn who_reads_that_it_or_an_earlier_start_of_it_is_taken_for_dead_says_who_lives() {
+    let job = new_job();
+    let silent = |incarnation| Silent { engine: "e1".to_owned(), incarnation, counter: 7 };
+    let held_by = |incarnation| Claim { incarnation, ..claim_of(1, 1) };
+    let named = |silent| Claim { silent: vec![silent], ..claim_of(2, 2) };
+    let died = |byte, attempt| {
+        vec![Held { died_with: Some(incarnation(byte)), ..Held::new(job.clone(), attempt) }]
+    };
+    for (claim, said, what) in [
+        (claim_of(2, 1), None, "another's claim"),
+        (named(silent(incarnation(1))), Some(Vec::new()), "this start is silent"),
+        (held_by(incarnation(9)), Some(died(9, 1)), "an earlier start has it"),
+        (named(silent(incarnation(9))), Some(died(9, 2)), "an earlier start had it"),
+    ] {
+        let mut contest = contest(1);
+        contest.hear_run(S, &job, revision("2-b"), Run::Claimed { claim: claim.clone() });
+        let beat = |actions: Vec<Action>| {
+            actions.into_iter().find_map(|action| match action {
+                Action::Beat { held, .. } => Some(held),
+                _ => None,
+            })
+        };
+        assert_eq!(beat(contest.tick(S)), said, "{what}");
+        contest.beat_acknowledged(S, S);
+        assert_eq!(beat(contest.tick(60 * S)), None, "{what}: once is enough");
+        contest.hear_run(60 * S, &job, revision("2-c"), Run::Claimed { claim });
+        let again = beat(contest.tick(60 * S));
+        assert_eq!(again.is_some(), what == "this start is silent", "{what}: told again");
+    }
+}
+
+#[test]
+fn a_job_of_another_region_is_left_alone() {
+    let (own, other) = (new_job(), JobId::new("oregon", 1));
+    let mut contest = contest(2);
+    for job in [&own, &other] {
+        contest.hear_spec(S, spec(job, Retry::Safe));
+    }
+    assert_eq!(writes(&contest.tick(S)), [(&own, None, "claimed")]);
+    contest.hear_run(S, &other, revision("1-b"), opened(claim_of(2, 1)));
+    assert!(states(&contest.tick(30 * S)).is_empty());
 }
 
 #[test]

@@ -82,6 +82,7 @@ impl Contender {
         let mut contest = Contest::new(Config {
             engine: id.to_owned(),
             incarnation: incarnation.clone(),
+            region: site.region.name.clone(),
             epoch: site.region.home_epoch,
             slots: 1,
             timing,
