@@ -24,6 +24,7 @@ use crate::engine::Held;
 use crate::guards::Guards;
 use crate::herd::Herd;
 use crate::id::{Incarnation, JobId};
+use crate::recent::Recent;
 use crate::run::{Claim, Run};
 use crate::spec::Spec;
 use crate::start::Start;
@@ -34,6 +35,10 @@ use phase::{Known, Phase};
 /// Jobs that an engine knows at once. Above it new ones are not taken in, and the open jobs are listed again
 /// when there is room, see [`Contest::wants_listing`].
 pub const JOBS_KNOWN_MAX: usize = 100_000;
+
+/// Jobs that an engine remembers to have ended: a copy of the store may tell their specs again, a moment after the
+/// others or, when it was away, all at once. One that is told later is claimed, and that claim is refused.
+pub const ENDED_MAX: usize = 10_000;
 
 /// Runs of several engines that an engine remembers to have taken part in: they last minutes.
 pub const RUNS_TAKEN_MAX: usize = 10_000;
@@ -161,6 +166,8 @@ pub struct Contest {
     /// Cancels and runs that came before their spec.
     cancels_early: Early<()>,
     runs_early: Early<EarlyRun>,
+    /// The jobs that have ended of late: whoever tells their specs again tells nothing.
+    ended: Recent,
     /// Digests of the plugins that this engine can run.
     plugins: HashSet<String>,
     /// Runs of which this engine has taken a task, newest last (their ids begin with the time).
@@ -197,6 +204,7 @@ impl Contest {
             deadlines: BTreeSet::new(),
             cancels_early: Early::default(),
             runs_early: Early::default(),
+            ended: Recent::new(ENDED_MAX),
             plugins: HashSet::new(),
             runs_taken: BTreeSet::new(),
             left_out: BTreeMap::new(),

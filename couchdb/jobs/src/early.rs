@@ -52,13 +52,34 @@ impl<T> Early<T> {
     }
 
     pub(crate) fn take(&mut self, job: &JobId) -> Option<T> {
-        self.things.remove(job).map(|(_, thing)| thing)
+        let taken = self.things.remove(job).map(|(_, thing)| thing);
+        if self.things.is_empty() {
+            self.order.clear();
+        }
+        taken
+    }
+
+    /// What it has memory for now.
+    #[cfg(test)]
+    pub(crate) fn puttings(&self) -> usize {
+        self.order.len().max(self.things.len())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_taken_leaves_nothing() {
+        let mut early = Early::default();
+        let jobs: Vec<JobId> = (0..100).map(|_| JobId::new("japan", 1)).collect();
+        for pair in jobs.chunks(2) {
+            pair.iter().for_each(|job| early.put(job.clone(), ()));
+            assert!(pair.iter().all(|job| early.take(job).is_some()));
+            assert_eq!(early.puttings(), 0);
+        }
+    }
 
     #[test]
     fn the_oldest_go_when_there_are_too_many() {

@@ -91,6 +91,12 @@ impl JobId {
         &self.text
     }
 
+    /// What no other job has, whatever its region: 80 of its bits are random.
+    #[must_use]
+    pub fn ulid(&self) -> u128 {
+        Ulid::from_string(&self.text[self.ulid_at..]).map_or(0, |ulid| ulid.0)
+    }
+
     /// The first and the last possible id of this job's documents, for a range.
     #[must_use]
     pub fn range(&self) -> (String, String) {

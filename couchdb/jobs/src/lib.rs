@@ -2,7 +2,7 @@
 //!
 //! Read along a job's road: [`id`] names a job and its documents; [`region`] says which databases a region
 //! has; [`spec`] is what was asked; [`run`] is the one document that engines contend for, a pure state
-//! machine; [`feed`] brings what happens to those who contend; [`contest`] is one engine's side of it;
+//! machine; [`feed`] brings what happens to those who contend, and [`recent`] remembers what is over; [`contest`] is one engine's side of it;
 //! [`herd`] keeps a thousand engines from trying at once; [`writing`] decides what the answer to a write means, and
 //! [`start`] whether what must not run twice may begin; [`claim`] performs both; [`output`] turns frames into
 //! numbered chunks; [`follow`] puts chunks back in order for a reader; [`watch`] notices who fell silent; [`keeper`]
@@ -43,6 +43,7 @@ pub mod spec;
 pub mod run;
 pub mod feed;
 mod early;
+pub mod recent;
 pub mod contest;
 pub mod herd;
 pub mod writing;

@@ -3,10 +3,11 @@
 //! What several gateways take in at the same moment is known to each a moment later: the limit holds about, which is
 //! enough to keep a region from drowning.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use blitz_jobs::feed::Heard;
+use blitz_jobs::recent::Recent;
 use blitz_jobs::{JobId, Run};
 
 /// Jobs that may wait in one region: minutes of work for a hundred engines, and a fraction of what engines and
@@ -20,13 +21,17 @@ const PASSED_MAX: usize = 10_000;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Queue(Arc<Mutex<Jobs>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Jobs {
     /// By region.
     waiting: HashMap<String, HashSet<JobId>>,
-    passed: HashSet<JobId>,
-    /// The same, the oldest first.
-    passed_order: VecDeque<JobId>,
+    passed: Recent,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self { waiting: HashMap::new(), passed: Recent::new(PASSED_MAX) }
+    }
 }
 
 /// A region that takes no more.
@@ -68,7 +73,7 @@ impl Queue {
     pub(crate) fn hear(&self, thing: &Heard) {
         let mut known = self.jobs();
         match thing {
-            Heard::Spec(spec) if !known.passed.contains(&spec.job) => known.add(&spec.job),
+            Heard::Spec(spec) if !known.passed.has(&spec.job) => known.add(&spec.job),
             Heard::Run(job, _, Run::Open { .. }) => known.add(job),
             Heard::Run(job, ..) | Heard::Unreadable(job, _) => known.pass(job),
             Heard::Replaced(database) => known.waiting.values_mut().for_each(|jobs| {
@@ -95,14 +100,7 @@ impl Jobs {
 
     fn pass(&mut self, job: &JobId) {
         self.remove(job);
-        if self.passed.insert(job.clone()) {
-            self.passed_order.push_back(job.clone());
-        }
-        while self.passed_order.len() > PASSED_MAX
-            && let Some(oldest) = self.passed_order.pop_front()
-        {
-            self.passed.remove(&oldest);
-        }
+        self.passed.put(job);
     }
 }
 

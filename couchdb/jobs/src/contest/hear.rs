@@ -50,13 +50,11 @@ impl Contest {
             return;
         }
         let cancelled = self.cancels_early.take(&job).is_some();
-        let run = match self.runs_early.take(&job) {
-            // Kept: a copy that got the end before the spec may tell the spec again, and that alone.
-            Some(EarlyRun::Run(revision, end)) if end.is_final() => {
-                return self.runs_early.put(job, EarlyRun::Run(revision, end));
-            }
-            run => run,
-        };
+        // A copy that got the end before the spec may tell the spec again, and that alone.
+        if self.ended.has(&job) {
+            return;
+        }
+        let run = self.runs_early.take(&job);
         let known = Known { cancelled, ..Known::new(spec, now) };
         self.deadlines.insert((known.deadline(), job.clone()));
         self.jobs.insert(job.clone(), known);
@@ -83,7 +81,7 @@ impl Contest {
             self.hear_of_itself(now, job, claim);
         }
         let Some(known) = self.jobs.get_mut(job) else {
-            self.runs_early.put(job.clone(), EarlyRun::Run(revision, run));
+            self.hear_early(job, EarlyRun::Run(revision, run));
             return Vec::new();
         };
         // What this engine's newest claim replaced: a feed that went back.
@@ -188,7 +186,7 @@ impl Contest {
         revision: Revision,
     ) -> Vec<Action> {
         let Some(known) = self.jobs.get_mut(job) else {
-            self.runs_early.put(job.clone(), EarlyRun::Unreadable(revision));
+            self.hear_early(job, EarlyRun::Unreadable(revision));
             return Vec::new();
         };
         if std::mem::replace(&mut known.is_unreadable, true) {
@@ -207,6 +205,7 @@ impl Contest {
     /// last word is refused.
     pub fn hear_no_run(&mut self, now: Duration, job: &JobId) {
         self.runs_early.take(job);
+        self.ended.take(job);
         let Some(known) = self.jobs.get_mut(job) else { return };
         if known.run.take().is_none() && !known.is_unreadable {
             return;
@@ -215,6 +214,17 @@ impl Contest {
         self.watch.forget(job);
         if matches!(known.phase, Phase::Waiting { .. }) {
             self.look_at(now, job);
+        }
+    }
+
+    /// The run of a job that is not known, or not any more: of an end nothing else counts.
+    fn hear_early(&mut self, job: &JobId, run: EarlyRun) {
+        if matches!(&run, EarlyRun::Run(_, run) if run.is_final()) {
+            self.runs_early.take(job);
+            self.ended.put(job);
+        } else {
+            self.ended.take(job);
+            self.runs_early.put(job.clone(), run);
         }
     }
 

@@ -6,7 +6,6 @@ use blitz_couchdb::Revision;
 
 use super::phase::{Known, Phase};
 use super::{Action, Contest, RUNS_TAKEN_MAX};
-use crate::early::EarlyRun;
 use crate::id::JobId;
 use crate::run::{Run, Step, Taker};
 
@@ -182,11 +181,8 @@ impl Contest {
                 self.queue.remove(&(at, job.clone()));
             }
             self.deadlines.remove(&(known.deadline(), job.clone()));
-            // A copy that got the end before the spec may tell the spec again, and that alone.
-            if let Some((revision, end)) = known.run
-                && end.is_final()
-            {
-                self.runs_early.put(job.clone(), EarlyRun::Run(revision, end));
+            if known.run.is_some_and(|(_, run)| run.is_final()) {
+                self.ended.put(job);
             }
         }
     }

@@ -38,7 +38,9 @@ pub(crate) async fn run(flags: &Flags, lasts: Duration, directory: &Path) -> Res
     let works = async {
         let mut running: JoinSet<()> = JoinSet::new();
         for (number, due) in (0..flags.jobs).zip(0u32..) {
-            tokio::time::sleep_until(begun + pace * due).await;
+            // Begins with the busiest moment that there can be: what grows with it has grown.
+            let at_once = u32::try_from(ON_THE_WAY_MAX).unwrap_or(u32::MAX);
+            tokio::time::sleep_until(begun + pace * due.saturating_sub(at_once)).await;
             while running.len() >= ON_THE_WAY_MAX {
                 running.join_next().await;
             }
@@ -90,6 +92,7 @@ pub(crate) async fn run(flags: &Flags, lasts: Duration, directory: &Path) -> Res
     for growth in &growths {
         is_clean &= growth.print();
     }
+    Growth::print_rules();
     for why in wrong.iter().take(20) {
         say(&format!("  {why}"));
     }

@@ -216,6 +216,29 @@ fn a_job_that_ended_is_not_queued_again_by_its_spec() {
             assert!(states(&contest.tick(9 * S)).is_empty(), "own: {own}");
             assert_eq!(contest.busy(), 0);
         }
+        // Its end was deleted: as if nobody had ever claimed it.
+        contest.hear_no_run(10 * S, &job);
+        contest.hear_spec(10 * S, spec(&job, Retry::Safe));
+        assert_eq!(states(&contest.tick(10 * S)), ["claimed"], "own: {own}");
+    }
+}
+
+/// An engine lives for months: of the jobs that it heard of it keeps no documents.
+#[test]
+fn nothing_but_its_id_stays_of_a_job_that_ended() {
+    let mut contest = contest(1);
+    for _ in 0..100 {
+        let job = new_job();
+        contest.hear_spec(S, spec(&job, Retry::Safe));
+        let claimed = written(&contest.tick(S));
+        contest.write_answered(S, &job, won("1-a"));
+        contest.hear_run(S, &job, revision("1-a"), claimed);
+        let done = written(&contest.job_ended(S, &job, Some(end(0))));
+        contest.write_answered(S, &job, won("2-a"));
+        contest.hear_run(S, &job, revision("2-a"), done);
+        assert!(contest.ended.has(&job));
+        assert_eq!((contest.jobs.len(), contest.runs_early.puttings()), (0, 0));
+        assert_eq!((contest.queue.len(), contest.deadlines.len(), contest.writes.len()), (0, 0, 0));
     }
 }
 
