@@ -44,8 +44,8 @@ impl Stroke {
 }
 
 impl Pulse {
-    /// No beat was written yet. `stop` is how long a lease lasts: an answer that comes later than half of that is of no
-    /// use to it.
+    /// No beat was written yet. `stop` is how long a lease lasts: a third of it is what a write may take, since watchers
+    /// count on no beat being stored later than that ([`blitz_jobs::watch`]).
     pub(crate) fn new(
         database: Database,
         copies: u32,
@@ -58,7 +58,7 @@ impl Pulse {
             copies,
             engine: engine.to_owned(),
             incarnation,
-            timeout: stop / 2,
+            timeout: stop / 3,
             own: None,
             waiting: None,
             counter: 0,

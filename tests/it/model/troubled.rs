@@ -93,6 +93,7 @@ fn allowed_of_a_race(w: usize, writers: u32) -> BTreeSet<Vec<Told>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn stored_losers_are_those_of_three_copies() {
     let store = troubled_store(&[StoredLosers], 21).await;
+    let mut all_with_losers = 0;
     for (w, writers) in RACES {
         let allowed = allowed_of_a_race(usize::try_from(w).expect("a few"), writers);
         let database = store.database(&region_name("losers"));
@@ -125,9 +126,11 @@ async fn stored_losers_are_those_of_three_copies() {
              {} outcomes allowed",
             allowed.len()
         );
-        assert!(with_losers > 0);
+        all_with_losers += with_losers;
         assert!(w < 3 || goers[1] == usize::try_from(ROUNDS).expect("a few"), "{goers:?}");
     }
+    // How many there are of one kind is chance, as everywhere where writes meet.
+    assert!(all_with_losers > 0, "no race left a loser");
 }
 
 async fn race(

@@ -105,13 +105,18 @@ fn a_terminal_leaf_beats_a_longer_branch() {
     let leaf = |text: &str, run: &Run| (text.parse::<Revision>().unwrap(), run.clone());
     let leaves = [leaf("9-ffffffffffffffffffffffffffffffff", &claimed), leaf("2-00", &done)];
     assert_eq!(resolve(&leaves, None, Guards::default()).map(|(_, run)| run.state()), Some("done"));
-    // Among equals the hash decides, whatever the generation.
-    let leaves = [leaf("3-aa", &claimed), leaf("1-bb", &claimed)];
+    let named = |leaves: &[(Revision, Run)]| {
+        resolve(leaves, None, Guards::default()).map(|(revision, _)| revision.to_string())
+    };
+    let claims = [leaf("1-aa", &claimed), leaf("1-bb", &claimed), leaf("1-00", &claimed)];
+    assert_eq!(named(&claims).as_deref(), Some("1-bb"), "among equals the hash decides");
+    let claims = [leaf("3-bb", &claimed), leaf("1-aa", &claimed)];
     assert_eq!(
-        resolve(&leaves, None, Guards::default()).map(|(r, _)| r.to_string()),
-        Some("1-bb".to_owned())
+        named(&claims).as_deref(),
+        Some("1-aa"),
+        "one that was stored over a yielded claim is late"
     );
-    assert_eq!(resolve(&[], None, Guards::default()), None);
+    assert_eq!(named(&[]), None);
 }
 
 #[test]

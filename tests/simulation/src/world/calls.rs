@@ -150,6 +150,8 @@ impl World {
                 }
                 _ => {
                     self.trace(job, |_| format!("accepted, {reply:?}"));
+                    // It was on its way while the database was replaced, and is in the new one.
+                    self.jobs[job].void &= !self.spec_is_stored(job);
                     if !std::mem::replace(&mut self.jobs[job].accepted, true) {
                         self.tell_neighbour(job);
                     }

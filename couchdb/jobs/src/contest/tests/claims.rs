@@ -312,7 +312,8 @@ fn engines_that_become_free_at_once_do_not_all_try_the_same_job() {
             writes(&contest.tick(9 * S))[0].0.clone()
         })
         .collect();
-    assert!(firsts.len() > 8, "20 engines tried {} of {CHOICE_OF} jobs", firsts.len());
+    // By chance about 12; 5 or fewer are never seen.
+    assert!(firsts.len() > 5, "20 engines tried {} of {CHOICE_OF} jobs", firsts.len());
 }
 
 const CHOICE_OF: usize = 16;

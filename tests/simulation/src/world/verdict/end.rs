@@ -72,7 +72,7 @@ impl World {
         }
     }
 
-    fn spec_is_stored(&mut self, job: usize) -> bool {
+    pub(in crate::world) fn spec_is_stored(&mut self, job: usize) -> bool {
         let region = self.jobs[job].region;
         matches!(self.get(region, 0, JOBS, &Id::Job(job, Kind::Spec)), Read::Answered(Some(_)))
     }
