@@ -12,11 +12,18 @@ use std::process::ExitCode;
 
 use component_build::{Component, build};
 
-const CURL: Component =
-    Component { name: "curl", package: "blitz-curl", directory: "plugins/curl" };
+/// In the order of `built_in.rs`.
+const PLUGINS: &[Component] = &[
+    Component { name: "curl", package: "blitz-curl", directory: "plugins/curl" },
+    Component { name: "traceroute", package: "blitz-traceroute", directory: "plugins/traceroute" },
+    Component { name: "ping", package: "blitz-ping", directory: "plugins/ping" },
+    Component { name: "mtr", package: "blitz-mtr", directory: "plugins/mtr" },
+    Component { name: "dig", package: "blitz-dig", directory: "plugins/dig" },
+];
 
 fn main() -> ExitCode {
-    match build(&CURL).and_then(|_| carried::list()) {
+    let built = PLUGINS.iter().try_for_each(|plugin| build(plugin).map(drop));
+    match built.and_then(|()| carried::list()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             println!("cargo::error={problem}");

@@ -27,19 +27,6 @@ extern void __wasm_import_blitz_plugin_metrics_count(uint8_t *, size_t, int64_t,
 __attribute__((__import_module__("blitz:plugin/metrics@0.1.0"), __import_name__("observe")))
 extern void __wasm_import_blitz_plugin_metrics_observe(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
-// Imported Functions from `blitz:plugin/dns@0.1.0`
-
-__attribute__((__import_module__("blitz:plugin/dns@0.1.0"), __import_name__("lookup")))
-extern void __wasm_import_blitz_plugin_dns_lookup(uint8_t *, size_t, int32_t, int32_t, uint8_t *, size_t, int32_t, int64_t, uint8_t *);
-
-// Imported Functions from `blitz:plugin/files@0.1.0`
-
-__attribute__((__import_module__("blitz:plugin/files@0.1.0"), __import_name__("read-input")))
-extern void __wasm_import_blitz_plugin_files_read_input(uint8_t *, size_t, int64_t, int32_t, uint8_t *);
-
-__attribute__((__import_module__("blitz:plugin/files@0.1.0"), __import_name__("write-output")))
-extern void __wasm_import_blitz_plugin_files_write_output(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
-
 // Imported Functions from `blitz:plugin/web@0.1.0`
 
 __attribute__((__import_module__("blitz:plugin/web@0.1.0"), __import_name__("[method]body.read")))
@@ -50,6 +37,53 @@ extern int64_t __wasm_import_blitz_plugin_web_method_body_total_us(int32_t);
 
 __attribute__((__import_module__("blitz:plugin/web@0.1.0"), __import_name__("exchange")))
 extern void __wasm_import_blitz_plugin_web_exchange(uint8_t *, uint8_t *);
+
+// Imported Functions from `blitz:plugin/dns@0.1.0`
+
+__attribute__((__import_module__("blitz:plugin/dns@0.1.0"), __import_name__("lookup")))
+extern void __wasm_import_blitz_plugin_dns_lookup(uint8_t *, size_t, int32_t, int32_t, uint8_t *, size_t, int32_t, int64_t, uint8_t *);
+
+__attribute__((__import_module__("blitz:plugin/dns@0.1.0"), __import_name__("exchange")))
+extern void __wasm_import_blitz_plugin_dns_exchange(uint8_t *, size_t, int32_t, int32_t, uint8_t *, size_t, int32_t, int32_t, int32_t, int64_t, uint8_t *);
+
+// Imported Functions from `blitz:plugin/files@0.1.0`
+
+__attribute__((__import_module__("blitz:plugin/files@0.1.0"), __import_name__("read-input")))
+extern void __wasm_import_blitz_plugin_files_read_input(uint8_t *, size_t, int64_t, int32_t, uint8_t *);
+
+__attribute__((__import_module__("blitz:plugin/files@0.1.0"), __import_name__("write-output")))
+extern void __wasm_import_blitz_plugin_files_write_output(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+// Imported Functions from `blitz:plugin/probes@0.1.0`
+
+__attribute__((__import_module__("blitz:plugin/probes@0.1.0"), __import_name__("[static]session.open")))
+extern void __wasm_import_blitz_plugin_probes_static_session_open(uint8_t *, size_t, int32_t, int32_t, int32_t, int32_t, uint8_t *);
+
+__attribute__((__import_module__("blitz:plugin/probes@0.1.0"), __import_name__("[method]session.address")))
+extern void __wasm_import_blitz_plugin_probes_method_session_address(int32_t, uint8_t *);
+
+__attribute__((__import_module__("blitz:plugin/probes@0.1.0"), __import_name__("[method]session.source")))
+extern void __wasm_import_blitz_plugin_probes_method_session_source(int32_t, uint8_t *);
+
+__attribute__((__import_module__("blitz:plugin/probes@0.1.0"), __import_name__("[method]session.mtu")))
+extern int32_t __wasm_import_blitz_plugin_probes_method_session_mtu(int32_t);
+
+__attribute__((__import_module__("blitz:plugin/probes@0.1.0"), __import_name__("[method]session.elapsed-us")))
+extern int64_t __wasm_import_blitz_plugin_probes_method_session_elapsed_us(int32_t);
+
+__attribute__((__import_module__("blitz:plugin/probes@0.1.0"), __import_name__("[method]session.send")))
+extern void __wasm_import_blitz_plugin_probes_method_session_send(int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("blitz:plugin/probes@0.1.0"), __import_name__("[method]session.next")))
+extern void __wasm_import_blitz_plugin_probes_method_session_next(int32_t, int64_t, uint8_t *);
+
+__attribute__((__import_module__("blitz:plugin/probes@0.1.0"), __import_name__("[method]session.names")))
+extern void __wasm_import_blitz_plugin_probes_method_session_names(int32_t, uint8_t *, size_t, int64_t, uint8_t *);
+
+// Imported Functions from `blitz:plugin/networks@0.1.0`
+
+__attribute__((__import_module__("blitz:plugin/networks@0.1.0"), __import_name__("whose")))
+extern void __wasm_import_blitz_plugin_networks_whose(uint8_t *, size_t, uint8_t *);
 
 // Exported Functions from `blitz:plugin/tool@0.1.0`
 
@@ -126,61 +160,6 @@ void plugin_list_u64_free(plugin_list_u64_t *ptr) {
   }
 }
 
-void blitz_plugin_dns_error_free(blitz_plugin_dns_error_t *ptr) {
-  blitz_plugin_types_error_free(ptr);
-}
-
-void plugin_option_string_free(plugin_option_string_t *ptr) {
-  if (ptr->is_some) {
-    plugin_string_free(&ptr->val);
-  }
-}
-
-void plugin_option_u64_free(plugin_option_u64_t *ptr) {
-  if (ptr->is_some) {
-  }
-}
-
-void blitz_plugin_dns_question_free(blitz_plugin_dns_question_t *ptr) {
-  plugin_string_free(&ptr->name);
-  plugin_option_string_free(&ptr->resolver);
-  plugin_option_u64_free(&ptr->timeout_ms);
-}
-
-void blitz_plugin_dns_resource_record_free(blitz_plugin_dns_resource_record_t *ptr) {
-  plugin_string_free(&ptr->name);
-  plugin_string_free(&ptr->text);
-}
-
-void blitz_plugin_dns_list_resource_record_free(blitz_plugin_dns_list_resource_record_t *ptr) {
-  size_t list_len = ptr->len;
-  if (list_len > 0) {
-    blitz_plugin_dns_resource_record_t *list_ptr = ptr->ptr;
-    for (size_t i = 0; i < list_len; i++) {
-      blitz_plugin_dns_resource_record_free(&list_ptr[i]);
-    }
-    free(list_ptr);
-  }
-}
-
-void blitz_plugin_dns_answer_free(blitz_plugin_dns_answer_t *ptr) {
-  plugin_string_free(&ptr->server);
-  blitz_plugin_dns_list_resource_record_free(&ptr->answers);
-  blitz_plugin_dns_list_resource_record_free(&ptr->authorities);
-}
-
-void blitz_plugin_dns_result_answer_error_free(blitz_plugin_dns_result_answer_error_t *ptr) {
-  if (!ptr->is_err) {
-    blitz_plugin_dns_answer_free(&ptr->val.ok);
-  } else {
-    blitz_plugin_dns_error_free(&ptr->val.err);
-  }
-}
-
-void blitz_plugin_files_error_free(blitz_plugin_files_error_t *ptr) {
-  blitz_plugin_types_error_free(ptr);
-}
-
 void plugin_list_u8_free(plugin_list_u8_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
@@ -188,21 +167,6 @@ void plugin_list_u8_free(plugin_list_u8_t *ptr) {
     for (size_t i = 0; i < list_len; i++) {
     }
     free(list_ptr);
-  }
-}
-
-void blitz_plugin_files_result_list_u8_error_free(blitz_plugin_files_result_list_u8_error_t *ptr) {
-  if (!ptr->is_err) {
-    plugin_list_u8_free(&ptr->val.ok);
-  } else {
-    blitz_plugin_files_error_free(&ptr->val.err);
-  }
-}
-
-void blitz_plugin_files_result_void_error_free(blitz_plugin_files_result_void_error_t *ptr) {
-  if (!ptr->is_err) {
-  } else {
-    blitz_plugin_files_error_free(&ptr->val.err);
   }
 }
 
@@ -246,6 +210,17 @@ void plugin_list_string_free(plugin_list_string_t *ptr) {
       plugin_string_free(&list_ptr[i]);
     }
     free(list_ptr);
+  }
+}
+
+void plugin_option_string_free(plugin_option_string_t *ptr) {
+  if (ptr->is_some) {
+    plugin_string_free(&ptr->val);
+  }
+}
+
+void plugin_option_u64_free(plugin_option_u64_t *ptr) {
+  if (ptr->is_some) {
   }
 }
 
@@ -334,6 +309,236 @@ void blitz_plugin_web_result_answer_failure_free(blitz_plugin_web_result_answer_
     blitz_plugin_web_answer_free(&ptr->val.ok);
   } else {
     blitz_plugin_web_failure_free(&ptr->val.err);
+  }
+}
+
+void blitz_plugin_dns_error_free(blitz_plugin_dns_error_t *ptr) {
+  blitz_plugin_types_error_free(ptr);
+}
+
+void blitz_plugin_dns_question_free(blitz_plugin_dns_question_t *ptr) {
+  plugin_string_free(&ptr->name);
+  plugin_option_string_free(&ptr->resolver);
+  plugin_option_u64_free(&ptr->timeout_ms);
+}
+
+void blitz_plugin_dns_resource_record_free(blitz_plugin_dns_resource_record_t *ptr) {
+  plugin_string_free(&ptr->name);
+  plugin_string_free(&ptr->text);
+}
+
+void blitz_plugin_dns_list_resource_record_free(blitz_plugin_dns_list_resource_record_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    blitz_plugin_dns_resource_record_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      blitz_plugin_dns_resource_record_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void blitz_plugin_dns_answer_free(blitz_plugin_dns_answer_t *ptr) {
+  plugin_string_free(&ptr->server);
+  blitz_plugin_dns_list_resource_record_free(&ptr->answers);
+  blitz_plugin_dns_list_resource_record_free(&ptr->authorities);
+}
+
+void blitz_plugin_dns_message_free(blitz_plugin_dns_message_t *ptr) {
+  plugin_list_u8_free(&ptr->bytes);
+  plugin_option_string_free(&ptr->server);
+  plugin_option_u64_free(&ptr->timeout_ms);
+}
+
+void blitz_plugin_dns_reply_free(blitz_plugin_dns_reply_t *ptr) {
+  plugin_string_free(&ptr->server);
+  plugin_list_u8_free(&ptr->bytes);
+}
+
+void blitz_plugin_dns_result_answer_error_free(blitz_plugin_dns_result_answer_error_t *ptr) {
+  if (!ptr->is_err) {
+    blitz_plugin_dns_answer_free(&ptr->val.ok);
+  } else {
+    blitz_plugin_dns_error_free(&ptr->val.err);
+  }
+}
+
+void blitz_plugin_dns_result_reply_error_free(blitz_plugin_dns_result_reply_error_t *ptr) {
+  if (!ptr->is_err) {
+    blitz_plugin_dns_reply_free(&ptr->val.ok);
+  } else {
+    blitz_plugin_dns_error_free(&ptr->val.err);
+  }
+}
+
+void blitz_plugin_files_error_free(blitz_plugin_files_error_t *ptr) {
+  blitz_plugin_types_error_free(ptr);
+}
+
+void blitz_plugin_files_result_list_u8_error_free(blitz_plugin_files_result_list_u8_error_t *ptr) {
+  if (!ptr->is_err) {
+    plugin_list_u8_free(&ptr->val.ok);
+  } else {
+    blitz_plugin_files_error_free(&ptr->val.err);
+  }
+}
+
+void blitz_plugin_files_result_void_error_free(blitz_plugin_files_result_void_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    blitz_plugin_files_error_free(&ptr->val.err);
+  }
+}
+
+void blitz_plugin_probes_error_free(blitz_plugin_probes_error_t *ptr) {
+  blitz_plugin_types_error_free(ptr);
+}
+
+void blitz_plugin_probes_target_free(blitz_plugin_probes_target_t *ptr) {
+  plugin_string_free(&ptr->host);
+}
+
+void plugin_option_tuple2_u8_u8_free(plugin_option_tuple2_u8_u8_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void plugin_option_u8_free(plugin_option_u8_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void plugin_option_u32_free(plugin_option_u32_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void blitz_plugin_probes_list_label_free(blitz_plugin_probes_list_label_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    blitz_plugin_probes_label_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+    }
+    free(list_ptr);
+  }
+}
+
+void plugin_option_bool_free(plugin_option_bool_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void blitz_plugin_probes_answer_free(blitz_plugin_probes_answer_t *ptr) {
+  plugin_option_string_free(&ptr->from);
+  plugin_option_tuple2_u8_u8_free(&ptr->icmp);
+  plugin_option_u8_free(&ptr->ttl);
+  plugin_option_u32_free(&ptr->mtu);
+  blitz_plugin_probes_list_label_free(&ptr->labels);
+  plugin_option_bool_free(&ptr->is_open);
+  plugin_option_string_free(&ptr->text);
+}
+
+__attribute__((__import_module__("blitz:plugin/probes@0.1.0"), __import_name__("[resource-drop]session")))
+extern void __wasm_import_blitz_plugin_probes_session_drop(int32_t handle);
+
+void blitz_plugin_probes_session_drop_own(blitz_plugin_probes_own_session_t handle) {
+  __wasm_import_blitz_plugin_probes_session_drop(handle.__handle);
+}
+
+void blitz_plugin_probes_session_drop_borrow(blitz_plugin_probes_borrow_session_t handle) {
+  __wasm_import_blitz_plugin_probes_session_drop(handle.__handle);
+}
+
+blitz_plugin_probes_borrow_session_t blitz_plugin_probes_borrow_session(blitz_plugin_probes_own_session_t arg) {
+  return (blitz_plugin_probes_borrow_session_t) { arg.__handle };
+}
+
+void blitz_plugin_probes_result_own_session_error_free(blitz_plugin_probes_result_own_session_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    blitz_plugin_probes_error_free(&ptr->val.err);
+  }
+}
+
+void blitz_plugin_probes_list_probe_free(blitz_plugin_probes_list_probe_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    blitz_plugin_probes_probe_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+    }
+    free(list_ptr);
+  }
+}
+
+void blitz_plugin_probes_result_void_error_free(blitz_plugin_probes_result_void_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    blitz_plugin_probes_error_free(&ptr->val.err);
+  }
+}
+
+void blitz_plugin_probes_list_answer_free(blitz_plugin_probes_list_answer_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    blitz_plugin_probes_answer_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      blitz_plugin_probes_answer_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void blitz_plugin_probes_result_list_answer_error_free(blitz_plugin_probes_result_list_answer_error_t *ptr) {
+  if (!ptr->is_err) {
+    blitz_plugin_probes_list_answer_free(&ptr->val.ok);
+  } else {
+    blitz_plugin_probes_error_free(&ptr->val.err);
+  }
+}
+
+void plugin_list_option_string_free(plugin_list_option_string_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    plugin_option_string_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      plugin_option_string_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void blitz_plugin_networks_error_free(blitz_plugin_networks_error_t *ptr) {
+  blitz_plugin_types_error_free(ptr);
+}
+
+void blitz_plugin_networks_network_free(blitz_plugin_networks_network_t *ptr) {
+  plugin_option_u32_free(&ptr->asn);
+  plugin_option_string_free(&ptr->organization);
+  plugin_option_string_free(&ptr->country);
+}
+
+void blitz_plugin_networks_option_network_free(blitz_plugin_networks_option_network_t *ptr) {
+  if (ptr->is_some) {
+    blitz_plugin_networks_network_free(&ptr->val);
+  }
+}
+
+void blitz_plugin_networks_list_option_network_free(blitz_plugin_networks_list_option_network_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    blitz_plugin_networks_option_network_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      blitz_plugin_networks_option_network_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void blitz_plugin_networks_result_list_option_network_error_free(blitz_plugin_networks_result_list_option_network_error_t *ptr) {
+  if (!ptr->is_err) {
+    blitz_plugin_networks_list_option_network_free(&ptr->val.ok);
+  } else {
+    blitz_plugin_networks_error_free(&ptr->val.err);
   }
 }
 
@@ -473,165 +678,6 @@ bool blitz_plugin_metrics_observe(plugin_string_t *name, plugin_list_u64_t *valu
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_blitz_plugin_metrics_observe((uint8_t *) (*name).ptr, (*name).len, (uint8_t *) (*values).ptr, (*values).len, ptr);
   blitz_plugin_metrics_result_void_error_t result;
-  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
-    case 0: {
-      result.is_err = false;
-      break;
-    }
-    case 1: {
-      result.is_err = true;
-      blitz_plugin_types_error_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
-          break;
-        }
-        case 1: {
-          variant.val.limit = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
-          break;
-        }
-        case 2: {
-          variant.val.failed = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
-          break;
-        }
-      }
-
-      result.val.err = variant;
-      break;
-    }
-  }
-  if (!result.is_err) {
-    return 1;
-  } else {
-    *err = result.val.err;
-    return 0;
-  }
-}
-
-bool blitz_plugin_dns_lookup(blitz_plugin_dns_question_t *question, blitz_plugin_dns_answer_t *ret, blitz_plugin_dns_error_t *err) {
-  __attribute__((__aligned__(8)))
-  uint8_t ret_area[(24+6*sizeof(void*))];
-  int32_t option;
-  uint8_t * option1;
-  size_t option2;
-  if (((*question).resolver).is_some) {
-    const plugin_string_t *payload0 = &((*question).resolver).val;
-    option = 1;
-    option1 = (uint8_t *) (*payload0).ptr;
-    option2 = (*payload0).len;
-  } else {
-    option = 0;
-    option1 = 0;
-    option2 = 0;
-  }
-  int32_t option5;
-  int64_t option6;
-  if (((*question).timeout_ms).is_some) {
-    const uint64_t *payload4 = &((*question).timeout_ms).val;
-    option5 = 1;
-    option6 = (int64_t) (*payload4);
-  } else {
-    option5 = 0;
-    option6 = 0;
-  }
-  uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_blitz_plugin_dns_lookup((uint8_t *) ((*question).name).ptr, ((*question).name).len, (int32_t) ((*question).record_type), option, option1, option2, option5, option6, ptr);
-  blitz_plugin_dns_result_answer_error_t result;
-  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
-    case 0: {
-      result.is_err = false;
-      result.val.ok = (blitz_plugin_dns_answer_t) {
-        (plugin_string_t) (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 8))), (*((size_t*) (ptr + (8+1*sizeof(void*))))) },
-        (uint16_t) (uint16_t) ((int32_t) *((uint16_t*) (ptr + (8+2*sizeof(void*))))),
-        (blitz_plugin_dns_list_resource_record_t) (blitz_plugin_dns_list_resource_record_t) { (blitz_plugin_dns_resource_record_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (blitz_plugin_dns_list_resource_record_t) (blitz_plugin_dns_list_resource_record_t) { (blitz_plugin_dns_resource_record_t*)(*((uint8_t **) (ptr + (8+5*sizeof(void*))))), (*((size_t*) (ptr + (8+6*sizeof(void*))))) },
-        (uint64_t) (uint64_t) (*((int64_t*) (ptr + (16+6*sizeof(void*))))),
-      };
-      break;
-    }
-    case 1: {
-      result.is_err = true;
-      blitz_plugin_types_error_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-        case 1: {
-          variant.val.limit = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-        case 2: {
-          variant.val.failed = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-      }
-
-      result.val.err = variant;
-      break;
-    }
-  }
-  if (!result.is_err) {
-    *ret = result.val.ok;
-    return 1;
-  } else {
-    *err = result.val.err;
-    return 0;
-  }
-}
-
-bool blitz_plugin_files_read_input(plugin_string_t *name, uint64_t offset, uint32_t max_bytes, plugin_list_u8_t *ret, blitz_plugin_files_error_t *err) {
-  __attribute__((__aligned__(sizeof(void*))))
-  uint8_t ret_area[(4*sizeof(void*))];
-  uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_blitz_plugin_files_read_input((uint8_t *) (*name).ptr, (*name).len, (int64_t) (offset), (int32_t) (max_bytes), ptr);
-  blitz_plugin_files_result_list_u8_error_t result;
-  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
-    case 0: {
-      result.is_err = false;
-      result.val.ok = (plugin_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
-      break;
-    }
-    case 1: {
-      result.is_err = true;
-      blitz_plugin_types_error_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
-          break;
-        }
-        case 1: {
-          variant.val.limit = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
-          break;
-        }
-        case 2: {
-          variant.val.failed = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
-          break;
-        }
-      }
-
-      result.val.err = variant;
-      break;
-    }
-  }
-  if (!result.is_err) {
-    *ret = result.val.ok;
-    return 1;
-  } else {
-    *err = result.val.err;
-    return 0;
-  }
-}
-
-bool blitz_plugin_files_write_output(plugin_string_t *name, plugin_list_u8_t *bytes, blitz_plugin_files_error_t *err) {
-  __attribute__((__aligned__(sizeof(void*))))
-  uint8_t ret_area[(4*sizeof(void*))];
-  uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_blitz_plugin_files_write_output((uint8_t *) (*name).ptr, (*name).len, (uint8_t *) (*bytes).ptr, (*bytes).len, ptr);
-  blitz_plugin_files_result_void_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
       result.is_err = false;
@@ -1032,6 +1078,445 @@ bool blitz_plugin_web_exchange(blitz_plugin_web_request_t *request, blitz_plugin
           (blitz_plugin_web_option_tls_t) option20,
         },
       };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool blitz_plugin_dns_lookup(blitz_plugin_dns_question_t *question, blitz_plugin_dns_answer_t *ret, blitz_plugin_dns_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(24+6*sizeof(void*))];
+  int32_t option;
+  uint8_t * option1;
+  size_t option2;
+  if (((*question).resolver).is_some) {
+    const plugin_string_t *payload0 = &((*question).resolver).val;
+    option = 1;
+    option1 = (uint8_t *) (*payload0).ptr;
+    option2 = (*payload0).len;
+  } else {
+    option = 0;
+    option1 = 0;
+    option2 = 0;
+  }
+  int32_t option5;
+  int64_t option6;
+  if (((*question).timeout_ms).is_some) {
+    const uint64_t *payload4 = &((*question).timeout_ms).val;
+    option5 = 1;
+    option6 = (int64_t) (*payload4);
+  } else {
+    option5 = 0;
+    option6 = 0;
+  }
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_blitz_plugin_dns_lookup((uint8_t *) ((*question).name).ptr, ((*question).name).len, (int32_t) ((*question).record_type), option, option1, option2, option5, option6, ptr);
+  blitz_plugin_dns_result_answer_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (blitz_plugin_dns_answer_t) {
+        (plugin_string_t) (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 8))), (*((size_t*) (ptr + (8+1*sizeof(void*))))) },
+        (uint16_t) (uint16_t) ((int32_t) *((uint16_t*) (ptr + (8+2*sizeof(void*))))),
+        (blitz_plugin_dns_list_resource_record_t) (blitz_plugin_dns_list_resource_record_t) { (blitz_plugin_dns_resource_record_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
+        (blitz_plugin_dns_list_resource_record_t) (blitz_plugin_dns_list_resource_record_t) { (blitz_plugin_dns_resource_record_t*)(*((uint8_t **) (ptr + (8+5*sizeof(void*))))), (*((size_t*) (ptr + (8+6*sizeof(void*))))) },
+        (uint64_t) (uint64_t) (*((int64_t*) (ptr + (16+6*sizeof(void*))))),
+      };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      blitz_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.limit = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.failed = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool blitz_plugin_dns_exchange(blitz_plugin_dns_message_t *message, blitz_plugin_dns_reply_t *ret, blitz_plugin_dns_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(24+4*sizeof(void*))];
+  int32_t option;
+  uint8_t * option1;
+  size_t option2;
+  if (((*message).server).is_some) {
+    const plugin_string_t *payload0 = &((*message).server).val;
+    option = 1;
+    option1 = (uint8_t *) (*payload0).ptr;
+    option2 = (*payload0).len;
+  } else {
+    option = 0;
+    option1 = 0;
+    option2 = 0;
+  }
+  int32_t option5;
+  int64_t option6;
+  if (((*message).timeout_ms).is_some) {
+    const uint64_t *payload4 = &((*message).timeout_ms).val;
+    option5 = 1;
+    option6 = (int64_t) (*payload4);
+  } else {
+    option5 = 0;
+    option6 = 0;
+  }
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_blitz_plugin_dns_exchange((uint8_t *) ((*message).bytes).ptr, ((*message).bytes).len, (int32_t) (*message).transport, option, option1, option2, (int32_t) (*message).family, (*message).verify, option5, option6, ptr);
+  blitz_plugin_dns_result_reply_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (blitz_plugin_dns_reply_t) {
+        (plugin_string_t) (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 8))), (*((size_t*) (ptr + (8+1*sizeof(void*))))) },
+        (plugin_list_u8_t) (plugin_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+2*sizeof(void*))))), (*((size_t*) (ptr + (8+3*sizeof(void*))))) },
+        (uint64_t) (uint64_t) (*((int64_t*) (ptr + (8+4*sizeof(void*))))),
+        (uint64_t) (uint64_t) (*((int64_t*) (ptr + (16+4*sizeof(void*))))),
+      };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      blitz_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.limit = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.failed = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool blitz_plugin_files_read_input(plugin_string_t *name, uint64_t offset, uint32_t max_bytes, plugin_list_u8_t *ret, blitz_plugin_files_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_blitz_plugin_files_read_input((uint8_t *) (*name).ptr, (*name).len, (int64_t) (offset), (int32_t) (max_bytes), ptr);
+  blitz_plugin_files_result_list_u8_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (plugin_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      blitz_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.limit = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.failed = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool blitz_plugin_files_write_output(plugin_string_t *name, plugin_list_u8_t *bytes, blitz_plugin_files_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_blitz_plugin_files_write_output((uint8_t *) (*name).ptr, (*name).len, (uint8_t *) (*bytes).ptr, (*bytes).len, ptr);
+  blitz_plugin_files_result_void_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      blitz_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.limit = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.failed = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool blitz_plugin_probes_static_session_open(blitz_plugin_probes_target_t *target, blitz_plugin_probes_own_session_t *ret, blitz_plugin_probes_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_blitz_plugin_probes_static_session_open((uint8_t *) ((*target).host).ptr, ((*target).host).len, (int32_t) (*target).family, (int32_t) (*target).protocol, (*target).dont_fragment, (*target).names, ptr);
+  blitz_plugin_probes_result_own_session_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (blitz_plugin_probes_own_session_t) { *((int32_t*) (ptr + sizeof(void*))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      blitz_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.limit = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.failed = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+void blitz_plugin_probes_method_session_address(blitz_plugin_probes_borrow_session_t self, plugin_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_blitz_plugin_probes_method_session_address((self).__handle, ptr);
+  *ret = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+void blitz_plugin_probes_method_session_source(blitz_plugin_probes_borrow_session_t self, plugin_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_blitz_plugin_probes_method_session_source((self).__handle, ptr);
+  *ret = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+uint32_t blitz_plugin_probes_method_session_mtu(blitz_plugin_probes_borrow_session_t self) {
+  int32_t ret = __wasm_import_blitz_plugin_probes_method_session_mtu((self).__handle);
+  return (uint32_t) (ret);
+}
+
+uint64_t blitz_plugin_probes_method_session_elapsed_us(blitz_plugin_probes_borrow_session_t self) {
+  int64_t ret = __wasm_import_blitz_plugin_probes_method_session_elapsed_us((self).__handle);
+  return (uint64_t) (ret);
+}
+
+bool blitz_plugin_probes_method_session_send(blitz_plugin_probes_borrow_session_t self, blitz_plugin_probes_list_probe_t *probes, blitz_plugin_probes_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_blitz_plugin_probes_method_session_send((self).__handle, (uint8_t *) (*probes).ptr, (*probes).len, ptr);
+  blitz_plugin_probes_result_void_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      blitz_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.limit = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.failed = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool blitz_plugin_probes_method_session_next(blitz_plugin_probes_borrow_session_t self, uint64_t wait_us, blitz_plugin_probes_list_answer_t *ret, blitz_plugin_probes_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_blitz_plugin_probes_method_session_next((self).__handle, (int64_t) (wait_us), ptr);
+  blitz_plugin_probes_result_list_answer_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (blitz_plugin_probes_list_answer_t) { (blitz_plugin_probes_answer_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      blitz_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.limit = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.failed = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+void blitz_plugin_probes_method_session_names(blitz_plugin_probes_borrow_session_t self, plugin_list_string_t *addresses, uint64_t wait_ms, plugin_list_option_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_blitz_plugin_probes_method_session_names((self).__handle, (uint8_t *) (*addresses).ptr, (*addresses).len, (int64_t) (wait_ms), ptr);
+  *ret = (plugin_list_option_string_t) { (plugin_option_string_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+bool blitz_plugin_networks_whose(plugin_list_string_t *addresses, blitz_plugin_networks_list_option_network_t *ret, blitz_plugin_networks_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_blitz_plugin_networks_whose((uint8_t *) (*addresses).ptr, (*addresses).len, ptr);
+  blitz_plugin_networks_result_list_option_network_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (blitz_plugin_networks_list_option_network_t) { (blitz_plugin_networks_option_network_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      blitz_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.limit = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.failed = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
       break;
     }
   }

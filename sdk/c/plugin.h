@@ -53,80 +53,6 @@ typedef struct {
   size_t len;
 } plugin_list_u64_t;
 
-typedef blitz_plugin_types_error_t blitz_plugin_dns_error_t;
-
-typedef struct {
-  bool is_some;
-  plugin_string_t val;
-} plugin_option_string_t;
-
-typedef struct {
-  bool is_some;
-  uint64_t val;
-} plugin_option_u64_t;
-
-typedef struct blitz_plugin_dns_question_t {
-  plugin_string_t   name;
-  // IANA's number: 1 is A, 28 AAAA, 15 MX, 16 TXT.
-  uint16_t   record_type;
-  // `IP` or `IP:port` of the DNS server; none asks the engine's own resolver.
-  plugin_option_string_t   resolver;
-  plugin_option_u64_t   timeout_ms;
-} blitz_plugin_dns_question_t;
-
-typedef struct blitz_plugin_dns_resource_record_t {
-  plugin_string_t   name;
-  uint16_t   record_type;
-  uint32_t   ttl_s;
-  // As in a zone file: `10 mail.example.com.`
-  plugin_string_t   text;
-} blitz_plugin_dns_resource_record_t;
-
-typedef struct {
-  blitz_plugin_dns_resource_record_t *ptr;
-  size_t len;
-} blitz_plugin_dns_list_resource_record_t;
-
-typedef struct blitz_plugin_dns_answer_t {
-  // Who answered, as `IP:port`.
-  plugin_string_t   server;
-  // IANA's RCODE: 0 is NOERROR, 3 NXDOMAIN.
-  uint16_t   code;
-  blitz_plugin_dns_list_resource_record_t   answers;
-  blitz_plugin_dns_list_resource_record_t   authorities;
-  uint64_t   elapsed_us;
-} blitz_plugin_dns_answer_t;
-
-typedef struct {
-  bool is_err;
-  union {
-    blitz_plugin_dns_answer_t ok;
-    blitz_plugin_dns_error_t err;
-  } val;
-} blitz_plugin_dns_result_answer_error_t;
-
-typedef blitz_plugin_types_error_t blitz_plugin_files_error_t;
-
-typedef struct {
-  uint8_t *ptr;
-  size_t len;
-} plugin_list_u8_t;
-
-typedef struct {
-  bool is_err;
-  union {
-    plugin_list_u8_t ok;
-    blitz_plugin_files_error_t err;
-  } val;
-} blitz_plugin_files_result_list_u8_error_t;
-
-typedef struct {
-  bool is_err;
-  union {
-    blitz_plugin_files_error_t err;
-  } val;
-} blitz_plugin_files_result_void_error_t;
-
 // `any` is what TLS negotiates: HTTP/2, else HTTP/1.1. `http2` and `http3` are that or nothing; without TLS
 // `http2` is spoken by prior knowledge.
 typedef uint8_t blitz_plugin_web_version_choice_t;
@@ -149,6 +75,11 @@ typedef uint8_t blitz_plugin_web_family_t;
 #define BLITZ_PLUGIN_WEB_FAMILY_ANY 0
 #define BLITZ_PLUGIN_WEB_FAMILY_IPV4 1
 #define BLITZ_PLUGIN_WEB_FAMILY_IPV6 2
+
+typedef struct {
+  uint8_t *ptr;
+  size_t len;
+} plugin_list_u8_t;
 
 typedef struct {
   plugin_string_t f0;
@@ -179,6 +110,16 @@ typedef struct {
   plugin_string_t *ptr;
   size_t len;
 } plugin_list_string_t;
+
+typedef struct {
+  bool is_some;
+  plugin_string_t val;
+} plugin_option_string_t;
+
+typedef struct {
+  bool is_some;
+  uint64_t val;
+} plugin_option_u64_t;
 
 typedef struct blitz_plugin_web_request_t {
   plugin_string_t   method;
@@ -326,6 +267,290 @@ typedef struct {
   } val;
 } blitz_plugin_web_result_answer_failure_t;
 
+typedef blitz_plugin_types_error_t blitz_plugin_dns_error_t;
+
+typedef blitz_plugin_web_family_t blitz_plugin_dns_family_t;
+
+typedef struct blitz_plugin_dns_question_t {
+  plugin_string_t   name;
+  // IANA's number: 1 is A, 28 AAAA, 15 MX, 16 TXT.
+  uint16_t   record_type;
+  // `IP` or `IP:port` of the DNS server; none asks the engine's own resolver, for anything but a zone transfer.
+  plugin_option_string_t   resolver;
+  plugin_option_u64_t   timeout_ms;
+} blitz_plugin_dns_question_t;
+
+typedef struct blitz_plugin_dns_resource_record_t {
+  plugin_string_t   name;
+  uint16_t   record_type;
+  uint32_t   ttl_s;
+  // As in a zone file: `10 mail.example.com.`
+  plugin_string_t   text;
+} blitz_plugin_dns_resource_record_t;
+
+typedef struct {
+  blitz_plugin_dns_resource_record_t *ptr;
+  size_t len;
+} blitz_plugin_dns_list_resource_record_t;
+
+typedef struct blitz_plugin_dns_answer_t {
+  // Who answered, as `IP:port`.
+  plugin_string_t   server;
+  // IANA's RCODE: 0 is NOERROR, 3 NXDOMAIN.
+  uint16_t   code;
+  blitz_plugin_dns_list_resource_record_t   answers;
+  blitz_plugin_dns_list_resource_record_t   authorities;
+  uint64_t   elapsed_us;
+} blitz_plugin_dns_answer_t;
+
+typedef uint8_t blitz_plugin_dns_transport_t;
+
+// One datagram each way. A truncated answer comes as it is.
+#define BLITZ_PLUGIN_DNS_TRANSPORT_UDP 0
+#define BLITZ_PLUGIN_DNS_TRANSPORT_TCP 1
+// DNS over TLS, RFC 7858.
+#define BLITZ_PLUGIN_DNS_TRANSPORT_TLS 2
+// DNS over HTTPS, RFC 8484, by POST.
+#define BLITZ_PLUGIN_DNS_TRANSPORT_HTTPS 3
+
+typedef struct blitz_plugin_dns_message_t {
+  // One whole DNS message, without the length that TCP puts before it: a query of one question in at most 4096
+  // bytes, whose records are all in its additional section (EDNS). Its id and its question are what an answer must
+  // match.
+  plugin_list_u8_t   bytes;
+  blitz_plugin_dns_transport_t   transport;
+  // `IP`, a name, either with `:port`; for `https` a URL or what stands between `https://` and `/dns-query`.
+  // None asks the engine's own resolver, by `udp` or `tcp`, for anything but a zone transfer.
+  plugin_option_string_t   server;
+  // Which address of a server's name is asked.
+  blitz_plugin_dns_family_t   family;
+  // False accepts any certificate.
+  bool   verify;
+  plugin_option_u64_t   timeout_ms;
+} blitz_plugin_dns_message_t;
+
+typedef struct blitz_plugin_dns_reply_t {
+  // Who answered, as `IP:port`.
+  plugin_string_t   server;
+  plugin_list_u8_t   bytes;
+  // Until the way to the server stood: its name was looked up, TCP connected, TLS agreed on.
+  uint64_t   connect_us;
+  // From there to the answer.
+  uint64_t   elapsed_us;
+} blitz_plugin_dns_reply_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    blitz_plugin_dns_answer_t ok;
+    blitz_plugin_dns_error_t err;
+  } val;
+} blitz_plugin_dns_result_answer_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    blitz_plugin_dns_reply_t ok;
+    blitz_plugin_dns_error_t err;
+  } val;
+} blitz_plugin_dns_result_reply_error_t;
+
+typedef blitz_plugin_types_error_t blitz_plugin_files_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    plugin_list_u8_t ok;
+    blitz_plugin_files_error_t err;
+  } val;
+} blitz_plugin_files_result_list_u8_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    blitz_plugin_files_error_t err;
+  } val;
+} blitz_plugin_files_result_void_error_t;
+
+typedef blitz_plugin_types_error_t blitz_plugin_probes_error_t;
+
+typedef blitz_plugin_web_family_t blitz_plugin_probes_family_t;
+
+typedef uint8_t blitz_plugin_probes_protocol_t;
+
+#define BLITZ_PLUGIN_PROBES_PROTOCOL_UDP 0
+#define BLITZ_PLUGIN_PROBES_PROTOCOL_ICMP 1
+#define BLITZ_PLUGIN_PROBES_PROTOCOL_TCP 2
+
+typedef struct blitz_plugin_probes_target_t {
+  // A name or an IP address.
+  plugin_string_t   host;
+  blitz_plugin_probes_family_t   family;
+  blitz_plugin_probes_protocol_t   protocol;
+  // Routers that cannot pass a packet on whole say so, and what they have heard before about the way does not
+  // count.
+  bool   dont_fragment;
+  // Looks up the names of those who answer while other answers are waited for; `names` has them.
+  bool   names;
+} blitz_plugin_probes_target_t;
+
+typedef struct blitz_plugin_probes_probe_t {
+  // The caller's number, which stands in the answer. One that is out cannot be used again.
+  uint32_t   id;
+  // 1 to 255.
+  uint8_t   ttl;
+  // The whole packet with its headers; one that is too small for them is sent as small as it can be. For
+  // TCP this counts for nothing: a SYN carries no data.
+  uint16_t   size_bytes;
+  // Probes of one flow and port look alike to every router that spreads flows over several ways. The host holds a
+  // socket for each: at most 64 of a session, the latest, and no more than `limits.sockets` of the manifest.
+  uint16_t   flow;
+  // Destination, for UDP and TCP.
+  uint16_t   port;
+} blitz_plugin_probes_probe_t;
+
+typedef uint8_t blitz_plugin_probes_outcome_t;
+
+// A router threw it away, since its time to live was over.
+#define BLITZ_PLUGIN_PROBES_OUTCOME_TIME_EXCEEDED 0
+// The target had it: an echo, a datagram, a port that nobody listens at, a SYN-ACK or a reset.
+#define BLITZ_PLUGIN_PROBES_OUTCOME_REACHED 1
+// Somebody said that it does not go on; `icmp` says why.
+#define BLITZ_PLUGIN_PROBES_OUTCOME_UNREACHABLE 2
+// It did not leave the engine; `text` says why.
+#define BLITZ_PLUGIN_PROBES_OUTCOME_UNSENT 3
+
+// One entry of an MPLS label stack. Source: RFC 4950.
+typedef struct blitz_plugin_probes_label_t {
+  uint32_t   label;
+  uint8_t   traffic_class;
+  bool   is_bottom;
+  uint8_t   ttl;
+} blitz_plugin_probes_label_t;
+
+typedef struct {
+  uint8_t f0;
+  uint8_t f1;
+} plugin_tuple2_u8_u8_t;
+
+typedef struct {
+  bool is_some;
+  plugin_tuple2_u8_u8_t val;
+} plugin_option_tuple2_u8_u8_t;
+
+typedef struct {
+  bool is_some;
+  uint8_t val;
+} plugin_option_u8_t;
+
+typedef struct {
+  bool is_some;
+  uint32_t val;
+} plugin_option_u32_t;
+
+typedef struct {
+  blitz_plugin_probes_label_t *ptr;
+  size_t len;
+} blitz_plugin_probes_list_label_t;
+
+typedef struct {
+  bool is_some;
+  bool val;
+} plugin_option_bool_t;
+
+typedef struct blitz_plugin_probes_answer_t {
+  uint32_t   id;
+  blitz_plugin_probes_outcome_t   outcome;
+  // The IP address of who answered; none for `unsent`.
+  plugin_option_string_t   from;
+  // From the packet's departure to the kernel's stamp of the answer's arrival.
+  uint64_t   rtt_ns;
+  // Type and code, of ICMP or of ICMPv6.
+  plugin_option_tuple2_u8_u8_t   icmp;
+  // The time to live that the answer arrived with.
+  plugin_option_u8_t   ttl;
+  // What the next link can carry, of "fragmentation needed", "packet too big" and `unsent`.
+  plugin_option_u32_t   mtu;
+  // Outermost first.
+  blitz_plugin_probes_list_label_t   labels;
+  // For a TCP target that was reached: whether the port is open.
+  plugin_option_bool_t   is_open;
+  plugin_option_string_t   text;
+} blitz_plugin_probes_answer_t;
+
+typedef struct blitz_plugin_probes_own_session_t {
+  int32_t __handle;
+} blitz_plugin_probes_own_session_t;
+
+typedef struct blitz_plugin_probes_borrow_session_t {
+  int32_t __handle;
+} blitz_plugin_probes_borrow_session_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    blitz_plugin_probes_own_session_t ok;
+    blitz_plugin_probes_error_t err;
+  } val;
+} blitz_plugin_probes_result_own_session_error_t;
+
+typedef struct {
+  blitz_plugin_probes_probe_t *ptr;
+  size_t len;
+} blitz_plugin_probes_list_probe_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    blitz_plugin_probes_error_t err;
+  } val;
+} blitz_plugin_probes_result_void_error_t;
+
+typedef struct {
+  blitz_plugin_probes_answer_t *ptr;
+  size_t len;
+} blitz_plugin_probes_list_answer_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    blitz_plugin_probes_list_answer_t ok;
+    blitz_plugin_probes_error_t err;
+  } val;
+} blitz_plugin_probes_result_list_answer_error_t;
+
+typedef struct {
+  plugin_option_string_t *ptr;
+  size_t len;
+} plugin_list_option_string_t;
+
+typedef blitz_plugin_types_error_t blitz_plugin_networks_error_t;
+
+typedef struct blitz_plugin_networks_network_t {
+  plugin_option_u32_t   asn;
+  plugin_option_string_t   organization;
+  // Two letters, ISO 3166.
+  plugin_option_string_t   country;
+} blitz_plugin_networks_network_t;
+
+typedef struct {
+  bool is_some;
+  blitz_plugin_networks_network_t val;
+} blitz_plugin_networks_option_network_t;
+
+typedef struct {
+  blitz_plugin_networks_option_network_t *ptr;
+  size_t len;
+} blitz_plugin_networks_list_option_network_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    blitz_plugin_networks_list_option_network_t ok;
+    blitz_plugin_networks_error_t err;
+  } val;
+} blitz_plugin_networks_result_list_option_network_error_t;
+
 typedef struct exports_blitz_plugin_tool_invocation_t {
   // As the user typed them, without the plugin's name.
   plugin_list_string_t   args;
@@ -354,8 +579,17 @@ extern bool blitz_plugin_metrics_count(plugin_string_t *name, uint64_t by, blitz
 // Adds values to a distribution. Whole numbers of the unit that the name ends with.
 extern bool blitz_plugin_metrics_observe(plugin_string_t *name, plugin_list_u64_t *values, blitz_plugin_metrics_error_t *err);
 
+// Imported Functions from `blitz:plugin/web@0.1.0`
+// The next piece, at most `max-bytes`, as soon as there is any. An empty list is the end.
+extern bool blitz_plugin_web_method_body_read(blitz_plugin_web_borrow_body_t self, uint32_t max_bytes, plugin_list_u8_t *ret, blitz_plugin_web_failure_t *err);
+// Microseconds from the start of the exchange to the latest piece, or to the end once it was seen.
+extern uint64_t blitz_plugin_web_method_body_total_us(blitz_plugin_web_borrow_body_t self);
+extern bool blitz_plugin_web_exchange(blitz_plugin_web_request_t *request, blitz_plugin_web_answer_t *ret, blitz_plugin_web_failure_t *err);
+
 // Imported Functions from `blitz:plugin/dns@0.1.0`
 extern bool blitz_plugin_dns_lookup(blitz_plugin_dns_question_t *question, blitz_plugin_dns_answer_t *ret, blitz_plugin_dns_error_t *err);
+// Sends one message, once, and waits for its answer.
+extern bool blitz_plugin_dns_exchange(blitz_plugin_dns_message_t *message, blitz_plugin_dns_reply_t *ret, blitz_plugin_dns_error_t *err);
 
 // Imported Functions from `blitz:plugin/files@0.1.0`
 // Up to `max-bytes` from `offset` of the input that the user gave as `name` (`-` is stdin).
@@ -365,12 +599,29 @@ extern bool blitz_plugin_files_read_input(plugin_string_t *name, uint64_t offset
 // named it as an output; the user's side refuses any other.
 extern bool blitz_plugin_files_write_output(plugin_string_t *name, plugin_list_u8_t *bytes, blitz_plugin_files_error_t *err);
 
-// Imported Functions from `blitz:plugin/web@0.1.0`
-// The next piece, at most `max-bytes`, as soon as there is any. An empty list is the end.
-extern bool blitz_plugin_web_method_body_read(blitz_plugin_web_borrow_body_t self, uint32_t max_bytes, plugin_list_u8_t *ret, blitz_plugin_web_failure_t *err);
-// Microseconds from the start of the exchange to the latest piece, or to the end once it was seen.
-extern uint64_t blitz_plugin_web_method_body_total_us(blitz_plugin_web_borrow_body_t self);
-extern bool blitz_plugin_web_exchange(blitz_plugin_web_request_t *request, blitz_plugin_web_answer_t *ret, blitz_plugin_web_failure_t *err);
+// Imported Functions from `blitz:plugin/probes@0.1.0`
+// Looks the target up, and holds it against the policy.
+extern bool blitz_plugin_probes_static_session_open(blitz_plugin_probes_target_t *target, blitz_plugin_probes_own_session_t *ret, blitz_plugin_probes_error_t *err);
+// The target's IP address, for the whole session.
+extern void blitz_plugin_probes_method_session_address(blitz_plugin_probes_borrow_session_t self, plugin_string_t *ret);
+// The engine's own address on the way there.
+extern void blitz_plugin_probes_method_session_source(blitz_plugin_probes_borrow_session_t self, plugin_string_t *ret);
+// What the first link carries, in bytes.
+extern uint32_t blitz_plugin_probes_method_session_mtu(blitz_plugin_probes_borrow_session_t self);
+// Since the session was opened. Waiting is measured by this clock.
+extern uint64_t blitz_plugin_probes_method_session_elapsed_us(blitz_plugin_probes_borrow_session_t self);
+// At most 256 probes, in this order.
+extern bool blitz_plugin_probes_method_session_send(blitz_plugin_probes_borrow_session_t self, blitz_plugin_probes_list_probe_t *probes, blitz_plugin_probes_error_t *err);
+// All answers that are there, as soon as there is one; none when so much time has passed, or the job is
+// asked to end. An answer that comes twice is given twice.
+extern bool blitz_plugin_probes_method_session_next(blitz_plugin_probes_borrow_session_t self, uint64_t wait_us, blitz_plugin_probes_list_answer_t *ret, blitz_plugin_probes_error_t *err);
+// The names of these addresses, at most 1024, waited for no longer than so; none for what is not known (yet), and
+// for all but the target and those who answered.
+extern void blitz_plugin_probes_method_session_names(blitz_plugin_probes_borrow_session_t self, plugin_list_string_t *addresses, uint64_t wait_ms, plugin_list_option_string_t *ret);
+
+// Imported Functions from `blitz:plugin/networks@0.1.0`
+// In the order of the addresses; `failed` on an engine without a database.
+extern bool blitz_plugin_networks_whose(plugin_list_string_t *addresses, blitz_plugin_networks_list_option_network_t *ret, blitz_plugin_networks_error_t *err);
 
 // Exported Functions from `blitz:plugin/tool@0.1.0`
 void exports_blitz_plugin_tool_describe(plugin_string_t *ret);
@@ -390,29 +641,7 @@ void blitz_plugin_metrics_result_void_error_free(blitz_plugin_metrics_result_voi
 
 void plugin_list_u64_free(plugin_list_u64_t *ptr);
 
-void blitz_plugin_dns_error_free(blitz_plugin_dns_error_t *ptr);
-
-void plugin_option_string_free(plugin_option_string_t *ptr);
-
-void plugin_option_u64_free(plugin_option_u64_t *ptr);
-
-void blitz_plugin_dns_question_free(blitz_plugin_dns_question_t *ptr);
-
-void blitz_plugin_dns_resource_record_free(blitz_plugin_dns_resource_record_t *ptr);
-
-void blitz_plugin_dns_list_resource_record_free(blitz_plugin_dns_list_resource_record_t *ptr);
-
-void blitz_plugin_dns_answer_free(blitz_plugin_dns_answer_t *ptr);
-
-void blitz_plugin_dns_result_answer_error_free(blitz_plugin_dns_result_answer_error_t *ptr);
-
-void blitz_plugin_files_error_free(blitz_plugin_files_error_t *ptr);
-
 void plugin_list_u8_free(plugin_list_u8_t *ptr);
-
-void blitz_plugin_files_result_list_u8_error_free(blitz_plugin_files_result_list_u8_error_t *ptr);
-
-void blitz_plugin_files_result_void_error_free(blitz_plugin_files_result_void_error_t *ptr);
 
 void plugin_tuple2_string_list_u8_free(plugin_tuple2_string_list_u8_t *ptr);
 
@@ -425,6 +654,10 @@ void plugin_tuple2_string_u16_free(plugin_tuple2_string_u16_t *ptr);
 void plugin_option_tuple2_string_u16_free(plugin_option_tuple2_string_u16_t *ptr);
 
 void plugin_list_string_free(plugin_list_string_t *ptr);
+
+void plugin_option_string_free(plugin_option_string_t *ptr);
+
+void plugin_option_u64_free(plugin_option_u64_t *ptr);
 
 void blitz_plugin_web_request_free(blitz_plugin_web_request_t *ptr);
 
@@ -449,6 +682,74 @@ void blitz_plugin_web_failure_free(blitz_plugin_web_failure_t *ptr);
 void blitz_plugin_web_result_list_u8_failure_free(blitz_plugin_web_result_list_u8_failure_t *ptr);
 
 void blitz_plugin_web_result_answer_failure_free(blitz_plugin_web_result_answer_failure_t *ptr);
+
+void blitz_plugin_dns_error_free(blitz_plugin_dns_error_t *ptr);
+
+void blitz_plugin_dns_question_free(blitz_plugin_dns_question_t *ptr);
+
+void blitz_plugin_dns_resource_record_free(blitz_plugin_dns_resource_record_t *ptr);
+
+void blitz_plugin_dns_list_resource_record_free(blitz_plugin_dns_list_resource_record_t *ptr);
+
+void blitz_plugin_dns_answer_free(blitz_plugin_dns_answer_t *ptr);
+
+void blitz_plugin_dns_message_free(blitz_plugin_dns_message_t *ptr);
+
+void blitz_plugin_dns_reply_free(blitz_plugin_dns_reply_t *ptr);
+
+void blitz_plugin_dns_result_answer_error_free(blitz_plugin_dns_result_answer_error_t *ptr);
+
+void blitz_plugin_dns_result_reply_error_free(blitz_plugin_dns_result_reply_error_t *ptr);
+
+void blitz_plugin_files_error_free(blitz_plugin_files_error_t *ptr);
+
+void blitz_plugin_files_result_list_u8_error_free(blitz_plugin_files_result_list_u8_error_t *ptr);
+
+void blitz_plugin_files_result_void_error_free(blitz_plugin_files_result_void_error_t *ptr);
+
+void blitz_plugin_probes_error_free(blitz_plugin_probes_error_t *ptr);
+
+void blitz_plugin_probes_target_free(blitz_plugin_probes_target_t *ptr);
+
+void plugin_option_tuple2_u8_u8_free(plugin_option_tuple2_u8_u8_t *ptr);
+
+void plugin_option_u8_free(plugin_option_u8_t *ptr);
+
+void plugin_option_u32_free(plugin_option_u32_t *ptr);
+
+void blitz_plugin_probes_list_label_free(blitz_plugin_probes_list_label_t *ptr);
+
+void plugin_option_bool_free(plugin_option_bool_t *ptr);
+
+void blitz_plugin_probes_answer_free(blitz_plugin_probes_answer_t *ptr);
+
+extern void blitz_plugin_probes_session_drop_own(blitz_plugin_probes_own_session_t handle);
+
+extern void blitz_plugin_probes_session_drop_borrow(blitz_plugin_probes_borrow_session_t handle);
+
+extern blitz_plugin_probes_borrow_session_t blitz_plugin_probes_borrow_session(blitz_plugin_probes_own_session_t handle);
+
+void blitz_plugin_probes_result_own_session_error_free(blitz_plugin_probes_result_own_session_error_t *ptr);
+
+void blitz_plugin_probes_list_probe_free(blitz_plugin_probes_list_probe_t *ptr);
+
+void blitz_plugin_probes_result_void_error_free(blitz_plugin_probes_result_void_error_t *ptr);
+
+void blitz_plugin_probes_list_answer_free(blitz_plugin_probes_list_answer_t *ptr);
+
+void blitz_plugin_probes_result_list_answer_error_free(blitz_plugin_probes_result_list_answer_error_t *ptr);
+
+void plugin_list_option_string_free(plugin_list_option_string_t *ptr);
+
+void blitz_plugin_networks_error_free(blitz_plugin_networks_error_t *ptr);
+
+void blitz_plugin_networks_network_free(blitz_plugin_networks_network_t *ptr);
+
+void blitz_plugin_networks_option_network_free(blitz_plugin_networks_option_network_t *ptr);
+
+void blitz_plugin_networks_list_option_network_free(blitz_plugin_networks_list_option_network_t *ptr);
+
+void blitz_plugin_networks_result_list_option_network_error_free(blitz_plugin_networks_result_list_option_network_error_t *ptr);
 
 void exports_blitz_plugin_tool_invocation_free(exports_blitz_plugin_tool_invocation_t *ptr);
 

@@ -22,7 +22,7 @@
 
 #define BLITZ_MAGIC UINT64_C(0x676c707a74696c62) /* "blitzplg" */
 #define BLITZ_MAJOR 1u
-#define BLITZ_MINOR 0u
+#define BLITZ_MINOR 1u
 
 enum blitz_status { BLITZ_OK = 0, BLITZ_DENIED = 1, BLITZ_LIMIT = 2, BLITZ_FAILED = 3 };
 enum blitz_stream { BLITZ_STDOUT = 1, BLITZ_STDERR = 2 };
@@ -85,6 +85,19 @@ struct blitz_host {
   uint32_t (*is_cancelled)(void *context);
   /* Waits; returns 1 when it came back early, because the job was asked to end. */
   uint32_t (*pause)(void *context, uint64_t ms);
+  /* An import by its name, with JSON for question and answer; call it through blitz_ask(). Since 1.1:
+   *   dns.exchange    {"bytes":[..],"transport":"udp","server":"9.9.9.9"} to {"server":..,"bytes":[..],"connect_us":..,
+   *                   "elapsed_us":..}: one DNS message as numbers, over udp, tcp, tls or https. Needs the grant dns.
+   *   networks.whose  ["192.0.2.1"] to [{"asn":64500,"organization":..,"country":..}]; null for what is not known.
+   *   probes.open     {"host":"example.com","protocol":"icmp"} to {"session":1,"address":..,"source":..,"mtu":1500}.
+   *                   Needs the grant probes, as all of them.
+   *   probes.send     {"session":1,"probes":[{"id":1,"ttl":1,"size_bytes":60,"flow":0,"port":33434}]} to null.
+   *   probes.next     {"session":1,"wait_us":500000} to [{"id":1,"outcome":"time-exceeded","from":..,"rtt_ns":..,..}].
+   *   probes.names    {"session":1,"addresses":["192.0.2.1"],"wait_ms":100} to ["name",null].
+   *   probes.elapsed  {"session":1} to microseconds since it was opened.
+   *   probes.close    {"session":1} to null.
+   * Fields as in the WIT interfaces of these names. */
+  uint32_t (*ask)(void *context, struct blitz_bytes import, struct blitz_bytes question, struct blitz_bytes *out);
 };
 
 struct blitz_table {
@@ -108,6 +121,16 @@ static inline struct blitz_bytes blitz_text(const char *text) {
 /* Prints a C string. */
 static inline uint32_t blitz_print(const struct blitz_host *host, const char *text) {
   return host->write(host->context, BLITZ_STDOUT, blitz_text(text));
+}
+
+/* Asks an import by its name; an engine that is older than these imports refuses. */
+static inline uint32_t blitz_ask(const struct blitz_host *host, const char *import, struct blitz_bytes question,
+                                 struct blitz_bytes *out) {
+  if (host->size < offsetof(struct blitz_host, ask) + sizeof host->ask) {
+    *out = blitz_text("this engine's native contract is older than 1.1, which this needs; upgrade the engine");
+    return BLITZ_FAILED;
+  }
+  return host->ask(host->context, blitz_text(import), question, out);
 }
 
 #endif

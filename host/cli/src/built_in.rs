@@ -9,11 +9,24 @@ pub(crate) struct BuiltInPlugin {
     pub(crate) component: &'static [u8],
 }
 
+/// A plugin of this repository, which the build script has made.
+macro_rules! built_in {
+    ($name:literal) => {
+        BuiltInPlugin {
+            manifest: include_str!(concat!("../../../plugins/", $name, "/plugin.toml")),
+            component: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".wasm")),
+        }
+    };
+}
+
 /// All of them.
-pub(crate) const PLUGINS: [BuiltInPlugin; 1] = [BuiltInPlugin {
-    manifest: include_str!("../../../plugins/curl/plugin.toml"),
-    component: include_bytes!(concat!(env!("OUT_DIR"), "/curl.wasm")),
-}];
+pub(crate) const PLUGINS: &[BuiltInPlugin] = &[
+    built_in!("curl"),
+    built_in!("traceroute"),
+    built_in!("ping"),
+    built_in!("mtr"),
+    built_in!("dig"),
+];
 
 impl BuiltInPlugin {
     /// What it says of itself.
@@ -42,17 +55,22 @@ mod tests {
 
     #[test]
     fn every_built_in_is_a_plugin() {
-        for plugin in &PLUGINS {
+        for plugin in PLUGINS {
             let manifest = plugin.manifest().unwrap();
             assert!(plugin.component.starts_with(b"\0asm"), "{} is a component", manifest.name);
         }
     }
 
     #[test]
-    fn curl_has_the_columns_of_a_web_check() {
-        let curl = PLUGINS[0].manifest().unwrap();
-        let titles = curl.table.unwrap().columns.into_iter().map(|column| column.title);
-        let titles = titles.collect::<Vec<_>>().join(" ");
-        assert_eq!(titles, "STATUS DNS CONNECT TLS TTFB TOTAL CERT-DAYS");
+    fn each_has_the_columns_of_its_trade() {
+        for (plugin, columns) in [
+            ("curl", "STATUS DNS CONNECT TLS TTFB TOTAL CERT-DAYS"),
+            ("traceroute", "ADDRESS HOPS RTT REACHED PROBES"),
+            ("ping", "LOSS MIN AVG MAX JITTER"),
+        ] {
+            let table = manifests().find(|m| m.name == plugin).and_then(|m| m.table).unwrap();
+            let titles = table.columns.into_iter().map(|column| column.title);
+            assert_eq!(titles.collect::<Vec<_>>().join(" "), columns);
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Records, titles and names are foreign text: a cell is one short line without control characters,
 //! whoever reads it, as it would break the rows of the others otherwise.
 
-use blitz_contract::{Column, Unit};
+use blitz_contract::{Column, Table, Unit};
 use serde_json::Value;
 
 use crate::strip::Strip;
@@ -11,6 +11,9 @@ use crate::text::Side;
 
 /// Characters of a cell: an address of IPv6 or the name of an engine fit, a page of text does not.
 const CELL_CHARS_MAX: usize = 40;
+
+/// Rows of one record: a path has at most 255 hops, with a few addresses each.
+const ROWS_MAX: usize = 1000;
 
 /// What stands where there is nothing.
 pub(crate) const NOTHING: &str = "-";
@@ -25,6 +28,15 @@ pub(crate) fn of_record(record: &Value, column: &Column) -> String {
         }
         (_, other) => of_text(&other.to_string()),
     }
+}
+
+/// The elements of a record that become rows: those of its list, or the record itself where the table names none.
+pub(crate) fn rows_of<'a>(record: &'a Value, table: &Table) -> Vec<&'a Value> {
+    if table.rows.is_empty() {
+        return vec![record];
+    }
+    let list = record.pointer(&table.rows).and_then(Value::as_array);
+    list.into_iter().flatten().take(ROWS_MAX).collect()
 }
 
 /// Any text as a cell: in one line, at most [`CELL_CHARS_MAX`] characters, the last of them an ellipsis

@@ -72,6 +72,9 @@ pub(crate) struct Globals {
     /// Each region's output as one section, when its job has ended
     #[arg(long, conflicts_with_all = ["json", "ndjson", "detach"])]
     pub(crate) group: bool,
+    /// A column for each region, line beside line
+    #[arg(long, conflicts_with_all = ["json", "ndjson", "table", "group", "buffer", "detach"])]
+    pub(crate) side_by_side: bool,
     /// Time for the whole job: 30, 30s, 5m
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
@@ -223,6 +226,9 @@ pub(crate) struct UpArgs {
     pub(crate) slots: Option<u16>,
     #[command(flatten)]
     pub(crate) targets: TargetArgs,
+    /// A database of networks in MaxMind's format, for plugins that tell whose an address is; repeat for others
+    #[arg(long, value_name = "FILE")]
+    pub(crate) networks: Vec<PathBuf>,
 }
 
 /// `blitz engine`.
@@ -245,6 +251,9 @@ pub(crate) struct EngineArgs {
     pub(crate) trust: TrustFlags,
     #[command(flatten)]
     pub(crate) targets: TargetArgs,
+    /// A database of networks in MaxMind's format, for plugins that tell whose an address is; repeat for others
+    #[arg(long, value_name = "FILE")]
+    pub(crate) networks: Vec<PathBuf>,
 }
 
 const ENGINE_AFTER_HELP: &str = "\

@@ -18,7 +18,7 @@ pub(crate) async fn run(environment: &Environment) -> Result<ExitCode, Failure> 
         .await
         .map_err(|source| stack::Error::Io { what: "start the hello server", source })?;
     let regions = REGIONS.map(str::to_owned).to_vec();
-    let stack = Stack::start(Plan::in_memory(regions, environment.cache_directory.clone())).await?;
+    let stack = Stack::start(Plan::in_memory(regions, environment.compiled_directory())).await?;
     let shown = show(&stack, &hello, environment).await;
     stack.stop().await?;
     shown

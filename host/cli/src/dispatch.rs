@@ -134,7 +134,7 @@ fn on_place<F: Future<Output = Result<ExitCode, Failure>>>(
             let server = server_runtime()?;
             let code = server.block_on(async {
                 let regions = vec![up::LOCAL.to_owned()];
-                let cache = environment.cache_directory.clone();
+                let cache = environment.compiled_directory();
                 let stack = Stack::start(Plan::in_memory(regions, cache)).await?;
                 let code = act(Found::Here(stack.gateway.clone())).await;
                 // The command is over; what its stack says of its own end changes nothing.

@@ -28,12 +28,19 @@ pub(crate) struct Environment {
     pub(crate) state_file: Option<PathBuf>,
     /// Where the store of `blitz up` is by default.
     pub(crate) data_directory: Option<PathBuf>,
-    /// Where compiled plugins are kept.
+    /// Where is kept what can be made again.
     pub(crate) cache_directory: Option<PathBuf>,
     /// The publisher's secret key.
     pub(crate) plugin_key: Option<PathBuf>,
     /// The keys of publishers that engines of this machine believe.
     pub(crate) trust_file: Option<PathBuf>,
+}
+
+impl Environment {
+    /// Where compiled plugins are kept: apart from all else, as nobody but their owner may look into it.
+    pub(crate) fn compiled_directory(&self) -> Option<PathBuf> {
+        Some(self.cache_directory.as_ref()?.join("compiled"))
+    }
 }
 
 impl fmt::Debug for Environment {

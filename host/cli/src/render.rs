@@ -6,6 +6,8 @@
 use blitz_contract::{Exit, Frame, Stream, Table};
 
 use crate::color::ColorChoice;
+use crate::columns::Columns;
+use crate::drawn::Drawn;
 use crate::exit_code::ExitCode;
 use crate::group::Group;
 use crate::live::Live;
@@ -15,7 +17,7 @@ use crate::settings::Format;
 use crate::table::Rows;
 use crate::wire::{End, Event, JobState, Output, Submitted};
 
-/// Bytes that `--json`, `--buffer` and `--group` hold in memory for all jobs together.
+/// Bytes that `--json`, `--buffer`, `--group` and `--side-by-side` hold in memory for all jobs together.
 pub(crate) const HELD_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// What the edge must do.
@@ -23,6 +25,12 @@ pub(crate) const HELD_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub(crate) enum Action {
     Stdout(Vec<u8>),
     Stderr(Vec<u8>),
+    /// The picture below what was printed, whole lines in blocks; it takes the place of the one before. Where it is
+    /// higher than the terminal, blocks share the room, and of each so many `head` lines and its end are shown.
+    Draw {
+        blocks: Vec<Vec<String>>,
+        head: usize,
+    },
     /// Bytes of an output file of this job.
     File {
         job: usize,
@@ -123,6 +131,12 @@ pub(crate) struct Scene {
     pub(crate) jobs: Vec<Watched>,
     /// How the plugin's results become rows, where it says so.
     pub(crate) table: Option<Table>,
+    /// What a terminal draws while a job runs.
+    pub(crate) live: Option<Table>,
+    /// On a terminal several regions stand side by side, when nothing else is asked for.
+    pub(crate) is_side_by_side: bool,
+    /// Of the terminal; `None` where stdout is none.
+    pub(crate) width_chars: Option<usize>,
     pub(crate) stdout_is_terminal: bool,
     pub(crate) stderr_is_terminal: bool,
     /// Both go to one place.
@@ -137,7 +151,19 @@ pub(crate) struct Scene {
 /// The renderer of a format.
 pub(crate) fn renderer(format: Format, scene: Scene) -> Box<dyn Render> {
     match format {
-        Format::Text { buffer } => Box::new(Live::new(&scene, buffer)),
+        Format::Text { buffer } => {
+            let draws = scene.stdout_is_terminal && !buffer && !scene.raw;
+            match scene.live.clone() {
+                Some(table) if draws => Box::new(Drawn::new(scene, table)),
+                _ if draws && scene.is_side_by_side && Columns::fits(&scene) => {
+                    Box::new(Columns::new(scene))
+                }
+                _ => Box::new(Live::new(&scene, buffer)),
+            }
+        }
+        Format::SideBySide if Columns::fits(&scene) => Box::new(Columns::new(scene)),
+        // Lines with the name of their region in front are narrower.
+        Format::SideBySide => Box::new(Live::new(&scene, false)),
         Format::Group => Box::new(Group::new(scene)),
         Format::Table => Box::new(Rows::new(&scene)),
         Format::Json => Box::new(Report::new(scene)),

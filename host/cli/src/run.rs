@@ -122,6 +122,9 @@ fn scene(
         run: submitted.run.clone(),
         jobs,
         table: order.manifest.table.clone(),
+        live: order.manifest.live.clone(),
+        is_side_by_side: order.manifest.side_by_side,
+        width_chars: screen.width_chars(),
         stdout_is_terminal: screen.stdout_is_terminal,
         stderr_is_terminal: screen.stderr_is_terminal,
         streams_are_one: screen.streams_are_one,
@@ -141,7 +144,7 @@ fn places(jobs: &[Watched]) -> String {
 /// `--detach`: the ids on stdout, one a line; or the gateway's answer.
 fn detached(submitted: &Submitted, settings: &Settings) -> ExitCode {
     let text = match settings.format {
-        Format::Text { .. } | Format::Group | Format::Table => {
+        Format::Text { .. } | Format::Group | Format::SideBySide | Format::Table => {
             submitted.jobs.iter().map(|job| format!("{}\n", job.id)).collect()
         }
         Format::Json | Format::Ndjson => {

@@ -55,6 +55,7 @@ fn text(action: Action) -> String {
     match action {
         Action::Stdout(bytes) => format!("1>{}~", text(bytes)),
         Action::Stderr(bytes) => format!("2>{}~", text(bytes)),
+        Action::Draw { blocks, .. } => format!("draw>{}~", blocks.concat().concat()),
         Action::File { name, bytes, .. } => format!("{name}>{}~", text(bytes)),
         Action::ResetFiles { .. } => "reset~".to_owned(),
         Action::Abandon { reason, .. } => format!("abandon {reason}~"),

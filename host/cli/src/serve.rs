@@ -57,10 +57,11 @@ pub(crate) async fn engine(args: EngineArgs, environment: &Environment) -> Resul
     // The store of `blitz up` is this machine's own: its engines reach what the user reaches.
     let policy = args.targets.policy(if is_local { Targets::Any } else { Targets::PublicOnly });
     let runtime = Runtime::new(RuntimeConfig {
-        cache_dir: environment.cache_directory.clone(),
+        cache_dir: environment.compiled_directory(),
         targets: policy,
         protected: targets::protected(&store),
         child: Some(ChildProgram::this()),
+        networks: args.networks,
         ..RuntimeConfig::default()
     })
     .map_err(stack::Error::from)?;

@@ -30,6 +30,8 @@ pub(crate) enum Format {
     Text { buffer: bool },
     /// A section for each job, when it has ended.
     Group,
+    /// A column for each job.
+    SideBySide,
     /// A row for each job, at the end.
     Table,
     /// One document at the end.
@@ -68,6 +70,7 @@ impl Settings {
             Globals { ndjson: true, .. } => Format::Ndjson,
             Globals { table: true, .. } => Format::Table,
             Globals { group: true, .. } => Format::Group,
+            Globals { side_by_side: true, .. } => Format::SideBySide,
             _ => Format::Text { buffer: globals.buffer },
         };
         Ok(Self {

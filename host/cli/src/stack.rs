@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) slots: usize,
     /// Which addresses jobs may reach.
     pub(crate) targets: TargetPolicy,
+    /// Databases that say whose addresses are.
+    pub(crate) networks: Vec<PathBuf>,
     /// Where compiled plugins are kept.
     pub(crate) cache: Option<PathBuf>,
     /// How long running jobs may go on when the stack stops.
@@ -62,6 +64,7 @@ impl Plan {
             trust: Trust::default(),
             slots: SLOTS,
             targets: TargetPolicy::any(),
+            networks: Vec::new(),
             cache,
             drain: Duration::ZERO,
         }
@@ -176,6 +179,7 @@ impl Stack {
             targets: plan.targets,
             protected: targets::protected(&client),
             child: Some(ChildProgram::this()),
+            networks: plan.networks,
             ..RuntimeConfig::default()
         })?;
         for region in plan.regions {
@@ -263,7 +267,7 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 /// Publishes the plugins of this binary and gives their digests.
 pub(crate) async fn publish_built_ins(store: &Client) -> Result<Vec<String>, Error> {
     let mut digests = Vec::new();
-    for plugin in &PLUGINS {
+    for plugin in PLUGINS {
         let document =
             blitz_jobs::plugin::publish(store, plugin.manifest()?, plugin.component).await?;
         digests.push(document.sha256);

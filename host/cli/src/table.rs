@@ -1,15 +1,18 @@
 //! `--table`: a row for each job when all have ended. Pure.
 //!
 //! REGION and ENGINE come first, then the columns that the plugin's manifest declares, filled from the
-//! job's last record of the declared kind. EXIT is the last one as soon as a job did not end with 0. A
+//! job's last record of the declared kind: one row, or one for each element of a list in it. Where the manifest says
+//! by which figure, rows are sorted by it. EXIT is the last one as soon as a job did not end with 0. A
 //! plugin that declares no table gets REGION ENGINE EXIT TIME. Remote stdout is not shown; remote stderr
 //! and why a job failed are, on stderr.
+
+use std::cmp::Ordering;
 
 use blitz_contract::table::COLUMNS_MAX;
 use blitz_contract::{Column, Stream, Table};
 use serde_json::Value;
 
-use crate::cells::{NOTHING, of_record, of_text, side};
+use crate::cells::{NOTHING, of_record, of_text, rows_of, side};
 use crate::exit_code::ExitCode;
 use crate::pipeline::Pipeline;
 use crate::render::{Action, Outcome, Render, Scene, without_nothing};
@@ -27,9 +30,36 @@ pub(crate) struct Rows {
 struct Row {
     label: String,
     engine: Option<String>,
-    /// The plugin's cells; `None` before the first record of the attempt that runs.
-    cells: Option<Vec<String>>,
+    /// The plugin's rows; empty before the first record of the attempt that runs.
+    cells: Vec<Cells>,
     stderr: Pipeline,
+}
+
+/// One row of the plugin's.
+#[derive(Clone)]
+struct Cells {
+    cells: Vec<String>,
+    /// What rows are sorted by.
+    key: Option<Key>,
+}
+
+/// Numbers come before text.
+#[derive(Clone, PartialEq, PartialOrd)]
+enum Key {
+    Number(f64),
+    Text(String),
+}
+
+impl Cells {
+    fn of(record: &Value, table: &Table) -> Self {
+        let key = match record.pointer(&table.sort).filter(|_| !table.sort.is_empty()) {
+            Some(Value::Number(number)) => number.as_f64().map(Key::Number),
+            Some(Value::String(text)) => Some(Key::Text(text.clone())),
+            _ => None,
+        };
+        let cell = |column: &Column| of_record(record, column);
+        Self { cells: table.columns.iter().map(cell).collect(), key }
+    }
 }
 
 impl Rows {
@@ -37,7 +67,7 @@ impl Rows {
         let row = |job: usize| Row {
             label: scene.jobs[job].label.clone(),
             engine: None,
-            cells: None,
+            cells: Vec::new(),
             stderr: Pipeline::named(scene, job, scene.stderr_is_terminal),
         };
         let rows = (0..scene.jobs.len()).map(row).collect();
@@ -57,8 +87,8 @@ impl Rows {
                 (Stream::Stderr, _) => actions.push(Action::Stderr(row.stderr.push(&frame.bytes))),
                 (Stream::Event(kind), Some(table)) if *kind == table.event => {
                     let record = serde_json::from_slice(&frame.bytes).unwrap_or(Value::Null);
-                    let cell = |column: &Column| of_record(&record, column);
-                    row.cells = Some(table.columns.iter().map(cell).collect());
+                    let rows = rows_of(&record, table);
+                    row.cells = rows.into_iter().map(|row| Cells::of(row, table)).collect();
                 }
                 (Stream::Stdout | Stream::File(_) | Stream::Event(_), _) => {}
             }
@@ -77,15 +107,26 @@ impl Rows {
         let mut head = vec![("REGION".to_owned(), Side::Left), ("ENGINE".to_owned(), Side::Left)];
         head.extend(columns.iter().map(|column| (of_text(&column.title), side(column.unit))));
         head.extend(own.iter().map(|own| (own.title().to_owned(), Side::Right)));
-        let row = |(row, outcome): (&Row, &Outcome)| {
+        let mut rows: Vec<(Option<&Key>, Vec<String>)> = Vec::new();
+        for (row, outcome) in self.rows.iter().zip(outcomes) {
             let engine = row.engine.as_deref().unwrap_or(NOTHING);
-            let mut cells = vec![of_text(&row.label), of_text(engine)];
-            let nothing = || vec![NOTHING.to_owned(); columns.len()];
-            cells.extend(row.cells.clone().unwrap_or_else(nothing));
-            cells.extend(own.iter().map(|own| own.cell(outcome)));
-            cells
-        };
-        let rows: Vec<_> = self.rows.iter().zip(outcomes).map(row).collect();
+            let whole = |plugin: &[String]| {
+                let mut cells = vec![of_text(&row.label), of_text(engine)];
+                cells.extend_from_slice(plugin);
+                cells.extend(own.iter().map(|own| own.cell(outcome)));
+                cells
+            };
+            if row.cells.is_empty() {
+                rows.push((None, whole(&vec![NOTHING.to_owned(); columns.len()])));
+            }
+            rows.extend(row.cells.iter().map(|row| (row.key.as_ref(), whole(&row.cells))));
+        }
+        // Rows without the figure come last; equal ones stay in the order of regions.
+        rows.sort_by(|(one, _), (other, _)| match (one, other) {
+            (Some(one), Some(other)) => one.partial_cmp(other).unwrap_or(Ordering::Equal),
+            (one, other) => other.is_some().cmp(&one.is_some()),
+        });
+        let rows: Vec<_> = rows.into_iter().map(|(_, cells)| cells).collect();
         aligned(&head, &rows)
     }
 }
@@ -124,7 +165,7 @@ impl Render for Rows {
                 Vec::new()
             }
             Event::Restart(restart) => {
-                row.cells = None;
+                row.cells.clear();
                 row.engine.clone_from(&restart.engine);
                 row.stderr.clear();
                 let mut actions = vec![Action::ResetFiles { job }];
@@ -184,7 +225,11 @@ mod tests {
             ("TOTAL", "/phases/total_us", Unit::Us),
             ("SERVER", "/server", Unit::Text),
         ];
-        Table { event: "transfer".to_owned(), columns: columns.into_iter().map(column).collect() }
+        Table {
+            event: "transfer".to_owned(),
+            columns: columns.into_iter().map(column).collect(),
+            ..Table::default()
+        }
     }
 
     fn rows(labels: &[&str], table: Option<Table>) -> Rows {
@@ -232,6 +277,41 @@ mod tests {
         1>REGION    ENGINE      STATUS   TLS  TOTAL  SERVER
         virginia  virginia-1     200  20.5  123.5  nginx
         jp        japan-2        204     -    0.9  -
+        ~
+        ");
+    }
+
+    #[test]
+    fn rows_are_sorted_by_a_figure() {
+        let table = Table { sort: "/phases/total_us".to_owned(), ..declared() };
+        let mut rows = rows(&["virginia", "japan", "ireland", "oregon"], Some(table));
+        let events = [
+            (0, out("event:transfer", RECORD)),
+            (1, out("event:transfer", r#"{"status":7}"#)),
+            (3, out("event:transfer", PLAIN)),
+        ];
+        show(&mut rows, &events);
+        insta::assert_snapshot!(finish(&mut rows, &[good(), good(), good(), good()]), @"
+        1>REGION    ENGINE  STATUS   TLS  TOTAL  SERVER
+        oregon    -          204     -    0.9  -
+        virginia  -          200  20.5  123.5  nginx
+        japan     -            7     -      -  -
+        ireland   -            -     -      -  -
+        ~
+        ");
+    }
+
+    #[test]
+    fn a_list_in_the_record_makes_a_row_each() {
+        let table = Table { rows: "/hops".to_owned(), ..declared() };
+        let mut rows = rows(&["virginia", "japan"], Some(table));
+        let record = r#"{"hops":[{"status":1,"server":"a"},{"status":2,"server":"b"}]}"#;
+        show(&mut rows, &[(0, out("event:transfer", record))]);
+        insta::assert_snapshot!(finish(&mut rows, &[good(), good()]), @"
+        1>REGION    ENGINE  STATUS  TLS  TOTAL  SERVER
+        virginia  -            1    -      -  a
+        virginia  -            2    -      -  b
+        japan     -            -    -      -  -
         ~
         ");
     }
@@ -319,7 +399,11 @@ mod tests {
             value: "/v".to_owned(),
             ..Column::default()
         };
-        let table = Table { event: "e".to_owned(), columns: vec![column; COLUMNS_MAX + 3] };
+        let table = Table {
+            event: "e".to_owned(),
+            columns: vec![column; COLUMNS_MAX + 3],
+            ..Table::default()
+        };
         let jobs = vec![Watched {
             id: "id".to_owned(),
             region: "japan".to_owned(),

@@ -68,7 +68,8 @@ pub(crate) async fn run(args: UpArgs, environment: &Environment) -> Result<ExitC
         slots: args.slots.map_or(SLOTS, usize::from),
         // One's own machine is what one is on.
         targets: args.targets.policy(Targets::Any),
-        cache: environment.cache_directory.clone(),
+        networks: args.networks,
+        cache: environment.compiled_directory(),
         drain: DRAIN,
     })
     .await?;

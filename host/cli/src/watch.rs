@@ -53,7 +53,7 @@ pub(crate) enum Error {
     Stdout(io::Error),
     /// Memory.
     #[error(
-        "--json, --buffer and --group hold at most {} MiB of output; use --ndjson or none of them",
+        "--json, --buffer, --group and --side-by-side hold at most {} MiB of output; use --ndjson or none of them",
         HELD_BYTES_MAX / 1024 / 1024
     )]
     HeldTooMuch,
@@ -198,6 +198,9 @@ impl Watch<'_> {
             match action {
                 Action::Stdout(bytes) => return screen.stdout(&bytes).await.map_err(Error::Stdout),
                 Action::Stderr(bytes) => screen.stderr(&bytes).await,
+                Action::Draw { blocks, head } => {
+                    return screen.draw(blocks, head).await.map_err(Error::Stdout);
+                }
                 Action::File { job, name, bytes } => {
                     if files.write(job, &name, &bytes).await? == Written::LeftOut {
                         screen.stderr(&left_out(plugin, &name)).await;

@@ -12,5 +12,8 @@ wasmtime::component::bindgen!({
         default: async | trappable,
     },
     exports: { default: async },
-    with: { "blitz:plugin/web.body": crate::web::Body },
+    with: {
+        "blitz:plugin/web.body": crate::web::Body,
+        "blitz:plugin/probes.session": crate::probes::Session,
+    },
 });

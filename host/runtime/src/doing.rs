@@ -25,6 +25,8 @@ pub(crate) enum Activity {
     Turn(Slowest),
     /// Waits for an answer of the DNS.
     Lookup,
+    /// Waits for what the network says to its probes.
+    Probes,
 }
 
 impl Doing {
@@ -58,6 +60,7 @@ impl Doing {
             Activity::Body => " while it read an HTTP body",
             Activity::Output => " while nobody took its output",
             Activity::Lookup => " while it waited for an answer of the DNS",
+            Activity::Probes => " while it waited for answers to its probes",
             Activity::Turn(slowest) => {
                 return format!(" while it waited for its turn ({slowest})");
             }

@@ -7,12 +7,13 @@
 //!
 //! Read in this order: `policy` and `rule` say what is asked for, `class` and `embedded` what an address
 //! is, `never` what no policy opens (`interfaces`, `endpoints`). `resolve` goes from a name to addresses,
-//! by the system's resolver (`system`) or by a DNS server that the caller names (`dns`); `connect` goes
-//! from addresses to a socket. A lookup and a connection each wait for their turn here ([`crate::rate`]), behind
-//! the policy: what is refused costs nothing.
+//! by the system's resolver (`system`, `own`) or by a DNS server that the caller names (`dns`); `connect` goes
+//! from addresses to a socket; `names` goes the other way, from an address to its name. A lookup and a connection each
+//! wait for their turn here ([`crate::rate`]), behind the policy: what is refused costs nothing.
 //!
 //! *Invariant:* nothing here reads `http_proxy` or another variable of the environment, and nothing
-//! else in this crate opens a socket to a peer.
+//! else in this crate opens a socket to a peer, but for [`crate::probes`]: its packets are no connections, and they
+//! go to the address of a [`Pinned`] alone, which only `pin` makes, behind the same policy.
 
 mod policy;
 mod rule;
@@ -23,12 +24,16 @@ mod interfaces;
 mod endpoints;
 mod resolve;
 mod system;
+mod own;
+mod names;
 mod dns;
 mod connect;
+mod pin;
 mod limits;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,15 +45,18 @@ use tokio::time::Instant;
 use url::Host;
 
 use crate::doing::{Activity, Doing};
-use crate::rate::{Limiter, Rates, RunBucket};
+use crate::rate::{Limiter, ProbeTurn, Rates, RunBucket};
 
 pub(crate) use dns::Record;
 pub use endpoints::Endpoint;
+pub(crate) use own::OwnResolver;
+pub(crate) use pin::Pinned;
 pub(crate) use policy::Denied;
 pub use policy::TargetPolicy;
 pub(crate) use resolve::{Found, Query};
 pub use rule::{Rule, RuleError};
 
+use names::Names;
 use never::Never;
 use system::SystemResolver;
 
@@ -58,6 +66,8 @@ pub(crate) struct Egress {
     shared: Arc<Shared>,
     /// Of one run.
     lookups: Arc<Semaphore>,
+    /// Of one run, for names of addresses.
+    names: Arc<Semaphore>,
     run: RunBucket,
     doing: Doing,
     /// Of one exchange.
@@ -71,6 +81,7 @@ struct Shared {
     policy: TargetPolicy,
     never: Never,
     system: SystemResolver,
+    names: Names,
     limiter: Limiter,
 }
 
@@ -206,14 +217,16 @@ impl Egress {
 
     fn with_never(policy: TargetPolicy, never: Never, rates: Rates) -> Self {
         let (system, limiter) = (SystemResolver::default(), Limiter::new(rates));
-        let shared = Arc::new(Shared { policy, never, system, limiter });
+        let names = Names::default();
+        let shared = Arc::new(Shared { policy, never, system, names, limiter });
         Self::of_run(shared, Doing::default())
     }
 
     fn of_run(shared: Arc<Shared>, doing: Doing) -> Self {
         let lookups = Arc::new(Semaphore::new(limits::LOOKUPS_OF_RUN_MAX));
+        let names = Arc::new(Semaphore::new(limits::NAMES_OF_RUN_MAX));
         let (run, waited) = (RunBucket::default(), Waited::default());
-        Self { shared, lookups, run, doing, waited, is_closed: false }
+        Self { shared, lookups, names, run, doing, waited, is_closed: false }
     }
 
     /// The same for another run, whose lookups and requests are bounded apart. `doing` is shown what it waits for.
@@ -337,6 +350,41 @@ impl Egress {
     ) -> Result<(UdpSocket, SocketAddr, SocketAddr), EgressError> {
         self.open()?;
         connect::connect_udp(self, resolved).await
+    }
+
+    /// The first address of a host that the policy allows and that has a route, for packets that are no connection:
+    /// their answers are the caller's to judge. Of packets that have ports, one that is open is enough here.
+    ///
+    /// # Errors
+    ///
+    /// As [`Egress::resolve`] and [`Egress::connect_tcp`]; [`EgressError::Malformed`] for an address of another family.
+    pub(crate) async fn pin(
+        &self,
+        host: &str,
+        family: Family,
+        has_ports: bool,
+    ) -> Result<Pinned, EgressError> {
+        self.open()?;
+        pin::pin(self, host, family, has_ports).await
+    }
+
+    /// Whether packets may go to these ports of it, or, where they have none, to it at all.
+    ///
+    /// # Errors
+    ///
+    /// [`EgressError::Denied`].
+    pub(crate) async fn check_pinned(
+        &self,
+        pinned: &Pinned,
+        ports: Option<BTreeSet<u16>>,
+    ) -> Result<(), EgressError> {
+        self.shared.never.refresh().await;
+        pin::check(self, pinned, ports)
+    }
+
+    /// The turn of a probe that counts for so many; the caller waits for it.
+    pub(crate) fn probe_turn(&self, pinned: &Pinned, count: u32) -> ProbeTurn<'_> {
+        self.shared.limiter.probe_turn(pinned.address(), count, Instant::now())
     }
 
     /// Waits for the turn of a connection to any of these addresses, of which each may be tried once.

@@ -1,5 +1,7 @@
 //! Why a plugin could not be loaded or described. How a run ended is [`blitz_contract::Exit`] instead.
 
+use std::path::PathBuf;
+
 use blitz_contract::{ManifestError, Stopped};
 
 use crate::limits::Size;
@@ -10,6 +12,14 @@ pub enum Error {
     /// The host cannot run plugins at all.
     #[error("start the plugin runtime: {0}")]
     Start(String),
+    /// What the operator gave as a database of networks is none.
+    #[error("cannot use the database of networks '{}': {reason}", path.display())]
+    Networks {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The bytes are not those that were asked for; fetch them again.
     #[error("the component's sha256 is {found}, not {wanted}")]
     Digest {
@@ -72,7 +82,8 @@ impl Error {
             Self::Describe(stopped) => {
                 matches!(stopped, Stopped::Timeout(_) | Stopped::Unusable(_))
             }
-            Self::Digest { .. }
+            Self::Networks { .. }
+            | Self::Digest { .. }
             | Self::TooLarge { .. }
             | Self::NotAComponent(_)
             | Self::Contract(_)

@@ -56,7 +56,7 @@ const fn offer(name: &'static str, needs: Option<Capability>, words: &'static st
 }
 
 /// In the order of a report: what reaches out first.
-static OFFERS: [Offer; 14] = [
+static OFFERS: [Offer; 16] = [
     offer(
         "blitz:plugin/web",
         Some(Capability::Web),
@@ -77,6 +77,12 @@ static OFFERS: [Offer; 14] = [
         Some(Capability::Dns),
         "ask the DNS, also a server of its choice that the engine allows",
     ),
+    offer(
+        "blitz:plugin/probes",
+        Some(Capability::Probes),
+        "send probes (UDP, ICMP, TCP) to addresses that the engine allows",
+    ),
+    offer("blitz:plugin/networks", None, "look addresses up in the engine's database of networks"),
     offer(
         "blitz:plugin/files",
         None,
@@ -139,7 +145,7 @@ mod tests {
         assert_eq!(
             refused.to_string(),
             "the plugin cannot be used: it asks for the right \"teleport\", and this engine knows web, sockets, \
-             dns; upgrade the engine"
+             dns, probes; upgrade the engine"
         );
     }
 

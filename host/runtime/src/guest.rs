@@ -5,6 +5,7 @@
 //! it holds. Only what it counted outlives it, as one last record.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -105,6 +106,7 @@ pub(crate) async fn call(
             control: control.clone(),
             metrics: metrics.clone(),
             http,
+            networks: Arc::clone(&shared.networks),
             program: component.map(|loaded| loaded.program(&call)).unwrap_or_default(),
             sockets_max: limits.sockets,
         });

@@ -30,12 +30,14 @@ mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 
+use url::Host;
+
 #[expect(unreachable_pub, reason = "inside a type of the generated bindings")]
 pub use body::Body;
 pub(crate) use clock::Phases;
 pub(crate) use failure::Failure;
 pub(crate) use request::{Request, VersionChoice};
-pub(crate) use tls::TlsFacts;
+pub(crate) use tls::{Handshake, TlsFacts};
 
 use crate::doing::Doing;
 use crate::egress::{Connected, Egress, TargetPolicy, Wanted};
@@ -54,7 +56,7 @@ struct Plan {
     destination: request::Destination,
     message: request::Message,
     /// `None` without TLS.
-    handshake: Option<tls::Handshake>,
+    handshake: Option<Handshake>,
 }
 
 /// The head of an answer, and the body that follows.
@@ -120,6 +122,26 @@ impl Client {
 
     pub(crate) fn policy(&self) -> &TargetPolicy {
         self.egress.policy()
+    }
+
+    /// Makes a handshake ready with a server that speaks DNS behind it: by the same roots, and the same judge.
+    ///
+    /// # Errors
+    ///
+    /// The roots, or the name of the server, cannot be used.
+    pub(crate) async fn handshake_for_dns(
+        &self,
+        host: &Host<String>,
+        verify: bool,
+    ) -> Result<Handshake, Failure> {
+        self.trust.handshake_for_dns(host, verify).await
+    }
+
+    /// The same with this root in place of the machine's.
+    #[cfg(test)]
+    pub(crate) fn trusting(mut self, root: rustls::pki_types::CertificateDer<'static>) -> Self {
+        self.trust.test_roots.push(root);
+        self
     }
 
     /// Makes one exchange, up to the end of the answer's head.

@@ -2,6 +2,7 @@
 //! the imports need. It is dropped with the run; nothing is shared between two runs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use blitz_contract::{Capability, Stream};
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use crate::limits::{RANDOM_MAX_BYTES, RESOURCES_MAX};
 use crate::memory::MemoryLimit;
 use crate::meter::CpuTime;
 use crate::metrics::Metrics;
+use crate::networks::Networks;
 use crate::output::{Outlet, Stdio};
 use crate::tape::Deck;
 use crate::wasi_http::WasiHttp;
@@ -37,8 +39,11 @@ pub(crate) struct Job {
     pub(crate) control: Control,
     pub(crate) metrics: Metrics,
     pub(crate) http: http::Client,
+    pub(crate) networks: Arc<Networks>,
     /// HTTP bodies that are open.
     pub(crate) bodies: usize,
+    /// Sessions of probes that are open.
+    pub(crate) sessions: usize,
     pub(crate) tape: Deck,
     pub(crate) net: Net,
     pub(crate) wasi_http: WasiHttp,
@@ -55,6 +60,7 @@ pub(crate) struct Lent {
     pub(crate) control: Control,
     pub(crate) metrics: Metrics,
     pub(crate) http: http::Client,
+    pub(crate) networks: Arc<Networks>,
     /// What a WASI command is told of its process.
     pub(crate) program: Program,
     pub(crate) sockets_max: u32,
@@ -72,6 +78,7 @@ impl Job {
             control,
             metrics,
             http,
+            networks,
             program,
             sockets_max,
         } = lent;
@@ -102,7 +109,9 @@ impl Job {
             control,
             metrics,
             http,
+            networks,
             bodies: 0,
+            sessions: 0,
             tape: Deck::default(),
         }
     }

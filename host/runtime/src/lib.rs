@@ -6,10 +6,11 @@
 //! come from, `carrier` the kinds of component, `loaded` the plugins in memory, `cache` those on disk; `compile`
 //! makes machine code, in a `child` where there is a program for it. `guest` is one instance under its limits, which are in
 //! `limits`, `memory`, `meter` and `ticker`, on `threads` of its own; `output` carries what it prints. Then the imports, a file
-//! each: `events`, `files`, `control`, `metrics`, `dns`, `web`, and what standard libraries call, `wasi_sockets` and
+//! each: `events`, `files`, `control`, `metrics`, `dns`, `web`, `probes`, `networks`, and what standard libraries call, `wasi_sockets` and
 //! `wasi_http`. Behind `web` and `wasi_http` stands `http`, one exchange from the URL to the last byte with an
 //! instant for every phase. All connections, of every import, are made by `egress`, which resolves, asks
-//! [`TargetPolicy`], waits where `rate` says that it is too fast, and connects. Which import needs which right is in
+//! [`TargetPolicy`], waits where `rate` says that it is too fast, and connects; `probes` sends its packets to
+//! addresses that were judged there. Which import needs which right is in
 //! `grants` alone. `native` is the other carrier, a shared library in a caged process, whose imports are the same.
 //! [`Tape`] is what a run hears from all of them, for a second run.
 //!
@@ -43,6 +44,8 @@ mod control;
 mod metrics;
 mod dns;
 mod web;
+mod probes;
+mod networks;
 mod wasi_sockets;
 mod wasi_http;
 mod rate;

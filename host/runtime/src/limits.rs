@@ -110,6 +110,8 @@ pub(crate) const DESCRIBE_TIME: Duration = Duration::from_secs(10);
 pub(crate) const DESCRIBE_CPU: Duration = Duration::from_secs(5);
 /// Longest manifest.
 pub(crate) const MANIFEST_MAX_BYTES: usize = 256 * 1024;
+/// Characters of a plugin's text that an error shows: the name or the address that was meant, and not a whole memory.
+pub(crate) const SHOWN_MAX_CHARS: usize = 200;
 /// What is remembered of stderr, to find the message of a panic.
 pub(crate) const STDERR_TAIL_BYTES: usize = 4 * 1024;
 
@@ -150,6 +152,31 @@ impl fmt::Display for Size {
             0 => write!(f, "{} {name}", self.0 / unit),
             _ => write!(f, "{}.{tenths} {name}", self.0 / unit),
         }
+    }
+}
+
+/// A plugin's text in an error, cut where it is long: as it is, or by `{:?}` in quotation marks.
+pub(crate) struct Shown<'a>(pub(crate) &'a str);
+
+impl Shown<'_> {
+    /// What is shown, and what stands for the rest.
+    fn parts(&self) -> (&str, &'static str) {
+        let cut = self.0.char_indices().nth(SHOWN_MAX_CHARS);
+        cut.and_then(|(at, _)| self.0.get(..at)).map_or((self.0, ""), |begin| (begin, "..."))
+    }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (begin, rest) = self.parts();
+        write!(f, "{begin}{rest}")
+    }
+}
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (begin, rest) = self.parts();
+        write!(f, "{begin:?}{rest}")
     }
 }
 
@@ -222,6 +249,22 @@ mod tests {
                 grace: Duration::from_millis(11),
             }
         );
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        let long = "\u{fc}".repeat(SHOWN_MAX_CHARS);
+        for (text, shown) in [
+            (String::new(), String::new()),
+            ("a b".to_owned(), "a b".to_owned()),
+            (long.clone(), long.clone()),
+            (format!("{long}x"), format!("{long}...")),
+            (long.repeat(1000), format!("{long}...")),
+        ] {
+            assert_eq!(Shown(&text).to_string(), shown);
+        }
+        assert_eq!(format!("{:?}", Shown("a\nb")), "\"a\\nb\"");
+        assert_eq!(format!("{:?}", Shown(&long.repeat(2))), format!("\"{long}\"..."));
     }
 
     #[test]

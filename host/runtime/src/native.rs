@@ -2,9 +2,10 @@
 //! the same host functions that a component calls, so grants, limits and policy stay in one place.
 //!
 //! Read in the order of a run. Here a library is taken in; `run` starts a `process`, answers its frames with
-//! `serve` and says how it ended. `frame` is what both sides say, `wire` turns the contract's JSON into the
-//! imports' types and back. On the other side of the socket, `child` shuts the `cage` (files, limits, and the
-//! system's `calls`), loads the library, and lends it the functions of `lend`, each a frame on the `line`.
+//! `serve` and says how it ended; `ask` has the imports that are asked by name. `frame` is what both sides say, `wire`
+//! turns the contract's JSON into the imports' types and back. On the other side of the socket, `child` shuts the `cage`
+//! (files, limits, and the system's `calls`), loads the library, and lends it the functions of `lend`, each a frame on
+//! the `line`.
 //!
 //! *Invariant:* the engine's own process never maps a byte of a library as code. Linux only: the cage is made of
 //! what that kernel has.
@@ -12,6 +13,7 @@
 mod run;
 mod process;
 mod serve;
+mod ask;
 mod wire;
 mod frame;
 mod elf;

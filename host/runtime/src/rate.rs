@@ -1,8 +1,11 @@
 //! How often plugins may ask: lookups and connections per second of one run, and connections per second to one
-//! address of all runs together. Who is too fast waits for its turn. [`crate::egress`] is the one that asks here.
+//! address of all runs together; and probes, in `probes`. Who is too fast waits for its turn. [`crate::egress`] is
+//! the one that asks here.
 //!
 //! Each count is a bucket of tokens, kept as the instant at which it is full again ("generic cell rate
 //! algorithm", ITU-T I.371), so that a bucket is one number and a full one needs none.
+
+mod probes;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,6 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+pub(crate) use probes::ProbeTurn;
 
 /// How many requests there may be. A request is a lookup or a connection: an HTTP exchange with a name is both.
 ///
@@ -25,6 +30,14 @@ pub struct Rates {
     pub target_per_s: u32,
     /// Connections of all runs to one address at once.
     pub target_burst: u32,
+    /// Probes of all runs, in each second.
+    pub probes_per_s: u32,
+    /// Probes of all runs at once.
+    pub probes_burst: u32,
+    /// Probes of all runs to one address, in each second.
+    pub target_probes_per_s: u32,
+    /// Probes of all runs to one address at once.
+    pub target_probes_burst: u32,
 }
 
 impl Rates {
@@ -34,6 +47,10 @@ impl Rates {
         run_burst: u32::MAX,
         target_per_s: u32::MAX,
         target_burst: u32::MAX,
+        probes_per_s: u32::MAX,
+        probes_burst: u32::MAX,
+        target_probes_per_s: u32::MAX,
+        target_probes_burst: u32::MAX,
     };
 
     fn of_run(&self) -> Pace {
@@ -49,8 +66,21 @@ impl Default for Rates {
     /// A crawler that takes fifty pages a second makes a hundred requests, and one that opens a page with all its
     /// parts makes a burst of a few hundred. A small web server bears a hundred connections a second; more is a
     /// load test, and a plugin is none.
+    ///
+    /// A trace asks 32 hops at once, and one that looks for several ways asks each of them eight times: that is one
+    /// burst to its target. Rounds of a second over 32 hops, three at a time, go on for hours. An engine has a
+    /// hundred of them; that is half a megabyte in each second, and less than a tenth of what one core can send.
     fn default() -> Self {
-        Self { run_per_s: 200, run_burst: 400, target_per_s: 100, target_burst: 200 }
+        Self {
+            run_per_s: 200,
+            run_burst: 400,
+            target_per_s: 100,
+            target_burst: 200,
+            probes_per_s: 4000,
+            probes_burst: 8000,
+            target_probes_per_s: 100,
+            target_probes_burst: 256,
+        }
     }
 }
 
@@ -63,6 +93,7 @@ const TARGETS_MAX: usize = 4096;
 pub(crate) struct Limiter {
     rates: Rates,
     targets: Arc<Mutex<HashMap<IpAddr, Bucket>>>,
+    probes: Arc<Mutex<probes::Buckets>>,
 }
 
 /// The bucket of one run. A clone is of the same run.
@@ -74,6 +105,8 @@ pub(crate) struct RunBucket(Arc<Mutex<Bucket>>);
 pub(crate) enum Slowest {
     Run { per_s: u32 },
     Target { per_s: u32, address: IpAddr },
+    Probes { per_s: u32 },
+    TargetProbes { per_s: u32, address: IpAddr },
 }
 
 /// Tokens that were taken: how long to wait until they count, and for what. Dropped before
@@ -91,7 +124,7 @@ pub(crate) struct Turn<'a> {
 
 impl Limiter {
     pub(crate) fn new(rates: Rates) -> Self {
-        Self { rates, targets: Arc::default() }
+        Self { rates, targets: Arc::default(), probes: Arc::default() }
     }
 
     /// Takes a token of the run, and one of each address; the slowest one says how long to wait.
@@ -220,6 +253,10 @@ impl fmt::Display for Slowest {
             Self::Target { per_s, address } => {
                 write!(f, "{per_s} requests per second to {address}")
             }
+            Self::Probes { per_s } => write!(f, "{per_s} probes per second of one engine"),
+            Self::TargetProbes { per_s, address } => {
+                write!(f, "{per_s} probes per second to {address}")
+            }
         }
     }
 }
@@ -230,7 +267,8 @@ mod tests {
 
     use super::*;
 
-    const RATES: Rates = Rates { run_per_s: 10, run_burst: 5, target_per_s: 4, target_burst: 2 };
+    const RATES: Rates =
+        Rates { run_per_s: 10, run_burst: 5, target_per_s: 4, target_burst: 2, ..Rates::UNLIMITED };
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
     fn ms(duration: Duration) -> u128 {

@@ -27,6 +27,7 @@ use crate::limits::{
 use crate::loaded::LoadedPlugins;
 use crate::meter::Turns;
 use crate::native::{NativePolicy, Natives};
+use crate::networks::Networks;
 use crate::plugin::{Loaded, Plugin};
 use crate::rate::Rates;
 use crate::tape;
@@ -52,6 +53,9 @@ pub struct RuntimeConfig {
     pub child: Option<ChildProgram>,
     /// Whether native plugins run.
     pub native: NativePolicy,
+    /// Files in MaxMind's format that say whose addresses are, read once, when the runtime starts. Each fact is the
+    /// first one's that knows it.
+    pub networks: Vec<PathBuf>,
 }
 
 /// Loads and runs plugins. A clone is the same runtime.
@@ -75,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) turns: Turns,
     pub(crate) threads: Threads,
     pub(crate) http: http::Client,
+    pub(crate) networks: Arc<Networks>,
     pub(crate) natives: Natives,
 }
 
@@ -83,8 +88,11 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// [`Error::Start`] when this machine cannot run WASM or a thread cannot be started.
+    /// [`Error::Networks`] for a file that is no database of networks, and [`Error::Start`] when this machine cannot run
+    /// WASM or a thread cannot be started.
     pub fn new(config: RuntimeConfig) -> Result<Self, Error> {
+        let networks = Networks::read(&config.networks)?;
+        crate::probes::prepare();
         let start = |e: wasmtime::Error| Error::Start(format!("{e:#}"));
         let instances_max = config.instances_max.unwrap_or(INSTANCES_MAX);
         let (engine, slots) = engine::start(instances_max).map_err(start)?;
@@ -123,6 +131,7 @@ impl Runtime {
                     config.protected,
                     config.rates,
                 )),
+                networks: Arc::new(networks),
                 natives: Natives::new(config.native, config.child),
             }),
         })

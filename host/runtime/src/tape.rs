@@ -5,15 +5,18 @@
 //! second run of the same program with the same arguments does the same, without a network and without waiting.
 //!
 //! [`Tape`] is what a run is given, `Deck` is the side of the imports: each asks `Deck::replay` before it does
-//! something, and tells `Deck::record` what came of it. `file` is the form on disk. `web`, `dns` and `wasi` are the
-//! words of each import in that form.
+//! something, and tells `Deck::record` what came of it. `file` is the form on disk. `web`, `dns`, `networks`, `probes` and
+//! `wasi` are the words of each import in that form, `heard` and `bytes` what they share.
 //!
 //! What is not on tapes: sockets and wasi:http. A replay has no network at all (see [`crate::egress`]), so they are
 //! refused there by the one function that makes connections.
 
 mod bytes;
 mod file;
+mod heard;
 pub(crate) mod dns;
+pub(crate) mod networks;
+pub(crate) mod probes;
 pub(crate) mod wasi;
 pub(crate) mod web;
 #[cfg(test)]
@@ -152,11 +155,12 @@ pub(crate) struct Deck {
     /// Ends a run whose tape cannot go on. `None` only where nothing was put in.
     outlet: Option<Outlet>,
     bodies: u64,
+    sessions: u64,
 }
 
 impl Deck {
     pub(crate) fn new(tape: Tape, outlet: Outlet) -> Self {
-        Self { tape, outlet: Some(outlet), bodies: 0 }
+        Self { tape, outlet: Some(outlet), bodies: 0, sessions: 0 }
     }
 
     /// Neither recorded nor replayed: the answer is the world's, and nobody writes it down.
@@ -221,6 +225,13 @@ impl Deck {
     pub(crate) fn next_body(&mut self) -> u64 {
         let number = self.bodies;
         self.bodies += 1;
+        number
+    }
+
+    /// The number of the next session of probes, from 0: its name on a tape.
+    pub(crate) fn next_session(&mut self) -> u64 {
+        let number = self.sessions;
+        self.sessions += 1;
         number
     }
 

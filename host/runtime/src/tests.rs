@@ -7,6 +7,7 @@ mod hostile;
 mod imports;
 mod counts;
 mod load;
+mod probes;
 mod run;
 mod tape;
 pub(crate) mod sockets;

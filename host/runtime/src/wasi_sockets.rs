@@ -34,6 +34,7 @@ use wasmtime_wasi::p2::{Network, SocketError, SocketResult};
 use crate::egress::{Egress, EgressError, Resolved};
 use crate::job::Job;
 use crate::output::Outlet;
+use crate::probes::Places;
 use bindings::wasi::sockets;
 use names::Names;
 
@@ -70,6 +71,11 @@ impl Net {
         let places = usize::try_from(sockets_max).unwrap_or(Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(places));
         Self { egress, names: Arc::default(), places, sockets_max, outlet }
+    }
+
+    /// Those of the run's sockets, for probes.
+    pub(crate) fn places(&self) -> Places {
+        Places::new(Arc::clone(&self.places), self.sockets_max)
     }
 
     /// A place among the sockets of the run.

@@ -164,16 +164,22 @@ impl From<web::Request> for Request {
             },
             verify: asked.verify,
             roots: asked.roots.map(Into::into),
-            family: match asked.family {
-                web::Family::Any => Family::Any,
-                web::Family::Ipv4 => Family::Ipv4,
-                web::Family::Ipv6 => Family::Ipv6,
-            },
+            family: asked.family.into(),
             connect_to: asked.connect_to,
             addresses: asked.addresses,
             resolver: asked.resolver,
             connect_timeout: asked.connect_timeout_ms.map(Duration::from_millis),
             timeout: asked.timeout_ms.map(Duration::from_millis),
+        }
+    }
+}
+
+impl From<web::Family> for Family {
+    fn from(family: web::Family) -> Self {
+        match family {
+            web::Family::Any => Self::Any,
+            web::Family::Ipv4 => Self::Ipv4,
+            web::Family::Ipv6 => Self::Ipv6,
         }
     }
 }

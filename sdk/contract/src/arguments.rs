@@ -86,6 +86,7 @@ impl Arguments {
             }
         }
         parsed.take_positional(declared, positional)?;
+        parsed.values.sort_by_key(|value| value.place.map(|place| (place.word, place.offset)));
         for argument in declared.iter().filter(|a| a.required || a.default.is_some()) {
             if parsed.has(argument.name) {
                 continue;
@@ -330,6 +331,19 @@ mod tests {
             assert!(parsed.has("silent"), "{line}");
             assert_eq!(parsed.value("data"), Some("a"), "{line}");
             assert_eq!(parsed.value("URL"), Some("x"), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_command_line() {
+        for (line, order) in [
+            ("-sd a x --count 4 80", "silent data URL count PORT"),
+            ("x -s -- 80", "URL silent PORT"),
+            ("-sn5 x", "silent count URL"),
+        ] {
+            let parsed = parse(line).unwrap();
+            let names: Vec<&str> = parsed.in_order().map(|(name, _)| name).collect();
+            assert_eq!(names.join(" "), order, "{line}");
         }
     }
 

@@ -16,13 +16,15 @@ pub enum Capability {
     Sockets,
     /// Lookups in the DNS with a chosen record type and resolver.
     Dns,
+    /// Packets with a time to live to targets that the engine's target policy allows, and what comes back.
+    Probes,
     /// One that this version does not know.
     Unknown(String),
 }
 
 impl Capability {
     /// All that this version knows.
-    pub const KNOWN: [Self; 3] = [Self::Web, Self::Sockets, Self::Dns];
+    pub const KNOWN: [Self; 4] = [Self::Web, Self::Sockets, Self::Dns, Self::Probes];
 
     /// The word of the manifest.
     #[must_use]
@@ -31,6 +33,7 @@ impl Capability {
             Self::Web => "web",
             Self::Sockets => "sockets",
             Self::Dns => "dns",
+            Self::Probes => "probes",
             Self::Unknown(name) => name,
         }
     }
@@ -42,6 +45,7 @@ impl Capability {
             Self::Web => "make HTTP requests to addresses that the engine allows",
             Self::Sockets => "open TCP and UDP connections to addresses that the engine allows",
             Self::Dns => "ask the DNS, also a server of its choice that the engine allows",
+            Self::Probes => "send probes (UDP, ICMP, TCP) to addresses that the engine allows",
             Self::Unknown(_) => "something that this version of blitz does not know",
         }
     }
@@ -79,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_right_survives_its_name() {
-        for name in ["web", "sockets", "dns", "teleport"] {
+        for name in ["web", "sockets", "dns", "probes", "teleport"] {
             let right: Capability = serde_json::from_str(&format!("{name:?}")).unwrap();
             assert_eq!(right.name(), name);
             assert_eq!(serde_json::to_string(&right).unwrap(), format!("{name:?}"));

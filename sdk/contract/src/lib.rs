@@ -4,7 +4,7 @@
 //! Read in this order: [`manifest`] says what a plugin is and which arguments it takes, [`Capability`] which rights,
 //! [`package`] where it stands in a component, [`table`] how its results become rows, [`arguments`] parses a command
 //! line against it, [`frame`] is one piece of output, [`exit`] is how a run ends, [`web`] are the small words of an HTTP
-//! exchange. `native` is the contract's form for a shared library. The WIT text of the same contract is in `sdk/wit`.
+//! exchange, [`dns`] and [`probes`] those of a DNS server and of probes. `native` is the contract's form for a shared library. The WIT text of the same contract is in `sdk/wit`.
 //!
 //! *Invariant:* no I/O, no async, nothing of the host: a guest compiles this crate to WASM.
 
@@ -20,6 +20,8 @@ pub mod arguments;
 pub mod frame;
 pub mod exit;
 pub mod web;
+pub mod dns;
+pub mod probes;
 
 pub use arguments::{Arguments, UsageError};
 pub use capability::Capability;

@@ -40,6 +40,13 @@ pub struct Manifest {
     /// How `--table` shows its results; absent where its records are not made for a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<Table>,
+    /// What a terminal draws while a job runs, anew with each record of this kind; absent for a command that only
+    /// prints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<Table>,
+    /// On a terminal the outputs of several regions stand side by side, line beside line.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub side_by_side: bool,
 }
 
 /// One declared option or positional argument.
@@ -202,7 +209,9 @@ impl Manifest {
             toml::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
         manifest.check()?;
         manifest.limits.check()?;
-        manifest.table.as_ref().map_or(Ok(()), Table::check)?;
+        for (name, table) in [("table", &manifest.table), ("live", &manifest.live)] {
+            table.as_ref().map_or(Ok(()), |table| table.check(name))?;
+        }
         Ok(manifest)
     }
 
@@ -287,7 +296,11 @@ mod tests {
             ("cpu_ms", "cpu_s", "unknown field limits.cpu_s: \"cpu_s\" is none of memory_bytes,"),
             ("kind", "kid", "unknown field arguments.count.kid: \"kid\" is none of name, short,"),
             ("number", "nubmer", "unknown kind of arguments.count: \"nubmer\" is none of flag,"),
-            ("\"web\"", "\"wep\"", "unknown capability: \"wep\" is none of web, sockets, dns"),
+            (
+                "\"web\"",
+                "\"wep\"",
+                "unknown capability: \"wep\" is none of web, sockets, dns, probes",
+            ),
             ("0.1.0", "0.1", "manifest field version: MAJOR.MINOR.PATCH, not \"0.1\""),
             ("0.1.0", "0.01.0", "manifest field version: MAJOR.MINOR.PATCH, not \"0.01.0\""),
             ("0.1.0", "0.+1.0", "manifest field version: MAJOR.MINOR.PATCH, not \"0.+1.0\""),

@@ -16,8 +16,8 @@ pub const SYMBOL: &str = "blitz_plugin";
 pub const MAGIC: u64 = 0x676c_707a_7469_6c62;
 /// Tables of another major version are refused.
 pub const MAJOR: u32 = 1;
-/// The minor version of the tables here.
-pub const MINOR: u32 = 0;
+/// The minor version of the tables here. 1 added [`HostTable::ask`].
+pub const MINOR: u32 = 1;
 
 /// What a host function returns when it did what was asked; its answer is in `out`.
 pub const OK: u32 = 0;
@@ -143,6 +143,14 @@ pub struct HostTable {
     pub is_cancelled: unsafe extern "C" fn(*mut c_void) -> u32,
     /// Waits so many milliseconds; 1 when it came back early, because the job was asked to end.
     pub pause: unsafe extern "C" fn(*mut c_void, u64) -> u32,
+    /// The name of an import that has no function of its own here, and its question as JSON; answers JSON. See
+    /// [`wire::ask`]. Since 1.1.
+    pub ask: TwoTexts,
+}
+
+impl HostTable {
+    /// Bytes of the table of version 1.0.
+    pub const SIZE_1_0: usize = std::mem::offset_of!(Self, ask);
 }
 
 #[cfg(test)]

@@ -17,13 +17,14 @@ pub(crate) fn check(manifest: &toml::Table) -> Result<(), String> {
     if let Some(Value::Table(limits)) = manifest.get("limits") {
         keys(limits, words::<Limits>(), "limits.")?;
     }
-    if let Some(Value::Table(table)) = manifest.get("table") {
-        keys(table, words::<Table>(), "table.")?;
+    for (field, table) in ["table", "live"].map(|field| (field, manifest.get(field))) {
+        let Some(Value::Table(table)) = table else { continue };
+        keys(table, words::<Table>(), &format!("{field}."))?;
         for column in tables(table, "columns") {
             let title = column.get("title").and_then(Value::as_str).unwrap_or("?");
-            keys(column, words::<Column>(), &format!("table.columns.{title}."))?;
+            keys(column, words::<Column>(), &format!("{field}.columns.{title}."))?;
             if let Some(unit) = column.get("unit").and_then(Value::as_str) {
-                known(unit, words::<Unit>(), || format!("unit of table.columns.{title}"))?;
+                known(unit, words::<Unit>(), || format!("unit of {field}.columns.{title}"))?;
             }
         }
     }

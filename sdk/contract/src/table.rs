@@ -25,6 +25,14 @@ pub struct Table {
     pub event: String,
     /// From left to right.
     pub columns: Vec<Column>,
+    /// Where the record has the list whose elements are the rows, as a JSON pointer; the pointers of columns then
+    /// begin in an element. Empty: the record is one row.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub rows: String,
+    /// The figure by which rows are sorted, the smallest first, as a JSON pointer; rows without it come last. Empty:
+    /// rows stay in the order of regions.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub sort: String,
 }
 
 /// One figure of the record.
@@ -73,9 +81,9 @@ impl Table {
     ///
     /// [`ManifestError::Rule`] for the first field that breaks one.
     #[cfg_attr(target_family = "wasm", expect(dead_code, reason = "a guest never reads TOML"))]
-    pub(crate) fn check(&self) -> Result<(), ManifestError> {
+    pub(crate) fn check(&self, name: &str) -> Result<(), ManifestError> {
         let rule = |field: &str, rule, found: &str| {
-            let field = format!("table.{field}");
+            let field = format!("{name}.{field}");
             Err(ManifestError::Rule { field, rule, found: found.to_owned() })
         };
         if !is_event_kind(&self.event) {
@@ -83,6 +91,11 @@ impl Table {
         }
         if !(1..=COLUMNS_MAX).contains(&self.columns.len()) {
             return rule("columns", "1 to 16 columns", &self.columns.len().to_string());
+        }
+        for (field, pointer) in [("rows", &self.rows), ("sort", &self.sort)] {
+            if !pointer.is_empty() && !is_pointer(pointer) {
+                return rule(field, "a JSON pointer: /hops", pointer);
+            }
         }
         for column in &self.columns {
             if !is_title(&column.title) {
@@ -184,7 +197,7 @@ mod tests {
             Manifest::from_json(&json).unwrap().table
         };
         assert_eq!(read(""), None, "older");
-        let newer = r#","table":{"event":"e","sort":1,"columns":[
+        let newer = r#","table":{"event":"e","frame":1,"columns":[
             {"title":"A TITLE OF MANY WORDS","value":"/a","unit":"furlongs","width":9},{"formula":"a+b"}]}"#;
         let table = read(newer).unwrap();
         assert_eq!(table.columns[0].unit, Unit::Text);

@@ -139,7 +139,10 @@ macro_rules! web_words {
         }
     };
     ($bindings:ident $name:ident { $($word:ident),+ }) => {
-        impl From<$bindings::$name> for $crate::web::$name {
+        $crate::web_words!($bindings (web) $name { $($word),+ });
+    };
+    ($bindings:ident ($module:ident) $name:ident { $($word:ident),+ }) => {
+        impl From<$bindings::$name> for $crate::$module::$name {
             fn from(word: $bindings::$name) -> Self {
                 match word {
                     $($bindings::$name::$word => Self::$word,)+
@@ -147,10 +150,10 @@ macro_rules! web_words {
             }
         }
 
-        impl From<$crate::web::$name> for $bindings::$name {
-            fn from(word: $crate::web::$name) -> Self {
+        impl From<$crate::$module::$name> for $bindings::$name {
+            fn from(word: $crate::$module::$name) -> Self {
                 match word {
-                    $($crate::web::$name::$word => Self::$word,)+
+                    $($crate::$module::$name::$word => Self::$word,)+
                 }
             }
         }

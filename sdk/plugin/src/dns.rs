@@ -1,6 +1,8 @@
-//! The words of one question to the DNS.
+//! The words of one question to the DNS, and of a whole message of one's own.
 
 use std::time::Duration;
+
+pub use blitz_contract::dns::{Message, Reply, Transport};
 
 /// IANA's numbers of the record types that are asked for every day.
 pub mod record_type {

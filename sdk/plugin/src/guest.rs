@@ -1,14 +1,17 @@
 //! The plugin's side of the WIT package: exports that call the author's type, and the imports as a [`Host`].
 
+mod paths;
+
 use std::io::{self, LineWriter, Stderr, Stdout, Write};
 use std::marker::PhantomData;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::time::Duration;
 
 use crate::dns;
 use crate::embedded::Embedded;
 use crate::host::{Host, HostError};
 use crate::plugin::{RawCall, dispatch};
+use crate::probes::{Network, Session, Target};
 use crate::web;
 
 use bindings::blitz::plugin::dns as resolver;
@@ -155,6 +158,18 @@ impl Host for Imports {
             authorities: records(answer.authorities),
             elapsed: Duration::from_micros(answer.elapsed_us),
         })
+    }
+
+    fn dns_exchange(&mut self, message: &dns::Message) -> Result<dns::Reply, HostError> {
+        paths::exchange(message)
+    }
+
+    fn probes(&mut self, target: &Target) -> Result<Box<dyn Session>, HostError> {
+        paths::open(target)
+    }
+
+    fn networks(&mut self, addresses: &[IpAddr]) -> Result<Vec<Option<Network>>, HostError> {
+        paths::networks(addresses)
     }
 
     fn count(&mut self, name: &str, by: u64) -> Result<(), HostError> {

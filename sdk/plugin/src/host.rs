@@ -1,10 +1,11 @@
 //! What the host lends a running plugin.
 
 use std::io::Write;
-use std::net::{TcpStream, UdpSocket};
+use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use crate::dns;
+use crate::probes::{Network, Session, Target};
 use crate::web::{Answer, Failure, Request};
 
 /// Everything outside the plugin.
@@ -77,6 +78,28 @@ pub trait Host {
     /// [`HostError::Denied`] without the grant `dns` or when the policy refuses the resolver,
     /// [`HostError::Failed`] when no answer came. An answer that says "no such name" is an answer.
     fn lookup(&mut self, question: &dns::Question) -> Result<dns::Answer, HostError>;
+
+    /// Sends one whole DNS message, once, and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::lookup`].
+    fn dns_exchange(&mut self, message: &dns::Message) -> Result<dns::Reply, HostError>;
+
+    /// Opens a session of probes to one target.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Denied`] without the grant `probes` or when the policy refuses the target,
+    /// [`HostError::Failed`] when it has no address, or when the engine cannot send such probes; says what is missing.
+    fn probes(&mut self, target: &Target) -> Result<Box<dyn Session>, HostError>;
+
+    /// Whose addresses these are, in their order, by a database that the engine's operator has put there.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Failed`] on an engine without one.
+    fn networks(&mut self, addresses: &[IpAddr]) -> Result<Vec<Option<Network>>, HostError>;
 
     /// Adds to a counter of the run's `metrics` record. The name is 1 to 40 of a-z, 0-9 and `_`, and ends
     /// with its unit.

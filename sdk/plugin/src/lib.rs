@@ -38,7 +38,7 @@
 //!
 //! Read in this order: [`plugin`] is the trait and how a call becomes one, [`arguments`](mod@arguments) what a typed argument can
 //! be, [`host`] what the host lends, [`Record`] a structured record, [`web`] the words of an HTTP exchange, [`dns`] those
-//! of a lookup, [`testing`] a host for unit tests. The hidden module `embedded` is the manifest as constants; the
+//! of a lookup, [`probes`] those of probes, [`testing`] a host for unit tests. The hidden module `embedded` is the manifest as constants; the
 //! private module `guest` ties them to the WIT package and exists on WASM only, `native` to the tables of a shared
 //! library with the feature of that name.
 //!
@@ -52,6 +52,7 @@ mod failure;
 mod record;
 pub mod web;
 pub mod dns;
+pub mod probes;
 #[doc(hidden)]
 pub mod embedded;
 #[cfg(target_family = "wasm")]

@@ -35,6 +35,7 @@
 mod host;
 mod answer;
 mod recorder;
+mod path;
 #[cfg(test)]
 mod tests;
 
@@ -45,6 +46,7 @@ use serde_json::Value;
 pub use crate::run_plugin as run;
 pub use answer::CannedAnswer;
 pub use host::FakeHost;
+pub use path::FakePath;
 pub use recorder::Recorder;
 
 use crate::plugin::{Plugin, RawCall, dispatch};

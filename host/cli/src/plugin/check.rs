@@ -101,7 +101,7 @@ async fn check_component(file: &PluginFile, environment: &Environment) -> Result
             None
         }
     };
-    let runtime = file::runtime(TargetPolicy::public_only(), environment)?;
+    let runtime = file::runtime(TargetPolicy::public_only(), Vec::new(), environment)?;
     let told = match runtime.load(file.bytes.clone(), &file.sha256).await {
         Ok(plugin) if contents.carrier() == Carrier::Tool => match plugin.describe().await {
             Ok(manifest) => Some(manifest),

@@ -113,12 +113,17 @@ impl PluginFile {
     }
 }
 
-/// A runtime as an engine has it.
-pub(super) fn runtime(targets: TargetPolicy, environment: &Environment) -> Result<Runtime, Error> {
+/// A runtime as an engine has it, with these databases of networks.
+pub(super) fn runtime(
+    targets: TargetPolicy,
+    networks: Vec<PathBuf>,
+    environment: &Environment,
+) -> Result<Runtime, Error> {
     let config = RuntimeConfig {
-        cache_dir: environment.cache_directory.clone(),
+        cache_dir: environment.compiled_directory(),
         targets,
         child: Some(ChildProgram::this()),
+        networks,
         ..RuntimeConfig::default()
     };
     Runtime::new(config).map_err(|error| Error::Failed(error.to_string()))

@@ -73,7 +73,7 @@ pub(crate) async fn run(args: InspectArgs, environment: &Environment) -> Result<
         }
         None => {
             let policy = TargetArgs::default().policy(Targets::PublicOnly);
-            file.load(&file::runtime(policy, environment)?).await?.1
+            file.load(&file::runtime(policy, Vec::new(), environment)?).await?.1
         }
     };
     let carrier = match contents.as_ref().map(Contents::carrier) {

@@ -233,12 +233,13 @@ async fn write(
     plugin: &str,
 ) -> Result<Reader, Error> {
     let failed = |text: String| Error::Failed(format!("{plugin}: {text}"));
+    let cannot = |error: std::io::Error| {
+        failed(format!("cannot write to stdout: {}", without_os_code(&error.to_string())))
+    };
     match action {
-        Action::Stdout(bytes) => {
-            let cannot = |error: std::io::Error| {
-                failed(format!("cannot write to stdout: {}", without_os_code(&error.to_string())))
-            };
-            return screen.stdout(&bytes).await.map_err(cannot);
+        Action::Stdout(bytes) => return screen.stdout(&bytes).await.map_err(cannot),
+        Action::Draw { blocks, head } => {
+            return screen.draw(blocks, head).await.map_err(cannot);
         }
         Action::Stderr(bytes) => screen.stderr(&bytes).await,
         Action::File { job, name, bytes } => {

@@ -163,7 +163,7 @@ async fn manifest(
     }
     let failed = |error: &dyn std::fmt::Display| Error::Failed(format!("'{shown}': {error}"));
     let runtime = Runtime::new(RuntimeConfig {
-        cache_dir: environment.cache_directory.clone(),
+        cache_dir: environment.compiled_directory(),
         child: Some(ChildProgram::this()),
         ..RuntimeConfig::default()
     });

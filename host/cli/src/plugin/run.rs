@@ -40,8 +40,8 @@ pub(crate) struct RunArgs {
     /// Let it hear a recorded tape in place of the world
     #[arg(long, value_name = "TAPE", conflicts_with = "record")]
     replay: Option<PathBuf>,
-    /// The rights to grant: web,dns,sockets or none [default: what its manifest asks for]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = ["web", "dns", "sockets", "none"])]
+    /// The rights to grant: web,dns,sockets,probes or none [default: what its manifest asks for]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = ["web", "dns", "sockets", "probes", "none"])]
     allow: Option<Vec<String>>,
     /// Time for the run: 30, 30s, 5m [default: 60s, as a job]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -51,6 +51,9 @@ pub(crate) struct RunArgs {
     json: bool,
     #[command(flatten)]
     targets: TargetArgs,
+    /// A database of networks in MaxMind's format, as an engine's operator gives it; repeat for others
+    #[arg(long, value_name = "FILE")]
+    networks: Vec<PathBuf>,
     /// Help; behind FILE that of the plugin
     #[arg(short, long, action = clap::ArgAction::SetTrue)]
     help: bool,
@@ -66,7 +69,7 @@ pub(crate) async fn run(args: RunArgs, environment: &Environment) -> Result<Exit
     if asks_help && let Some(manifest) = file.written_manifest()? {
         return Ok(print(&help::of_plugin(&manifest, &global_flags())));
     }
-    let runtime = file::runtime(args.targets.policy(Targets::Any), environment)?;
+    let runtime = file::runtime(args.targets.policy(Targets::Any), args.networks, environment)?;
     let (plugin, manifest) = file.load(&runtime).await?;
     if asks_help {
         return Ok(print(&help::of_plugin(&manifest, &global_flags())));
@@ -197,6 +200,9 @@ fn scene(
         run: REGION.to_owned(),
         jobs: vec![job],
         table: manifest.table.clone(),
+        live: manifest.live.clone(),
+        is_side_by_side: false,
+        width_chars: screen.width_chars(),
         stdout_is_terminal: screen.stdout_is_terminal,
         stderr_is_terminal: screen.stderr_is_terminal,
         streams_are_one: screen.streams_are_one,

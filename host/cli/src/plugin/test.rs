@@ -55,7 +55,7 @@ pub(crate) async fn run(args: TestArgs, environment: &Environment) -> Result<Exi
     let (path, filter) = place(args.place, args.filter);
     let file = PluginFile::read(&path)?;
     let directory = file.path.parent().unwrap_or(Path::new("")).join(TESTS);
-    let runtime = file::runtime(args.targets.policy(Targets::Any), environment)?;
+    let runtime = file::runtime(args.targets.policy(Targets::Any), Vec::new(), environment)?;
     let (plugin, manifest) = file.load(&runtime).await?;
     let way = format!("blitz plugin run {} --help", quoted(&file.path.display().to_string()));
     let bench = Bench { plugin, manifest, directory, way };

@@ -148,6 +148,26 @@ fn a_taken_address_is_named() {
 }
 
 #[test]
+fn a_database_of_networks_that_is_none_is_named() {
+    let blitz = Blitz::new();
+    let manifest = env!("CARGO_MANIFEST_PATH");
+    for (file, words) in [
+        ("/nowhere.mmdb", "No such file or directory\n"),
+        (manifest, "it is not in MaxMind's format: "),
+    ] {
+        let up = format!("up --data data --listen 127.0.0.1:0 --networks {file}");
+        let engine = format!("engine --store http://127.0.0.1:1 --region japan --networks {file}");
+        for line in [up, engine] {
+            let ran = blitz.run_alone(&line);
+            assert_eq!(ran.code, Some(1), "{line}: {}", ran.stderr);
+            let begins = format!("blitz: cannot use the database of networks '{file}': ");
+            assert!(ran.stderr.starts_with(&begins), "{}", ran.stderr);
+            assert!(ran.stderr.contains(words), "{}", ran.stderr);
+        }
+    }
+}
+
+#[test]
 fn nothing_needs_to_run_before_a_command() {
     let blitz = Blitz::new();
     let url = hello();

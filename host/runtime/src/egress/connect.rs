@@ -100,9 +100,10 @@ async fn first_udp(
     Err(EgressError::Connect(reasons.join("; ")))
 }
 
-/// To the engine's own resolver: the operator's choice, which no policy judges.
+/// To the engine's own resolver: the operator's choice, which no policy judges. Rates hold for it as for every target:
+/// others live by it, too.
 pub(super) async fn own_udp(egress: &Egress, server: SocketAddr) -> Result<UdpSocket, EgressError> {
-    egress.turn(&[]).await;
+    egress.turn(&[server]).await;
     let connected = udp(server).await;
     let told = |error| EgressError::Connect(reason(server, &error, 1));
     connected.map(|(socket, ..)| socket).map_err(told)
@@ -110,7 +111,7 @@ pub(super) async fn own_udp(egress: &Egress, server: SocketAddr) -> Result<UdpSo
 
 /// As [`own_udp`].
 pub(super) async fn own_tcp(egress: &Egress, server: SocketAddr) -> Result<TcpStream, EgressError> {
-    egress.turn(&[]).await;
+    egress.turn(&[server]).await;
     let connected = TcpStream::connect(server).await;
     connected.map_err(|error| EgressError::Connect(reason(server, &error, 1)))
 }

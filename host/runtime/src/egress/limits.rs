@@ -11,6 +11,20 @@ pub(super) const LOOKUPS_MAX: usize = 64;
 /// Lookups of one run among them: threads that were given up go on waiting, and one run must not take them all.
 pub(super) const LOOKUPS_OF_RUN_MAX: usize = 4;
 
+/// How long the name of an address is believed, or that it has none: a traceroute that is run again looks at the same
+/// routers, and names change with zones, which live longer.
+pub(super) const NAME_MAX_AGE: Duration = Duration::from_secs(60);
+/// How long somebody waits for a name: the first attempt of most resolvers. What comes later is kept.
+pub(super) const NAME_TIME: Duration = Duration::from_secs(5);
+/// Addresses whose names are remembered: a hundred traceroutes of forty hops.
+pub(super) const NAMES_MAX: usize = 4096;
+/// Addresses that are looked up at once, apart from names, which must not wait for a reverse zone that is silent.
+pub(super) const NAMES_AT_ONCE_MAX: usize = 64;
+/// Those of one run among them: half of a long way.
+pub(super) const NAMES_OF_RUN_MAX: usize = 16;
+/// The longest name of the DNS as text. Source: RFC 1035, section 2.3.4.
+pub(super) const NAME_MAX_BYTES: usize = 253;
+
 /// How long the list of our own addresses is believed. Addresses come and go with links and leases, which
 /// take longer; one that is newer than this is still found by the check of the peer.
 pub(super) const INTERFACES_MAX_AGE: Duration = Duration::from_secs(5);

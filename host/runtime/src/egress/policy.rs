@@ -22,6 +22,9 @@ pub struct TargetPolicy {
     deny: Vec<Rule>,
 }
 
+/// By which an address is judged that has no port, or none yet: rules for ports say nothing of it.
+pub(super) const NO_PORT: u16 = 0;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Base {
     Any,
@@ -63,11 +66,34 @@ impl TargetPolicy {
         resolved: &Resolved,
         address: SocketAddr,
     ) -> Result<(), Denied> {
+        self.check_by(never, resolved, address, Rule::allows)
+    }
+
+    /// The same before a port is known, or where there is none. Of packets that have ports, an allow rule for some port
+    /// of the address opens it, and each port is judged when a packet is to go there.
+    pub(super) fn check_host(
+        &self,
+        never: &Never,
+        resolved: &Resolved,
+        address: IpAddr,
+        has_ports: bool,
+    ) -> Result<(), Denied> {
+        let allows = if has_ports { Rule::allows_some_port } else { Rule::allows };
+        self.check_by(never, resolved, SocketAddr::new(address, NO_PORT), allows)
+    }
+
+    fn check_by(
+        &self,
+        never: &Never,
+        resolved: &Resolved,
+        address: SocketAddr,
+        allows: fn(&Rule, &Destination<'_>) -> bool,
+    ) -> Result<(), Denied> {
         let refused =
             |reason| Denied { name: resolved.name.clone(), address: address.ip(), reason };
         // All of these must agree. What is never a target speaks last: where the rest refuses anyway, that
         // is the reason which tells a user more, and the operator's addresses stay unnamed.
-        self.judge(resolved, address).map_err(refused)?;
+        self.judge(resolved, address, allows).map_err(refused)?;
         never.check(self.base, address).map_err(|forbidden| {
             refused(match forbidden {
                 Forbidden::Known { what, is_beside, inner } => {
@@ -92,7 +118,12 @@ impl TargetPolicy {
         Ok(())
     }
 
-    fn judge(&self, resolved: &Resolved, address: SocketAddr) -> Result<(), Reason> {
+    fn judge(
+        &self,
+        resolved: &Resolved,
+        address: SocketAddr,
+        allows: fn(&Rule, &Destination<'_>) -> bool,
+    ) -> Result<(), Reason> {
         let mut destination = Destination {
             name: resolved.name.as_deref(),
             address: address.ip(),
@@ -104,7 +135,7 @@ impl TargetPolicy {
         if !resolved.is_by_system() {
             destination.name = None;
         }
-        if self.base == Base::Any || self.allow.iter().any(|rule| rule.allows(&destination)) {
+        if self.base == Base::Any || self.allow.iter().any(|rule| allows(rule, &destination)) {
             return Ok(());
         }
         match special(address.ip()) {
@@ -149,6 +180,10 @@ impl fmt::Display for Denied {
             write!(f, "{name}: ")?;
         }
         let address = self.address;
+        let at = |port: &u16| match *port {
+            NO_PORT => address.to_string(),
+            port => format!("{address} port {port}"),
+        };
         match &self.reason {
             Reason::Class { class, base } => write!(f, "{address} is {class} (policy {base})"),
             Reason::Inner { form, inner, class: Some(class), base } => {
@@ -161,11 +196,11 @@ impl fmt::Display for Denied {
                 )
             }
             Reason::Rule { port, rule } => {
-                write!(f, "{address} port {port} is denied by the rule {rule}")
+                write!(f, "{} is denied by the rule {rule}", at(port))
             }
             Reason::Never { what, is_beside, port, inner } => {
                 let beside = if *is_beside { "on the host of " } else { "" };
-                write!(f, "{address} port {port} is ")?;
+                write!(f, "{} is ", at(port))?;
                 match inner {
                     None => write!(f, "{beside}{what}, which is never a target"),
                     Some((form, inner)) => {

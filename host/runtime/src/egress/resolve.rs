@@ -11,7 +11,7 @@ use url::Host;
 use super::dns::Records;
 use super::limits::{ADDRESSES_MAX, DNS_ATTEMPT_TIME, DNS_ATTEMPTS, DNS_QUERY_TIME};
 use super::{Egress, EgressError, Family, Resolved, SYSTEM, Wanted, dns, rule};
-use crate::limits::Span;
+use crate::limits::{Shown, Span};
 
 /// The port of DNS.
 pub(super) const DNS_PORT: u16 = 53;
@@ -110,6 +110,7 @@ pub(super) async fn query(egress: &Egress, query: Query<'_>) -> Result<Found, Eg
 }
 
 fn unanswered(name: &str, reason: &str) -> EgressError {
+    let name = Shown(name);
     EgressError::Resolve(format!("the question for {name:?} has no answer: {reason}"))
 }
 
@@ -145,7 +146,7 @@ fn given(wanted: &Wanted<'_>) -> Result<Vec<SocketAddr>, EgressError> {
     let address = |text: &String| {
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
         let address: IpAddr = bare.unwrap_or(text).parse().map_err(|_| {
-            EgressError::Malformed(format!("{text:?} is not an IP address to connect to"))
+            EgressError::Malformed(format!("{:?} is not an IP address to connect to", Shown(text)))
         })?;
         Ok(SocketAddr::new(address, wanted.port))
     };
@@ -159,13 +160,15 @@ fn server(text: &str) -> Result<SocketAddr, EgressError> {
     let address = address.or_else(|_| text.parse()).ok().filter(|address| address.port() != 0);
     address.ok_or_else(|| {
         EgressError::Malformed(format!(
-            "{text:?} is not a DNS server; write IP, IP:PORT or [IP]:PORT"
+            "{:?} is not a DNS server; write IP, IP:PORT or [IP]:PORT",
+            Shown(text)
         ))
     })
 }
 
 /// In curl's words, with a reason behind them.
 fn unresolved(host: &str, reason: Option<String>) -> EgressError {
+    let host = Shown(host);
     EgressError::Resolve(match reason {
         None => format!("Could not resolve host: {host}"),
         Some(reason) => format!("Could not resolve host: {host} ({reason})"),
@@ -173,7 +176,7 @@ fn unresolved(host: &str, reason: Option<String>) -> EgressError {
 }
 
 impl Family {
-    fn has(self, address: &SocketAddr) -> bool {
+    pub(super) fn has(self, address: &SocketAddr) -> bool {
         match self {
             Self::Any => true,
             Self::Ipv4 => address.is_ipv4(),

@@ -162,6 +162,12 @@ impl Rule {
         self.covers(destination, std::iter::once(destination.address.to_canonical()))
     }
 
+    /// Whether it opens some port of this destination, whichever port that has.
+    pub(super) fn allows_some_port(&self, destination: &Destination<'_>) -> bool {
+        let port = self.ports.as_ref().map_or(destination.port, |ports| *ports.start());
+        self.allows(&Destination { port, ..*destination })
+    }
+
     /// Whether it closes this destination: also by an address inside the address.
     pub(super) fn denies(&self, destination: &Destination<'_>) -> bool {
         self.covers(destination, embedded::views(destination.address).map(|(_, view)| view))

@@ -6,6 +6,7 @@ mod rules;
 mod never;
 mod connect;
 mod rates;
+mod pin;
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,6 +1,5 @@
 //! What is asked, checked, and turned into the message that goes over the wire.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -208,17 +207,6 @@ impl Request {
 fn state(stated: &mut Vec<u8>, name: &str, value: &[u8]) {
     for part in [name.as_bytes(), b": ", value, b"\r\n"] {
         stated.extend_from_slice(part);
-    }
-}
-
-impl Destination {
-    /// The address, when the URL names one. Texts such as `127.1` are addresses too.
-    pub(super) fn literal(&self) -> Option<IpAddr> {
-        match self.host {
-            Host::Domain(_) => None,
-            Host::Ipv4(v4) => Some(v4.into()),
-            Host::Ipv6(v6) => Some(v6.into()),
-        }
     }
 }
 

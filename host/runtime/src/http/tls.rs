@@ -8,6 +8,7 @@ mod trust;
 mod judge;
 mod verdict;
 
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use rustls::client::Resumption;
@@ -16,6 +17,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use url::Host;
 
 pub(super) use trust::Trust;
 
@@ -40,11 +42,13 @@ pub(crate) struct TlsFacts {
 
 /// The client's end of one handshake, before it and behind it.
 #[derive(Debug)]
-pub(super) struct Handshake {
+pub(crate) struct Handshake {
     judge: Arc<Judge>,
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
     needs_http2: bool,
+    /// For who meets a port without TLS.
+    hint: &'static str,
 }
 
 impl Trust {
@@ -58,34 +62,59 @@ impl Trust {
         destination: &Destination,
         request: &Request,
     ) -> Result<Handshake, Failure> {
-        let host = destination.host.to_string();
-        let name = match destination.literal() {
-            Some(address) => ServerName::IpAddress(address.into()),
-            // A name with its final dot is the same server; certificates name it without.
-            None => ServerName::try_from(host.trim_end_matches('.').to_owned()).map_err(|_| {
-                Failure::Url(format!("{host:?} cannot be the name of a TLS server"))
-            })?,
-        };
-        let verifier = self.verifier(request.roots.as_ref()).await?;
-        let judge = Arc::new(Judge::new(verifier, request.verify));
-        // A copy shares everything but the names of ALPN.
-        let mut config = template(request.version).clone();
-        config.dangerous().set_certificate_verifier(Arc::clone(&judge) as _);
-        Ok(Handshake {
-            judge,
-            config: Arc::new(config),
-            name,
-            needs_http2: request.version == VersionChoice::Http2,
-        })
+        let (roots, version) = (request.roots.as_ref(), request.version);
+        let needs_http2 = version == VersionChoice::Http2;
+        let verifier = self.verifier(roots).await?;
+        let judge = Judge::new(verifier, request.verify);
+        let handshake = Handshake::new(&destination.host, judge, template(version))?;
+        Ok(Handshake { needs_http2, hint: "; try http://", ..handshake })
+    }
+
+    /// The same for DNS over TLS, with the machine's roots. Source: RFC 7858.
+    ///
+    /// # Errors
+    ///
+    /// As [`Trust::handshake`].
+    pub(super) async fn handshake_for_dns(
+        &self,
+        host: &Host<String>,
+        verify: bool,
+    ) -> Result<Handshake, Failure> {
+        static DNS: LazyLock<ClientConfig> =
+            LazyLock::new(|| settings(&[b"dot"], rustls::ALL_VERSIONS));
+        let judge = Judge::new(self.verifier(None).await?, verify);
+        Handshake::new(host, judge, &DNS)
     }
 }
 
 impl Handshake {
-    pub(super) async fn over_tcp(&self, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
+    fn new(host: &Host<String>, judge: Judge, template: &ClientConfig) -> Result<Self, Failure> {
+        let name = match host {
+            Host::Ipv4(v4) => ServerName::IpAddress(IpAddr::from(*v4).into()),
+            Host::Ipv6(v6) => ServerName::IpAddress(IpAddr::from(*v6).into()),
+            // A name with its final dot is the same server; certificates name it without.
+            Host::Domain(host) => ServerName::try_from(host.trim_end_matches('.').to_owned())
+                .map_err(|_| {
+                    Failure::Url(format!("{host:?} cannot be the name of a TLS server"))
+                })?,
+        };
+        let judge = Arc::new(judge);
+        // A copy shares everything but the names of ALPN.
+        let mut config = template.clone();
+        config.dangerous().set_certificate_verifier(Arc::clone(&judge) as _);
+        Ok(Self { judge, config: Arc::new(config), name, needs_http2: false, hint: "" })
+    }
+
+    /// Shakes hands over a connection that stands.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Tls`] and [`Failure::Certificate`].
+    pub(crate) async fn over_tcp(&self, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
         let stream = TlsConnector::from(Arc::clone(&self.config))
             .connect(self.name.clone(), tcp)
             .await
-            .map_err(|error| self.judge.failure(&error))?;
+            .map_err(|error| self.judge.failure(&error, self.hint))?;
         let alpn = self.note(&stream)?;
         if self.needs_http2 && alpn.as_deref() != Some("h2") {
             return Err(Failure::Tls("the server does not offer HTTP/2 (ALPN)".to_owned()));

@@ -81,6 +81,10 @@ pub(super) enum Ask {
         name: String,
     },
     Lookup(native::wire::Question),
+    /// The raw bytes are the question, of an import that has no words here: `native::wire::ask` has them.
+    ByName {
+        import: String,
+    },
     /// The raw bytes are the body, if there is one.
     Exchange {
         request: native::wire::Request,

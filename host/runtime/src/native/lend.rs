@@ -90,6 +90,7 @@ pub(super) fn host_table(lender: &mut Lender<'_>) -> HostTable {
         time_left_ms,
         is_cancelled,
         pause,
+        ask,
     }
 }
 
@@ -325,4 +326,8 @@ extern "C" fn is_cancelled(context: *mut c_void) -> u32 {
 
 extern "C" fn pause(context: *mut c_void, ms: u64) -> u32 {
     u32::from(number(context, &Ask::Pause { ms }) != 0)
+}
+
+extern "C" fn ask(context: *mut c_void, import: Bytes, question: Bytes, out: *mut Bytes) -> u32 {
+    answer(context, &Ask::ByName { import: text(import) }, borrow(question), out)
 }

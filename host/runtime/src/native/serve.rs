@@ -24,6 +24,8 @@ pub(super) struct Imports {
     pub(super) job: Job,
     /// Handles of HTTP bodies that the plugin holds.
     bodies: BTreeSet<u32>,
+    /// The same of sessions of probes.
+    pub(super) sessions: BTreeSet<u32>,
 }
 
 /// What goes back to the plugin.
@@ -34,7 +36,7 @@ pub(super) struct Answered {
 }
 
 impl Answered {
-    fn new(status: u32, body: Vec<u8>) -> Self {
+    pub(super) fn new(status: u32, body: Vec<u8>) -> Self {
         Self { reply: Reply { status, number: 0 }, body, descriptor: None }
     }
 
@@ -42,7 +44,7 @@ impl Answered {
         Self { reply: Reply { status: OK, number }, body: Vec::new(), descriptor: None }
     }
 
-    fn json<T: Serialize>(status: u32, value: &T) -> wasmtime::Result<Self> {
+    pub(super) fn json<T: Serialize>(status: u32, value: &T) -> wasmtime::Result<Self> {
         Ok(Self::new(status, serde_json::to_vec(value)?))
     }
 }
@@ -66,7 +68,7 @@ impl From<Result<(), Error>> for Answered {
 
 impl Imports {
     pub(super) fn new(job: Job) -> Self {
-        Self { job, bodies: BTreeSet::new() }
+        Self { job, bodies: BTreeSet::new(), sessions: BTreeSet::new() }
     }
 
     /// Does what was asked.
@@ -107,6 +109,7 @@ impl Imports {
                     Err(error) => Err::<(), _>(error).into(),
                 }
             }
+            Ask::ByName { import } => self.ask(&import, &raw).await?,
             Ask::Exchange { request, has_body } => {
                 let request = wire::request(request, has_body.then_some(raw));
                 match web::Host::exchange(job, request).await? {

@@ -76,3 +76,50 @@ fn bytes_survive() {
     let long = serde_json::to_string(&bytes::Piece::of_question(&[b'x'; 20_000])).unwrap();
     assert!(long.contains("\"bytes\":20000"), "{long}");
 }
+
+/// A deck of its own, without an end to tell.
+fn deck(tape: Tape) -> Deck {
+    Deck { tape, ..Deck::default() }
+}
+
+#[tokio::test]
+async fn messages_to_dns_servers_are_heard_again() {
+    use crate::bindings::blitz::plugin::dns::{Error, Message, Reply, Transport};
+    use crate::bindings::blitz::plugin::web::Family;
+
+    let message = Message {
+        bytes: vec![0x12, 0x34, 0xff],
+        transport: Transport::Tls,
+        server: Some("dns.example".to_owned()),
+        family: Family::Ipv4,
+        verify: true,
+        timeout_ms: Some(500),
+    };
+    let reply = Reply {
+        server: "192.0.2.53:853".to_owned(),
+        bytes: vec![0x12, 0x34, 0x80, 0xfe],
+        connect_us: 20,
+        elapsed_us: 30,
+    };
+    let asked = dns::AskedMessage::from(&message);
+    let recorder = Recorder::default();
+    let recording = deck(Tape::Record(recorder.clone()));
+    for heard in [Ok(reply.clone()), Err(Error::Limit("too much".to_owned()))] {
+        let live = async { Ok(heard) };
+        dns::exchange(&recording, &asked, live).await.unwrap().ok();
+    }
+    let entries = recorder.take();
+    let player = Player::new(entries.clone());
+    let replaying = deck(Tape::Replay(player.clone()));
+    let hear = || dns::exchange(&replaying, &asked, async { panic!("the world is asked") });
+    let again = hear().await.unwrap().unwrap();
+    assert_eq!(again.server, reply.server);
+    assert_eq!(again.bytes, reply.bytes);
+    assert_eq!((again.connect_us, again.elapsed_us), (20, 30));
+    assert!(matches!(hear().await.unwrap(), Err(Error::Limit(text)) if text == "too much"));
+    assert_eq!(player.left(), 0);
+
+    let other = dns::AskedMessage::from(&Message { verify: false, ..message });
+    let replaying = deck(Tape::Replay(Player::new(entries)));
+    assert!(dns::exchange(&replaying, &other, async { Ok(Ok(reply)) }).await.is_err());
+}

@@ -226,6 +226,23 @@ async fn lookups_need_their_grant_and_a_server_that_is_allowed() {
 }
 
 #[tokio::test]
+async fn the_engines_own_resolver_is_not_asked_for_a_zone() {
+    let head = format!(r#"{IMPORTS} (data (i32.const 2048) ".")"#);
+    let guest = load(plugin(
+        &head,
+        "(call $lookup (i32.const 2048) (i32.const 1) (i32.const 252)
+             (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i64.const 0) (i32.const 272))
+         (i32.add (i32.mul (i32.load8_u (i32.const 272)) (i32.const 10))
+                  (i32.load8_u (i32.const 280)))",
+    ))
+    .await;
+    let (mut invocation, frames) = invocation(8);
+    invocation.capabilities = vec![Capability::Dns];
+    let (exit, _) = run(&guest, invocation, frames).await;
+    assert_eq!(exit, Exit::Status(10), "denied");
+}
+
+#[tokio::test]
 async fn an_unknown_right_is_refused_before_anything_runs() {
     let guest = load(plugin(MEMORY, SPIN)).await;
     let (mut invocation, frames) = invocation(8);

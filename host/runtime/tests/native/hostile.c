@@ -28,6 +28,9 @@
 #ifndef MAJOR
 #define MAJOR BLITZ_MAJOR
 #endif
+#ifndef MINOR
+#define MINOR BLITZ_MINOR
+#endif
 #ifndef SIZE
 #define SIZE sizeof(struct blitz_table)
 #endif
@@ -186,6 +189,24 @@ static void fill(int fd, const void *bytes, size_t len) {
   while (write(fd, bytes, len) > 0) {}
 }
 
+/* One question by name; prints the status and what came back. */
+static void ask(const struct blitz_host *host, const char *import, const char *question) {
+  char line[512];
+  struct blitz_bytes out = { NULL, 0 };
+  uint32_t status = blitz_ask(host, import, blitz_text(question), &out);
+  snprintf(line, sizeof line, "%u %.*s\n", status, (int)out.len, (const char *)out.ptr);
+  blitz_print(lent, line);
+}
+
+/* The table as an engine of version 1.0 has it. */
+static void ask_old(void) {
+  struct blitz_host old = *lent;
+  old.minor = 0;
+  old.size = offsetof(struct blitz_host, ask);
+  old.ask = NULL;
+  ask(&old, "networks.whose", "[]");
+}
+
 static uint16_t number(struct blitz_bytes text) {
   uint16_t n = 0;
   for (size_t i = 0; i < text.len; i++) n = (uint16_t)(n * 10 + (text.ptr[i] - '0'));
@@ -248,6 +269,19 @@ static uint32_t attack(const char *how, const struct blitz_invocation *call) {
     struct blitz_bytes out = { NULL, 0 };
     return lent->body_read(lent->context, 1, 10, &out);
   }
+  if (!strcmp(how, "ask")) {
+    ask(lent, "nope", "{}");
+    ask(lent, "dns.exchange", "{\"bytes\":");
+    ask(lent, "probes.open", "[1]");
+    ask(lent, "\xff\xfe", "\xff");
+  }
+  if (!strcmp(how, "foreign-session")) ask(lent, "probes.next", "{\"session\":0,\"wait_us\":1}");
+  if (!strcmp(how, "closed-session")) {
+    ask(lent, "probes.open", "{\"host\":\"127.0.0.1\"}");
+    ask(lent, "probes.close", "{\"session\":0}");
+    ask(lent, "probes.close", "{\"session\":0}");
+  }
+  if (!strcmp(how, "old-host")) ask_old();
   if (!strcmp(how, "flood")) for (;;) printf("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\n");
   if (!strcmp(how, "flood-frames")) for (;;) blitz_print(lent, "0123456789abcdef0123456789abcdef\n");
   return 0;
@@ -264,4 +298,4 @@ static uint32_t run(const struct blitz_host *host, const struct blitz_invocation
   return attack(how, call);
 }
 
-const struct blitz_table blitz_plugin = { MAGIC, MAJOR, BLITZ_MINOR, SIZE, describe, run };
+const struct blitz_table blitz_plugin = { MAGIC, MAJOR, MINOR, SIZE, describe, run };

@@ -3,8 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../../../../tests/src/mmdb.rs"]
+#[expect(unreachable_pub, reason = "the stories have it, too")]
+mod mmdb;
 mod support;
 mod fixture;
+mod asked;
 mod refused;
 mod attacks;
 mod endings;

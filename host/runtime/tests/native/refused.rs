@@ -20,9 +20,9 @@ async fn a_table_of_another_kind_or_version_is_refused() {
         ("-DMAGIC=7", "its blitz_plugin begins with 0x7, not 0x676c707a74696c62"),
         (
             "-DMAJOR=9",
-            "it was built for version 9.0 of the native contract, this engine has 1.0; build it anew",
+            "it was built for version 9.1 of the native contract, this engine has 1.1; build it anew",
         ),
-        ("-DSIZE=24", "its blitz_plugin of version 1.0 has 24 bytes, at least 40 are needed"),
+        ("-DSIZE=24", "its blitz_plugin of version 1.1 has 24 bytes, at least 40 are needed"),
         ("-Dblitz_plugin=other", "it exports no blitz_plugin; see blitz_plugin.h"),
     ] {
         assert_eq!(refusal(&runtime, hostile_with(&[definition])).await, wanted);

@@ -1,4 +1,4 @@
-//! The JSON of exchanges and lookups, as native plugins write and read it.
+//! The JSON of exchanges, lookups and what else a native plugin asks, as it writes and reads it.
 //!
 //! Bytes that are mostly text (header values, reasons, certificates) are strings whose characters are U+0000 to
 //! U+00FF, one for each byte: lossless, and readable where it is text.
@@ -138,6 +138,86 @@ pub struct ResourceRecord {
     pub record_type: u16,
     pub ttl_s: u32,
     pub text: String,
+}
+
+/// The imports that [`ask`](crate::native::HostTable::ask) reaches, with their questions and answers.
+pub mod ask {
+    use std::net::IpAddr;
+
+    use serde::{Deserialize, Serialize};
+
+    use crate::probes::Probe;
+
+    /// A [`Message`](crate::dns::Message), answered with a [`Reply`](crate::dns::Reply). Needs the grant `dns`.
+    pub const DNS_EXCHANGE: &str = "dns.exchange";
+    /// A list of IP addresses, answered with a list of [`Network`](crate::probes::Network) or null.
+    pub const NETWORKS_WHOSE: &str = "networks.whose";
+    /// A [`Target`](crate::probes::Target), answered with an [`Opened`]. Needs the grant `probes`.
+    pub const PROBES_OPEN: &str = "probes.open";
+    /// A [`Send`], answered with null.
+    pub const PROBES_SEND: &str = "probes.send";
+    /// A [`Next`], answered with a list of [`Answer`](crate::probes::Answer).
+    pub const PROBES_NEXT: &str = "probes.next";
+    /// A [`Names`], answered with a list of texts or null.
+    pub const PROBES_NAMES: &str = "probes.names";
+    /// An [`Of`], answered with the microseconds since the session was opened.
+    pub const PROBES_ELAPSED: &str = "probes.elapsed";
+    /// An [`Of`], answered with null.
+    pub const PROBES_CLOSE: &str = "probes.close";
+
+    /// All of them.
+    pub const IMPORTS: [&str; 8] = [
+        DNS_EXCHANGE,
+        NETWORKS_WHOSE,
+        PROBES_OPEN,
+        PROBES_SEND,
+        PROBES_NEXT,
+        PROBES_NAMES,
+        PROBES_ELAPSED,
+        PROBES_CLOSE,
+    ];
+
+    /// A session of probes; its number is known to this plugin alone, until it closes it.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[expect(missing_docs, reason = "the WIT has the words: interface probes, resource session")]
+    pub struct Opened {
+        pub session: u64,
+        pub address: IpAddr,
+        pub source: IpAddr,
+        pub mtu: u32,
+    }
+
+    /// What concerns a session, and nothing else.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[expect(missing_docs, reason = "its type has them")]
+    pub struct Of {
+        pub session: u64,
+    }
+
+    /// Probes of a session.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[expect(missing_docs, reason = "the WIT has the words: session.send")]
+    pub struct Send {
+        pub session: u64,
+        pub probes: Vec<Probe>,
+    }
+
+    /// A wait for answers.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[expect(missing_docs, reason = "the WIT has the words: session.next")]
+    pub struct Next {
+        pub session: u64,
+        pub wait_us: u64,
+    }
+
+    /// A wait for names.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[expect(missing_docs, reason = "the WIT has the words: session.names")]
+    pub struct Names {
+        pub session: u64,
+        pub addresses: Vec<String>,
+        pub wait_ms: u64,
+    }
 }
 
 #[cfg(test)]

@@ -1,17 +1,17 @@
 //! The host's table as a [`Host`].
 
 use std::io::{self, LineWriter, Write};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::time::Duration;
 
-use blitz_contract::native::{
-    Bytes, Connect, DENIED, HostTable, LIMIT, OK, STDERR, STDOUT, TwoTexts,
-};
+use blitz_contract::native::wire::ask;
+use blitz_contract::native::{Bytes, Connect, HostTable, OK, STDERR, STDOUT, TwoTexts};
 
-use super::{borrow, words};
+use super::{borrow, paths, words};
 use crate::dns;
 use crate::host::{Host, HostError};
+use crate::probes::{Network, Session, Target};
 use crate::web;
 
 /// How long a UDP socket may take to be made: its name is looked up.
@@ -32,18 +32,7 @@ impl Lent {
 
     /// The answer of one host function, or its refusal.
     fn ask(&self, call: impl FnOnce(*mut Bytes) -> u32) -> Result<Vec<u8>, HostError> {
-        let mut out = Bytes::NONE;
-        let status = call(&raw mut out);
-        let answer = borrow(out).to_vec();
-        if status == OK {
-            return Ok(answer);
-        }
-        let text = String::from_utf8_lossy(&answer).into_owned();
-        Err(match status {
-            DENIED => HostError::Denied(text),
-            LIMIT => HostError::Limit(text),
-            _ => HostError::Failed(text),
-        })
+        paths::heard(call)
     }
 
     fn two(&self, function: TwoTexts, one: &[u8], two: &[u8]) -> Result<(), HostError> {
@@ -139,6 +128,18 @@ impl Host for Lent {
         #[expect(unsafe_code, reason = "the tables are of C")]
         let answer = self.ask(|out| unsafe { lookup(context, Bytes::of(json.as_bytes()), out) })?;
         words::answers(&answer)
+    }
+
+    fn dns_exchange(&mut self, message: &dns::Message) -> Result<dns::Reply, HostError> {
+        paths::ask(self.host, ask::DNS_EXCHANGE, message)
+    }
+
+    fn probes(&mut self, target: &Target) -> Result<Box<dyn Session>, HostError> {
+        Ok(Box::new(paths::LentSession::open(self.host, target)?))
+    }
+
+    fn networks(&mut self, addresses: &[IpAddr]) -> Result<Vec<Option<Network>>, HostError> {
+        paths::ask(self.host, ask::NETWORKS_WHOSE, addresses)
     }
 
     fn count(&mut self, name: &str, by: u64) -> Result<(), HostError> {

@@ -1,9 +1,11 @@
 //! The host of a unit test: its answers are canned, what the plugin gave is recorded, and it refuses what the real
 //! one refuses.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::rc::Rc;
 use std::time::Duration;
 
 use blitz_contract::Capability;
@@ -11,9 +13,11 @@ use blitz_contract::frame::{EVENT_KIND_BYTES_MAX, is_event_kind};
 use serde_json::Value;
 
 use super::answer::CannedAnswer;
+use super::path::{FakePath, FakeSession};
 use super::recorder::Recorder;
 use crate::dns;
 use crate::host::{Host, HostError};
+use crate::probes::{Network, Session, Target};
 use crate::web::{Answer, Failure, FailureKind, Request};
 
 /// Bytes of an output file's name, as the host has it: `PATH_MAX` of Linux.
@@ -66,6 +70,17 @@ pub struct FakeHost {
     pub dns_answers: VecDeque<Result<dns::Answer, HostError>>,
     /// The questions asked, in order.
     pub questions: Vec<dns::Question>,
+    /// What the next messages to DNS servers give, in order; none left is a failure. The id of the question is put
+    /// into each.
+    pub dns_replies: VecDeque<Result<dns::Reply, HostError>>,
+    /// The messages sent, in order.
+    pub messages: Vec<dns::Message>,
+    /// The ways of the next sessions of probes, in order; none left is a failure.
+    pub paths: VecDeque<Result<FakePath, HostError>>,
+    /// The targets of the sessions, in order.
+    pub targets: Vec<Target>,
+    /// Whose addresses are whose; `None` is an engine without a database.
+    pub networks: Option<BTreeMap<IpAddr, Network>>,
     /// Where sockets lead, by host and port: to a listener of the test.
     pub peers: BTreeMap<(String, u16), SocketAddr>,
     /// The connections asked for, TCP and UDP, in order.
@@ -78,7 +93,9 @@ pub struct FakeHost {
     pub time: Duration,
     /// How long the plugin has paused; nothing waits for it.
     pub paused: Duration,
-    /// The job is asked to end once it has paused for so long.
+    /// How long sessions of probes have waited; nothing waits for it.
+    pub waited: Rc<Cell<Duration>>,
+    /// The job is asked to end once it has paused and waited for so long.
     pub cancelled_after: Option<Duration>,
     /// The command's standard output.
     pub stdout: Recorder,
@@ -98,12 +115,18 @@ impl Default for FakeHost {
             events: Vec::new(),
             dns_answers: VecDeque::new(),
             questions: Vec::new(),
+            dns_replies: VecDeque::new(),
+            messages: Vec::new(),
+            paths: VecDeque::new(),
+            targets: Vec::new(),
+            networks: None,
             peers: BTreeMap::new(),
             connections: Vec::new(),
             counters: BTreeMap::new(),
             observations: BTreeMap::new(),
             time: Duration::from_secs(60),
             paused: Duration::ZERO,
+            waited: Rc::default(),
             cancelled_after: None,
             stdout: Recorder::default(),
             stderr: Recorder::default(),
@@ -157,6 +180,34 @@ impl FakeHost {
     #[must_use]
     pub fn dns(mut self, answer: Result<dns::Answer, HostError>) -> Self {
         self.dns_answers.push_back(answer);
+        self
+    }
+
+    /// Answers the next message to a DNS server.
+    #[must_use]
+    pub fn dns_reply(mut self, reply: Result<dns::Reply, HostError>) -> Self {
+        self.dns_replies.push_back(reply);
+        self
+    }
+
+    /// The way of the next session of probes.
+    #[must_use]
+    pub fn path(mut self, path: FakePath) -> Self {
+        self.paths.push_back(Ok(path));
+        self
+    }
+
+    /// Makes the next session of probes fail.
+    #[must_use]
+    pub fn no_path(mut self, error: HostError) -> Self {
+        self.paths.push_back(Err(error));
+        self
+    }
+
+    /// Puts an address into the engine's database of networks.
+    #[must_use]
+    pub fn network(mut self, address: IpAddr, network: Network) -> Self {
+        self.networks.get_or_insert_default().insert(address, network);
         self
     }
 
@@ -371,6 +422,39 @@ impl Host for FakeHost {
         Ok(answer)
     }
 
+    fn dns_exchange(&mut self, message: &dns::Message) -> Result<dns::Reply, HostError> {
+        if let Some(refusal) = self.lacks(&Capability::Dns) {
+            return Err(HostError::Denied(refusal));
+        }
+        self.messages.push(message.clone());
+        let nothing = || Err(HostError::Failed("the test has no reply left".to_owned()));
+        let mut reply = self.dns_replies.pop_front().unwrap_or_else(nothing)?;
+        if let (Some(id), Some(asked)) = (reply.bytes.get_mut(..2), message.bytes.get(..2)) {
+            id.copy_from_slice(asked);
+        }
+        Ok(reply)
+    }
+
+    fn probes(&mut self, target: &Target) -> Result<Box<dyn Session>, HostError> {
+        if let Some(refusal) = self.lacks(&Capability::Probes) {
+            return Err(HostError::Denied(refusal));
+        }
+        self.targets.push(target.clone());
+        let nothing = || Err(HostError::Failed("the test has no path left".to_owned()));
+        let path = self.paths.pop_front().unwrap_or_else(nothing)?;
+        let end = self.cancelled_after.map(|after| after.saturating_sub(self.paused));
+        Ok(Box::new(FakeSession::new(path, Rc::clone(&self.waited), end)))
+    }
+
+    fn networks(&mut self, addresses: &[IpAddr]) -> Result<Vec<Option<Network>>, HostError> {
+        match &self.networks {
+            Some(known) => {
+                Ok(addresses.iter().map(|address| known.get(address).cloned()).collect())
+            }
+            None => Err(HostError::Failed("this engine has no database of networks".to_owned())),
+        }
+    }
+
     fn count(&mut self, name: &str, by: u64) -> Result<(), HostError> {
         if !self.counters.contains_key(name) {
             self.check_new_metric(name)?;
@@ -389,17 +473,17 @@ impl Host for FakeHost {
     }
 
     fn time_left(&mut self) -> Duration {
-        self.time.saturating_sub(self.paused)
+        self.time.saturating_sub(self.paused + self.waited.get())
     }
 
     fn is_cancelled(&mut self) -> bool {
-        self.cancelled_after.is_some_and(|after| self.paused >= after)
+        self.cancelled_after.is_some_and(|after| self.paused + self.waited.get() >= after)
     }
 
     /// Time passes without waiting.
     fn pause(&mut self, time: Duration) -> bool {
         self.paused += match self.cancelled_after {
-            Some(after) => time.min(after.saturating_sub(self.paused)),
+            Some(after) => time.min(after.saturating_sub(self.paused + self.waited.get())),
             None => time,
         };
         self.is_cancelled()

@@ -46,7 +46,7 @@ const MISTAKES: &[(&str, File, &str, &str, &[&str])] = &[
         Plugin,
         "\"web\"",
         "\"wep\"",
-        &["unknown capability: \\\"wep\\\" is none of web, sockets, dns"],
+        &["unknown capability: \\\"wep\\\" is none of web, sockets, dns, probes"],
     ),
     (
         "limit",

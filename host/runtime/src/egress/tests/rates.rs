@@ -8,9 +8,11 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::doing::{Activity, Doing};
+use crate::egress::OwnResolver;
 use crate::rate::Rates;
 
-const RATES: Rates = Rates { run_per_s: 100, run_burst: 100, target_per_s: 2, target_burst: 1 };
+const RATES: Rates =
+    Rates { run_per_s: 100, run_burst: 100, target_per_s: 2, target_burst: 1, ..Rates::UNLIMITED };
 
 /// A peer that nobody has to answer for.
 async fn peer() -> (UdpSocket, SocketAddr) {
@@ -29,6 +31,20 @@ async fn connections_of_all_runs_to_one_address_take_turns() {
         run.connect_udp(&literal(address)).await.unwrap();
     }
     assert_eq!(begun.elapsed().as_millis(), 1000, "at once, after 500 ms, after 1000 ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_of_all_runs_to_the_engines_own_resolver_take_turns() {
+    let (_peer, address) = peer().await;
+    let engine = Egress::paced(TargetPolicy::public_only(), Vec::new(), RATES);
+    let own = OwnResolver::of_test(address);
+    let begun = Instant::now();
+    for _ in 0..2 {
+        engine.for_run(&Doing::default()).connect_own_udp(own).await.unwrap();
+        // Nobody listens there; the turn is taken all the same.
+        engine.for_run(&Doing::default()).connect_own_tcp(own).await.unwrap_err();
+    }
+    assert_eq!(begun.elapsed().as_millis(), 1500, "at once, and then every 500 ms");
 }
 
 #[tokio::test(start_paused = true)]

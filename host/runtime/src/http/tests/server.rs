@@ -123,9 +123,7 @@ pub(super) fn identity(
 
 /// A client that trusts `root`.
 pub(super) fn client_trusting(root: CertificateDer<'static>) -> Client {
-    let mut client = client();
-    client.trust.test_roots.push(root);
-    client
+    client().trusting(root)
 }
 
 /// Serves one TLS connection with a canned answer. A client that refuses the certificate is no error.

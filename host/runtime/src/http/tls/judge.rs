@@ -58,14 +58,14 @@ impl Judge {
         Some(Failure::Certificate(format!("SSL certificate problem: {}", facts.verdict)))
     }
 
-    /// What ended a handshake over TCP.
-    pub(super) fn failure(&self, error: &io::Error) -> Failure {
+    /// What ended a handshake over TCP. `hint` stands behind what is told of a port without TLS.
+    pub(super) fn failure(&self, error: &io::Error, hint: &str) -> Failure {
         if let Some(refusal) = self.refusal() {
             return refusal;
         }
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match inner {
-            Some(rustls::Error::InvalidMessage(message)) => malformed(message),
+            Some(rustls::Error::InvalidMessage(message)) => malformed(message, hint),
             Some(error) => Failure::Tls(format!("TLS handshake failed: {error}")),
             None if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Failure::Tls("the server closed the connection during the TLS handshake".to_owned())
@@ -79,11 +79,11 @@ impl Judge {
     }
 }
 
-fn malformed(message: &InvalidMessage) -> Failure {
+fn malformed(message: &InvalidMessage, hint: &str) -> Failure {
     Failure::Tls(match message {
         // The first byte of a record, and the two behind it: other protocols have letters there.
         InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion => {
-            "the server does not speak TLS on this port; try http://".to_owned()
+            format!("the server does not speak TLS on this port{hint}")
         }
         // The limit is rustls's own. The length stands before the message, so which one it would have
         // been is not known; nothing else comes near it.
