@@ -7,6 +7,7 @@ mod couchdb_client;
 mod road;
 mod claims;
 mod model;
+mod networks;
 mod takeover;
 mod bad;
 #[expect(clippy::unwrap_used, reason = "a server of a test")]
@@ -16,10 +17,12 @@ mod trial;
 mod curl;
 mod differential;
 mod targets;
+mod paths;
 mod wasi;
 mod hostile;
 mod plugins;
 mod cli;
+mod screens;
 mod languages;
 mod everywhere;
 #[expect(clippy::unwrap_used, reason = "helpers of tests may panic as the tests do")]

@@ -4,13 +4,15 @@
 //! everything of a few regions in this process, with all durations of the protocol shortened; [`Api`] speaks to
 //! a gateway as any client would; [`publisher`] signs and publishes plugins;
 //! [`cable`] cuts an engine off from its store, and [`witness`] sees its jobs begin and stop;
-//! [`program`] runs `blitz` as a process, and [`printed`] a plugin without an engine; [`Web`] is what
+//! [`program`] runs `blitz` as a process, and [`printed`] a plugin without an engine; [`mmdb`] writes databases of
+//! networks; [`Web`] is what
 //! `curl` talks to. [`hostile`] is what it should never have talked to, and [`net`] two namespaces: an engine,
-//! and a world that answers at every address and counts what reaches it.
+//! and a world that answers at every address and counts what reaches it; and paths of many routers.
 
 pub mod api;
 pub mod cable;
 pub mod hostile;
+pub mod mmdb;
 pub mod net;
 pub mod printed;
 pub mod program;

@@ -4,11 +4,15 @@
 //! reach. `namespace` makes and removes them, `traffic` counts what leaves for an address that is not
 //! public, [`server`] answers in `world` at every address there is, and [`dns`] gives names any address that
 //! a test wants. [`guests`] runs plugins in `engine` without the road of a job.
+//!
+//! [`path::Path`] is another lab: many routers in a row, for the tools that look at the way.
 
 pub mod dns;
 pub mod guests;
 mod lab;
 mod namespace;
+pub mod path;
+mod process;
 pub mod server;
 mod traffic;
 

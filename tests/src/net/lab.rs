@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use super::guests;
-use super::namespace::{Namespace, Unavailable, remove_leftovers};
+use super::namespace::{Namespace, Unavailable, or_skipped, remove_leftovers};
+use super::process::{LIMIT, Log, started};
 use super::server::{ADMIN, Plan, READY};
 use super::traffic::{self, Count, Place};
 use super::{
@@ -22,12 +22,6 @@ use super::{
     STORE,
 };
 use crate::{Home, Outcome};
-
-/// Set to 1 where the namespaces must be there: a test that cannot make them fails.
-const MUST_RUN: &str = "BLITZ_TEST_NETNS";
-
-/// Whatever is started here is ready, or has ended, within this time.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// All guests of one matrix end within this time.
 const GUESTS_LIMIT: Duration = Duration::from_secs(300);
@@ -82,8 +76,6 @@ impl Up {
     }
 }
 
-type Log = Arc<Mutex<Vec<String>>>;
-
 impl Lab {
     /// Makes the namespaces and starts what serves in them. `None` when this machine cannot: it says why.
     ///
@@ -91,18 +83,7 @@ impl Lab {
     ///
     /// When this machine cannot and `BLITZ_TEST_NETNS` is 1, or when a server does not start.
     pub async fn start(carrier: &Path) -> Option<Self> {
-        match Self::try_start(carrier).await {
-            Ok(lab) => Some(lab),
-            Err(why) if std::env::var(MUST_RUN).is_ok_and(|value| value == "1") => {
-                panic!("{why} ({MUST_RUN}=1 says that it must run)");
-            }
-            Err(why) => {
-                let line = format!("SKIPPED: {why}\n");
-                // Not by `eprintln`, which is captured from tests that pass.
-                std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).ok();
-                None
-            }
-        }
+        or_skipped(Self::try_start(carrier).await)
     }
 
     async fn try_start(carrier: &Path) -> Result<Self, Unavailable> {
@@ -365,48 +346,8 @@ async fn serve(
     child
 }
 
-/// The lines that a process says.
-struct Ready {
-    lines: tokio::sync::mpsc::Receiver<String>,
-}
-
-impl Ready {
-    async fn until(mut self, is_ready: impl Fn(&str) -> bool) {
-        let mut said = Vec::new();
-        let wait = async {
-            while let Some(line) = self.lines.recv().await {
-                if is_ready(&line) {
-                    return;
-                }
-                said.push(line);
-            }
-            panic!("it ended before it was ready: {said:?}");
-        };
-        tokio::time::timeout(LIMIT, wait).await.expect("it gets ready");
-    }
-}
-
 /// The address of the store under this name, with its administrator.
 fn store_url(place: &str) -> String {
     let (name, password) = ADMIN;
     format!("http://{name}:{password}@{place}")
-}
-
-/// Lines that wait to be looked at before a process is ready.
-const LINES_MAX: usize = 64;
-
-/// Starts a process whose lines go into the log under this name.
-fn started(mut command: Command, log: Log, name: &'static str) -> (Child, Ready) {
-    command.stdout(Stdio::piped()).stderr(Stdio::inherit());
-    let mut child = command.spawn().expect("the program starts");
-    let mut talk = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-    let (sender, lines) = tokio::sync::mpsc::channel(LINES_MAX);
-    tokio::spawn(async move {
-        while let Ok(Some(line)) = talk.next_line().await {
-            log.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{name} {line}"));
-            // Nobody listens any more once it is ready.
-            sender.try_send(line).ok();
-        }
-    });
-    (child, Ready { lines })
 }

@@ -19,13 +19,16 @@ const NAMESPACES: &str = "/run/netns";
 /// Where `ip netns exec` finds the files that it puts over those of `/etc`.
 const FILES: &str = "/etc/netns";
 
-/// Why no namespace can be made here.
+/// Set to 1 where the namespaces must be there: a test that cannot make them fails.
+const MUST_RUN: &str = "BLITZ_TEST_NETNS";
+
+/// Why tests in namespaces cannot run here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unavailable(pub String);
 
 impl std::fmt::Display for Unavailable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "network namespaces cannot be used here: {}", self.0)
+        write!(f, "tests in network namespaces cannot run here: {}", self.0)
     }
 }
 
@@ -64,6 +67,28 @@ impl Namespace {
     /// [`Unavailable`] with what `ip` said.
     pub fn ip(&self, args: &[&str]) -> Result<String, Unavailable> {
         run("ip", &[&["-n", &self.name], args].concat())
+    }
+
+    /// Runs these lines of `ip`, in their order, until one fails.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] with what `ip` said.
+    pub fn ip_lines(&self, lines: &str) -> Result<String, Unavailable> {
+        run_with_input("ip", &["-n", &self.name, "-batch", "-"], lines)
+    }
+
+    /// Sets what `sysctl` would: names with slashes, and values.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] when one of them cannot be set.
+    pub fn set(&self, values: &[(&str, &str)]) -> Result<(), Unavailable> {
+        let mut script = String::new();
+        for (name, value) in values {
+            script.push_str(&format!("echo '{value}' >'/proc/sys/{name}' || exit 1\n"));
+        }
+        run("ip", &["netns", "exec", &self.name, "sh", "-c", &script]).map(drop)
     }
 
     /// Runs `nft` in it with this standard input, and gives its output.
@@ -114,6 +139,26 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         remove(&self.name);
+    }
+}
+
+/// `None` when this machine cannot: the reason is said, and is a failure where the tests must run.
+///
+/// # Panics
+///
+/// When this machine cannot and `BLITZ_TEST_NETNS` is 1.
+pub(super) fn or_skipped<T>(made: Result<T, Unavailable>) -> Option<T> {
+    match made {
+        Ok(made) => Some(made),
+        Err(why) if std::env::var(MUST_RUN).is_ok_and(|value| value == "1") => {
+            panic!("{why} ({MUST_RUN}=1 says that it must run)");
+        }
+        Err(why) => {
+            let line = format!("SKIPPED: {why}\n");
+            // Not by `eprintln`, which is captured from tests that pass.
+            std::io::stderr().write_all(line.as_bytes()).ok();
+            None
+        }
     }
 }
 

@@ -124,7 +124,7 @@ fn named(address: impl std::fmt::Display, error: std::io::Error) -> std::io::Err
 }
 
 /// A line is one write, and lines of several tasks do not mix.
-fn tell(line: &str) {
+pub(super) fn tell(line: &str) {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).ok();
 }

@@ -37,7 +37,8 @@ pub(crate) async fn measure(home: &Home) {
     let port: u16 = peer.address.rsplit(':').next().and_then(|p| p.parse().ok()).expect("a port");
     let file = home.path().join("loopback.pcap");
     say("");
-    let Some(capture) = Capture::start(&file, port).await else {
+    let filter = format!("tcp port {port}");
+    let Some(capture) = Capture::start(Command::new("tcpdump"), "lo", &file, &filter).await else {
         say("phases against a packet capture: left out, 'tcpdump' does not run here");
         return;
     };
@@ -86,17 +87,22 @@ impl Packets {
 }
 
 /// A `tcpdump` that runs.
-struct Capture {
+pub(crate) struct Capture {
     process: Child,
 }
 
 impl Capture {
-    /// `None` when it does not get ready: not installed, or not allowed.
-    async fn start(file: &Path, port: u16) -> Option<Self> {
-        let mut process = Command::new("tcpdump")
+    /// `tcpdump` itself, wherever it is to run. `None` when it does not get ready: not installed, or not
+    /// allowed.
+    pub(crate) async fn start(
+        mut tcpdump: Command,
+        interface: &str,
+        file: &Path,
+        filter: &str,
+    ) -> Option<Self> {
+        let mut process = tcpdump
+            .args(["-i", interface])
             .args([
-                "-i",
-                "lo",
                 "-n",
                 "-U",
                 "--immediate-mode",
@@ -106,7 +112,7 @@ impl Capture {
                 "-w",
             ])
             .arg(file)
-            .arg(format!("tcp port {port}"))
+            .arg(filter)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -121,7 +127,7 @@ impl Capture {
         None
     }
 
-    async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         let pid = self.process.id().expect("tcpdump runs");
         blitz_tests::program::send_signal(pid, "INT").await;
         let ended = tokio::time::timeout(STOP_LIMIT, self.process.wait()).await;
@@ -129,16 +135,26 @@ impl Capture {
     }
 }
 
-/// Reads a capture in pcap's format with nanoseconds, link type Ethernet; keyed by the client's port.
-fn connections(file: &[u8], server: u16) -> BTreeMap<u16, Packets> {
-    let mut found: BTreeMap<u16, Packets> = BTreeMap::new();
+/// The packets of a file in pcap's format with nanoseconds, link type Ethernet: when, since 1970, and from the header
+/// of IP on.
+pub(crate) fn packets(file: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+    const ETHERNET_BYTES: usize = 14;
     let number = |bytes: &[u8]| bytes.try_into().map(u32::from_le_bytes).unwrap_or(0);
     let mut rest = file.get(24..).unwrap_or_default();
-    while let (Some(head), Some(body)) = (rest.get(..16), rest.get(16..)) {
+    std::iter::from_fn(move || {
+        let (head, body) = (rest.get(..16)?, rest.get(16..)?);
         let at = u64::from(number(&head[..4])) * 1_000_000_000 + u64::from(number(&head[4..8]));
         let kept = usize::try_from(number(&head[8..12])).unwrap_or(usize::MAX);
-        let Some(packet) = body.get(..kept) else { break };
+        let packet = body.get(..kept)?;
         rest = &body[kept..];
+        Some((at, packet.get(ETHERNET_BYTES..).unwrap_or_default()))
+    })
+}
+
+/// The packets of each connection, by the client's port.
+fn connections(file: &[u8], server: u16) -> BTreeMap<u16, Packets> {
+    let mut found: BTreeMap<u16, Packets> = BTreeMap::new();
+    for (at, packet) in packets(file) {
         if let Some(segment) = segment(packet) {
             note(&mut found, server, at, &segment);
         }
@@ -154,9 +170,7 @@ struct Segment {
     payload_bytes: usize,
 }
 
-fn segment(packet: &[u8]) -> Option<Segment> {
-    const ETHERNET_BYTES: usize = 14;
-    let ip = packet.get(ETHERNET_BYTES..)?;
+fn segment(ip: &[u8]) -> Option<Segment> {
     let ip_head = usize::from(ip.first()? & 0x0f) * 4;
     let total = usize::from(u16::from_be_bytes([*ip.get(2)?, *ip.get(3)?]));
     let tcp = ip.get(ip_head..)?;

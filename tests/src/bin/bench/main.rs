@@ -3,6 +3,7 @@
 //!     cargo run --release -p blitz-tests --bin bench -- road
 //!     cargo run --release -p blitz-tests --bin bench -- store
 //!     cargo run --release -p blitz-tests --bin bench -- plugins [COMPONENT..]
+//!     cargo run --release -p blitz-tests --bin bench -- paths [speed|accuracy|crowd]
 //!     cargo run --release -p blitz-tests --bin bench -- claims [races|herd|rescue|feeds|idle]
 //!
 //! Under the name `blitz` this binary is the program itself: one build serves stories, benches and what they
@@ -14,6 +15,7 @@ mod crowd;
 mod exchange;
 mod netns;
 mod parts;
+mod paths;
 mod peer;
 mod plugins;
 mod road;
@@ -33,19 +35,23 @@ fn main() -> ExitCode {
     match args.next().as_deref() {
         Some("road") => road::run(),
         Some("plugins") => plugins::run(args.map(PathBuf::from).collect()),
+        Some("paths") => paths::run(&args.collect::<Vec<_>>()),
         // A compiler, when `plugins` compiles as an engine does.
         Some(blitz_runtime::CHILD) => blitz_runtime::child_main(args.map(OsString::from)),
         Some("claims") => claims::run(&args.collect::<Vec<_>>()),
         Some("store") => store::run(&args.collect::<Vec<_>>()),
         Some(store::server::WORD) => store::server::run(&args.collect::<Vec<_>>()),
         Some(peer::WORD) => peer::run(),
+        Some(blitz_tests::net::path::wire::WORD) => netns::wire(&args.collect::<Vec<_>>()),
+        Some(blitz_tests::net::path::forger::WORD) => netns::forger(&args.collect::<Vec<_>>()),
+        Some(blitz_tests::net::path::labels::WORD) => netns::labels(&args.collect::<Vec<_>>()),
         Some("netns-server") => netns::server(&args.collect::<Vec<_>>()),
         Some("netns-guests") => netns::guests(&args.collect::<Vec<_>>()),
         Some("netns-probe") => netns::probe(&args.collect::<Vec<_>>()),
         other => {
             let asked = other.unwrap_or("nothing");
             sample::say(&format!(
-                "bench: no bench {asked:?}; there are: claims, plugins, road, store"
+                "bench: no bench {asked:?}; there are: claims, paths, plugins, road, store"
             ));
             ExitCode::from(2)
         }

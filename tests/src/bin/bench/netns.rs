@@ -2,11 +2,12 @@
 //!
 //! As a program and not in the test's own process, because a thread enters a namespace only with `unsafe`.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use blitz_tests::net::guests;
+use blitz_tests::net::path::{forger, labels, wire};
 use blitz_tests::net::server::{Plan, serve};
 use tokio::net::{TcpStream, UdpSocket};
 
@@ -31,6 +32,46 @@ pub(crate) fn server(words: &[String]) -> ExitCode {
             }
         }
     })
+}
+
+/// Is the link that takes time of a path, until standard input ends.
+pub(crate) fn wire(words: &[String]) -> ExitCode {
+    block_on(async { ended(wire::serve(words).await) })
+}
+
+/// Is a router that lies to this source, until standard input ends.
+pub(crate) fn forger(words: &[String]) -> ExitCode {
+    match addresses(words)[..] {
+        [source] => ended(forger::serve(source)),
+        _ => refused(words),
+    }
+}
+
+/// Is a router that tells this source about labels, from this address, until standard input ends.
+pub(crate) fn labels(words: &[String]) -> ExitCode {
+    match addresses(words)[..] {
+        [source, own] => ended(labels::serve(source, own)),
+        _ => refused(words),
+    }
+}
+
+fn addresses(words: &[String]) -> Vec<Ipv4Addr> {
+    words.iter().filter_map(|word| word.parse().ok()).collect()
+}
+
+fn refused(words: &[String]) -> ExitCode {
+    say(&format!("bench: not the addresses of a router: {words:?}"));
+    ExitCode::from(2)
+}
+
+fn ended(result: std::io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("bench: {error}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Runs the guests of a plan, which is in this file.

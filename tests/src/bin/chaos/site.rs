@@ -188,7 +188,7 @@ impl Site {
     /// Compiled plugins: of all runs of this build.
     fn cache(&self) -> String {
         let beside = std::env::current_exe().unwrap_or_default();
-        beside.with_file_name("compiled-plugins/blitz").to_string_lossy().into_owned()
+        beside.with_file_name("compiled-plugins/blitz/compiled").to_string_lossy().into_owned()
     }
 
     async fn wait_until_ready(&self) -> Result<(), String> {
