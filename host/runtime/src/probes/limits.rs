@@ -22,7 +22,7 @@ pub(super) const ANSWERS_OF_PROBE_MAX: u8 = 16;
 /// Answers that wait for the guest to ask for them: those of all probes that are out.
 pub(super) const ANSWERS_MAX: usize = OUT_MAX;
 /// Flows of one session that are open, each with a socket of its own: routers spread over 16 ways at most in practice,
-/// and 64 flows find them.
+/// and 64 flows find them. The contract names this number.
 pub(super) const FLOWS_MAX: usize = 64;
 /// Flows that were closed and whose ports are remembered, for answers that are told by raw sockets: those of as many
 /// probes as are sent at once.
@@ -42,7 +42,8 @@ pub(super) const RECEIVE_BUFFER_BYTES: usize = 512 * 1024;
 pub(super) const PACKET_MAX_BYTES: usize = 2048;
 /// How often a packet is handed to the kernel that gives the errors of earlier packets in place of sending it.
 pub(super) const SEND_TRIES: usize = 8;
-/// Addresses whose names a session looks up, and those of one call of `names`: forty hops with 16 addresses each.
+/// Addresses whose names a session looks up, and those of one call of `names`: 64 hops with 16
+/// addresses each. The contract names this number.
 pub(super) const NAMES_MAX: usize = 1024;
 /// How long after an answer another one to a probe that looks alike is taken for its duplicate: copies arrive
 /// together, and tools send one probe a second.
