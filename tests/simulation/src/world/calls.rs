@@ -140,6 +140,9 @@ impl World {
                 let parent = found.map(|(rev, _)| rev);
                 self.put_beat(peer, parent, sent, body, true);
             }
+            (Call::BeatRead { sent, body }, Data::Got(None)) => {
+                self.beat_answered(peer, sent, body, true, &PutReply::Unknown);
+            }
             (Call::Poll, Data::Beats(Some(beats))) => self.polled(peer, &beats),
             (Call::Chunk { job, seq }, Data::Put(reply)) => {
                 self.chunk_answered(peer, job, seq, &reply);

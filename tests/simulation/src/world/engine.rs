@@ -26,6 +26,10 @@ pub(super) struct EngineMind {
     /// Which of all starts of engines this is.
     pub(super) life: usize,
     beat_revision: Option<Rev>,
+    /// One beat is written at a time, as engines do it: two could overtake each other.
+    is_beating: bool,
+    /// The newest that came up meanwhile.
+    beat_waiting: Option<Body>,
     pub(super) running: BTreeMap<usize, Running>,
     /// Claims that it wrote last, for a mutant.
     claims: BTreeMap<usize, Run>,
@@ -53,6 +57,8 @@ impl World {
             contest,
             life,
             beat_revision: None,
+            is_beating: false,
+            beat_waiting: None,
             running: BTreeMap::new(),
             claims: BTreeMap::new(),
         }))
@@ -105,12 +111,11 @@ impl World {
                     self.stop_job(peer, job, why);
                 }
                 Action::Beat { counter, held } => {
-                    let sent = self.local(peer);
                     let wall = self.peers[peer].clock.wall(self.now);
-                    let Some(EngineMind { life, beat_revision, .. }) = self.engine(peer) else {
+                    let Some(EngineMind { life, .. }) = self.engine(peer) else {
                         return;
                     };
-                    let (life, parent) = (*life, *beat_revision);
+                    let life = *life;
                     let beat = Beat {
                         kind: BeatKind::Beat,
                         blitz: String::new(),
@@ -119,7 +124,7 @@ impl World {
                         counter,
                         held,
                     };
-                    self.put_beat(peer, parent, sent, Body::beat(beat, wall), false);
+                    self.beat(peer, Body::beat(beat, wall));
                 }
                 Action::Poll { engines } => self.poll(peer, engines.iter().map(String::as_str)),
             }
@@ -160,6 +165,18 @@ impl World {
             .collect()
     }
 
+    fn beat(&mut self, peer: Peer, body: Body) {
+        let sent = self.local(peer);
+        let Some(mind) = self.engine(peer) else { return };
+        if mind.is_beating {
+            mind.beat_waiting = Some(body);
+            return;
+        }
+        mind.is_beating = true;
+        let parent = mind.beat_revision;
+        self.put_beat(peer, parent, sent, body, false);
+    }
+
     pub(super) fn beat_answered(
         &mut self,
         peer: Peer,
@@ -187,7 +204,12 @@ impl World {
             }
             PutReply::Conflict | PutReply::Unknown | PutReply::Refused => mind.beat_revision = None,
         }
+        mind.is_beating = false;
+        let waiting = mind.beat_waiting.take();
         self.lives[life].signs.extend(stored.map(|counter| (counter, now)));
+        if let Some(body) = waiting {
+            self.beat(peer, body);
+        }
         self.settle(peer);
     }
 

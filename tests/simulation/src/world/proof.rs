@@ -29,7 +29,7 @@ const TRIALS: &[(&str, &str)] = &[
     ("generation-is-nothing", "end-undone"),
     ("ends-first", "end-undone"),
     ("start-fence", "begun-twice"),
-    ("fence-apart,all-copies", "begun-twice"),
+    ("fence-apart,answered-polls", "begun-twice"),
     ("fence-once", "begun-twice"),
     ("fence-no-tie-break", "begun-twice"),
     ("self-stop", "overlap"),
