@@ -19,7 +19,7 @@ mod tests;
 use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use blitz_plugin::{Call, Failure, Host, HostError, Plugin};
+use blitz_plugin::{Call, Failure, Host, Plugin};
 
 use names::Names;
 use rounds::Rounds;
@@ -33,8 +33,8 @@ pub struct Mtr;
 
 blitz_plugin::export!(Mtr);
 
-/// Blitz's own status: the target policy or a missing grant stood against it.
-const EXIT_REFUSED: u8 = 122;
+/// Of whatever the host did not do and did not refuse.
+const EXIT_ERROR: u8 = 1;
 
 /// How long the report waits for names that are still looked up; less when the job was asked to end. Half of
 /// the job's time that is left at most: the report itself takes some.
@@ -46,12 +46,14 @@ impl Plugin for Mtr {
         let settings = Settings::read(Args::of(call))?;
         let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = host.time_left();
-        let session = host.probes(&settings.target).map_err(|error| refused(error, call))?;
+        let session = host
+            .probes(&settings.target)
+            .map_err(|error| Failure::of_host(error, EXIT_ERROR, &call.region))?;
         let mut rounds = Rounds::new(&settings, session, time);
         // What was heard until the network went away is reported, too.
         let ended = rounds.run(host);
         if let (Err(error), []) = (&ended, rounds.path.rows()) {
-            return Err(refused(error.clone(), call));
+            return Err(Failure::of_host(error.clone(), EXIT_ERROR, &call.region));
         }
         let wait = match &ended {
             Ok(ControlFlow::Continue(())) => NAMES_WAIT,
@@ -72,16 +74,8 @@ impl Plugin for Mtr {
             writeln!(host.stderr(), "mtr: the job's time is over; --timeout gives it more").ok();
         }
         let is_deaf = rounds.path.rows().is_empty() && rounds.path.unsent.is_some();
-        ended.map(|_| u8::from(is_deaf)).map_err(|error| refused(error, call))
-    }
-}
-
-/// The one failure that is about blitz: say who refused.
-fn refused(error: HostError, call: &Call) -> Failure {
-    match error {
-        HostError::Denied(text) => {
-            Failure::new(EXIT_REFUSED, format!("refused by {}: {text}", call.region))
-        }
-        other => Failure::from(other),
+        ended
+            .map(|_| u8::from(is_deaf))
+            .map_err(|error| Failure::of_host(error, EXIT_ERROR, &call.region))
     }
 }

@@ -12,8 +12,6 @@ use crate::settings::{EXIT_ERROR, Settings};
 use crate::tally::Tally;
 use crate::words;
 
-/// As blitz has it: the target policy or a missing grant stood against it.
-const EXIT_REFUSED: u8 = 122;
 /// As in ping.
 const EXIT_NO_ANSWER: u8 = 1;
 /// Of the job's time, for the statistics.
@@ -24,7 +22,7 @@ const NAMES_WAIT_MAX: Duration = Duration::from_millis(500);
 /// Pings, and prints.
 pub(crate) fn run(settings: &Settings, region: &str, host: &mut dyn Host) -> Result<u8, Failure> {
     let opened = host.probes(&settings.target);
-    let mut session = opened.map_err(|error| failure(error, region))?;
+    let mut session = opened.map_err(|error| Failure::of_host(error, EXIT_ERROR, region))?;
     let size_bytes = settings.size_bytes(session.address())?;
     writeln!(host.stdout(), "{}", words::head(settings, session.address(), size_bytes))?;
     host.stdout().flush()?;
@@ -45,16 +43,6 @@ pub(crate) fn run(settings: &Settings, region: &str, host: &mut dyn Host) -> Res
     went?;
     let wanted = settings.deadline.and(settings.count).unwrap_or(1);
     Ok(if tally.received < wanted { EXIT_NO_ANSWER } else { 0 })
-}
-
-/// A refusal is blitz's own, and says who refused.
-fn failure(error: HostError, region: &str) -> Failure {
-    match error {
-        HostError::Denied(text) => {
-            Failure::new(EXIT_REFUSED, format!("refused by {region}: {text}"))
-        }
-        HostError::Limit(text) | HostError::Failed(text) => Failure::new(EXIT_ERROR, text),
-    }
 }
 
 struct Run<'a> {
@@ -91,7 +79,7 @@ impl Run<'_> {
             if due <= now && self.sends() {
                 let went = self.send(session, host)?;
                 if !host.is_cancelled() {
-                    went.map_err(|error| failure(error, region))?;
+                    went.map_err(|error| Failure::of_host(error, EXIT_ERROR, region))?;
                 }
                 continue;
             }
@@ -101,7 +89,7 @@ impl Run<'_> {
             let deadline = self.settings.deadline.unwrap_or(Duration::MAX);
             let until_due = (due - now).min(deadline.saturating_sub(now));
             let answers = session.next(until_due.min(left));
-            for answer in answers.map_err(|error| failure(error, region))? {
+            for answer in answers.map_err(|error| Failure::of_host(error, EXIT_ERROR, region))? {
                 self.hear(&answer, session, host)?;
             }
         }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use blitz_plugin::probes::{PROBES_MAX, Probe, Session};
-use blitz_plugin::{Failure, Host, HostError};
+use blitz_plugin::{Failure, Host};
 
 use crate::known::Known;
 use crate::line;
@@ -12,8 +12,6 @@ use crate::record::{self, Trace};
 use crate::settings::{EXIT_USAGE, Settings};
 use crate::strategy::{Hop, Strategy};
 
-/// As blitz has it: the target policy or a missing grant stood against it.
-const EXIT_REFUSED: u8 = 122;
 const EXIT_NOT_REACHED: u8 = 1;
 /// Of the job's time, for the last words.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -23,7 +21,7 @@ const IDLE: Duration = Duration::from_millis(100);
 /// Traces, and prints.
 pub(crate) fn run(settings: &Settings, region: &str, host: &mut dyn Host) -> Result<u8, Failure> {
     let opened = host.probes(&settings.target);
-    let mut session = opened.map_err(|error| failure(error, EXIT_USAGE, region))?;
+    let mut session = opened.map_err(|error| Failure::of_host(error, EXIT_USAGE, region))?;
     let (address, name) = (session.address(), &settings.target.host);
     let size_bytes = settings.size_bytes(address);
     let hops_max = settings.plan.last;
@@ -53,16 +51,6 @@ pub(crate) fn run(settings: &Settings, region: &str, host: &mut dyn Host) -> Res
     Ok(if trace.is_reached { 0 } else { EXIT_NOT_REACHED })
 }
 
-/// A refusal is blitz's own, and says who refused.
-fn failure(error: HostError, status: u8, region: &str) -> Failure {
-    match error {
-        HostError::Denied(text) => {
-            Failure::new(EXIT_REFUSED, format!("refused by {region}: {text}"))
-        }
-        HostError::Limit(text) | HostError::Failed(text) => Failure::new(status, text),
-    }
-}
-
 struct Tracer<'a> {
     settings: &'a Settings,
     strategy: Strategy,
@@ -89,7 +77,7 @@ impl Tracer<'_> {
                 if host.is_cancelled() {
                     return Ok(());
                 }
-                went.map_err(|error| failure(error, EXIT_NOT_REACHED, region))?;
+                went.map_err(|error| Failure::of_host(error, EXIT_NOT_REACHED, region))?;
                 // Sending waits for the engine's rates: what counts is when it was over.
                 self.strategy.sent(queries, session.elapsed());
             }
@@ -118,7 +106,7 @@ impl Tracer<'_> {
         region: &str,
     ) -> Result<(), Failure> {
         let answers = session.next(wait);
-        for answer in answers.map_err(|error| failure(error, EXIT_NOT_REACHED, region))? {
+        for answer in answers.map_err(|error| Failure::of_host(error, EXIT_NOT_REACHED, region))? {
             self.strategy.hear(answer);
         }
         Ok(())

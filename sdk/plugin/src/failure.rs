@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use crate::host::HostError;
+
+/// The exit status of `blitz` itself for what an engine refuses.
+const REFUSED: u8 = 122;
+
 /// The end of a run that did not work.
 ///
 /// Everything that is an error converts into one of status 1, so that `?` serves.
@@ -18,6 +23,16 @@ impl Failure {
     #[must_use]
     pub fn new(status: u8, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
+    }
+
+    /// What the host did not do. A refusal is blitz's own: it ends with 122 and says which region refused; all else ends
+    /// with `status`.
+    #[must_use]
+    pub fn of_host(error: HostError, status: u8, region: &str) -> Self {
+        match error {
+            HostError::Denied(text) => Self::new(REFUSED, format!("refused by {region}: {text}")),
+            HostError::Limit(text) | HostError::Failed(text) => Self::new(status, text),
+        }
     }
 }
 
