@@ -19,6 +19,7 @@ const PLUGINS: &[Component] = &[
     Component { name: "ping", package: "blitz-ping", directory: "plugins/ping" },
     Component { name: "mtr", package: "blitz-mtr", directory: "plugins/mtr" },
     Component { name: "dig", package: "blitz-dig", directory: "plugins/dig" },
+    Component { name: "rush", package: "blitz-rush", directory: "plugins/rush" },
 ];
 
 fn main() -> ExitCode {

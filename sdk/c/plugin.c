@@ -85,6 +85,20 @@ extern void __wasm_import_blitz_plugin_probes_method_session_names(int32_t, uint
 __attribute__((__import_module__("blitz:plugin/networks@0.1.0"), __import_name__("whose")))
 extern void __wasm_import_blitz_plugin_networks_whose(uint8_t *, size_t, uint8_t *);
 
+// Imported Functions from `blitz:plugin/load@0.1.0`
+
+__attribute__((__import_module__("blitz:plugin/load@0.1.0"), __import_name__("[static]test.start")))
+extern void __wasm_import_blitz_plugin_load_static_test_start(uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("blitz:plugin/load@0.1.0"), __import_name__("[method]test.opening")))
+extern void __wasm_import_blitz_plugin_load_method_test_opening(int32_t, uint8_t *);
+
+__attribute__((__import_module__("blitz:plugin/load@0.1.0"), __import_name__("[method]test.next")))
+extern void __wasm_import_blitz_plugin_load_method_test_next(int32_t, int64_t, uint8_t *);
+
+__attribute__((__import_module__("blitz:plugin/load@0.1.0"), __import_name__("[method]test.stop")))
+extern void __wasm_import_blitz_plugin_load_method_test_stop(int32_t);
+
 // Exported Functions from `blitz:plugin/tool@0.1.0`
 
 __attribute__((__weak__, __export_name__("cabi_post_blitz:plugin/tool@0.1.0#describe")))
@@ -539,6 +553,40 @@ void blitz_plugin_networks_result_list_option_network_error_free(blitz_plugin_ne
     blitz_plugin_networks_list_option_network_free(&ptr->val.ok);
   } else {
     blitz_plugin_networks_error_free(&ptr->val.err);
+  }
+}
+
+void blitz_plugin_load_error_free(blitz_plugin_load_error_t *ptr) {
+  blitz_plugin_types_error_free(ptr);
+}
+
+__attribute__((__import_module__("blitz:plugin/load@0.1.0"), __import_name__("[resource-drop]test")))
+extern void __wasm_import_blitz_plugin_load_test_drop(int32_t handle);
+
+void blitz_plugin_load_test_drop_own(blitz_plugin_load_own_test_t handle) {
+  __wasm_import_blitz_plugin_load_test_drop(handle.__handle);
+}
+
+void blitz_plugin_load_test_drop_borrow(blitz_plugin_load_borrow_test_t handle) {
+  __wasm_import_blitz_plugin_load_test_drop(handle.__handle);
+}
+
+blitz_plugin_load_borrow_test_t blitz_plugin_load_borrow_test(blitz_plugin_load_own_test_t arg) {
+  return (blitz_plugin_load_borrow_test_t) { arg.__handle };
+}
+
+void blitz_plugin_load_result_own_test_error_free(blitz_plugin_load_result_own_test_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    blitz_plugin_load_error_free(&ptr->val.err);
+  }
+}
+
+void blitz_plugin_load_result_list_string_error_free(blitz_plugin_load_result_list_string_error_t *ptr) {
+  if (!ptr->is_err) {
+    plugin_list_string_free(&ptr->val.ok);
+  } else {
+    blitz_plugin_load_error_free(&ptr->val.err);
   }
 }
 
@@ -1527,6 +1575,106 @@ bool blitz_plugin_networks_whose(plugin_list_string_t *addresses, blitz_plugin_n
     *err = result.val.err;
     return 0;
   }
+}
+
+bool blitz_plugin_load_static_test_start(plugin_string_t *plan, blitz_plugin_load_own_test_t *ret, blitz_plugin_load_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_blitz_plugin_load_static_test_start((uint8_t *) (*plan).ptr, (*plan).len, ptr);
+  blitz_plugin_load_result_own_test_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (blitz_plugin_load_own_test_t) { *((int32_t*) (ptr + sizeof(void*))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      blitz_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.limit = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.failed = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+void blitz_plugin_load_method_test_opening(blitz_plugin_load_borrow_test_t self, plugin_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_blitz_plugin_load_method_test_opening((self).__handle, ptr);
+  *ret = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+bool blitz_plugin_load_method_test_next(blitz_plugin_load_borrow_test_t self, uint64_t wait_ms, plugin_list_string_t *ret, blitz_plugin_load_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_blitz_plugin_load_method_test_next((self).__handle, (int64_t) (wait_ms), ptr);
+  blitz_plugin_load_result_list_string_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (plugin_list_string_t) { (plugin_string_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      blitz_plugin_types_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.limit = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.failed = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+void blitz_plugin_load_method_test_stop(blitz_plugin_load_borrow_test_t self) {
+  __wasm_import_blitz_plugin_load_method_test_stop((self).__handle);
 }
 
 __attribute__((__export_name__("blitz:plugin/tool@0.1.0#describe")))

@@ -551,6 +551,32 @@ typedef struct {
   } val;
 } blitz_plugin_networks_result_list_option_network_error_t;
 
+typedef blitz_plugin_types_error_t blitz_plugin_load_error_t;
+
+typedef struct blitz_plugin_load_own_test_t {
+  int32_t __handle;
+} blitz_plugin_load_own_test_t;
+
+typedef struct blitz_plugin_load_borrow_test_t {
+  int32_t __handle;
+} blitz_plugin_load_borrow_test_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    blitz_plugin_load_own_test_t ok;
+    blitz_plugin_load_error_t err;
+  } val;
+} blitz_plugin_load_result_own_test_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    plugin_list_string_t ok;
+    blitz_plugin_load_error_t err;
+  } val;
+} blitz_plugin_load_result_list_string_error_t;
+
 typedef struct exports_blitz_plugin_tool_invocation_t {
   // As the user typed them, without the plugin's name.
   plugin_list_string_t   args;
@@ -622,6 +648,18 @@ extern void blitz_plugin_probes_method_session_names(blitz_plugin_probes_borrow_
 // Imported Functions from `blitz:plugin/networks@0.1.0`
 // In the order of the addresses; `failed` on an engine without a database.
 extern bool blitz_plugin_networks_whose(plugin_list_string_t *addresses, blitz_plugin_networks_list_option_network_t *ret, blitz_plugin_networks_error_t *err);
+
+// Imported Functions from `blitz:plugin/load@0.1.0`
+// A plan as JSON, at most 16 MiB. Comes back when the test has begun. A run has one at a time.
+extern bool blitz_plugin_load_static_test_start(plugin_string_t *plan, blitz_plugin_load_own_test_t *ret, blitz_plugin_load_error_t *err);
+// What was told at the begin, as JSON: the plan, this engine's share of it, the targets.
+extern void blitz_plugin_load_method_test_opening(blitz_plugin_load_borrow_test_t self, plugin_string_t *ret);
+// All ticks since the last call, as soon as there is one, as JSON; none when so much time has passed, or the job is
+// asked to end. The last one of a test has a `closing`; behind it, it is `failed` to ask. Some minutes of ticks wait for
+// who does not ask; when more were lost, `limit` says so once.
+extern bool blitz_plugin_load_method_test_next(blitz_plugin_load_borrow_test_t self, uint64_t wait_ms, plugin_list_string_t *ret, blitz_plugin_load_error_t *err);
+// Sends nothing more; the ticks of what is still on its way follow, and the last one.
+extern void blitz_plugin_load_method_test_stop(blitz_plugin_load_borrow_test_t self);
 
 // Exported Functions from `blitz:plugin/tool@0.1.0`
 void exports_blitz_plugin_tool_describe(plugin_string_t *ret);
@@ -750,6 +788,18 @@ void blitz_plugin_networks_option_network_free(blitz_plugin_networks_option_netw
 void blitz_plugin_networks_list_option_network_free(blitz_plugin_networks_list_option_network_t *ptr);
 
 void blitz_plugin_networks_result_list_option_network_error_free(blitz_plugin_networks_result_list_option_network_error_t *ptr);
+
+void blitz_plugin_load_error_free(blitz_plugin_load_error_t *ptr);
+
+extern void blitz_plugin_load_test_drop_own(blitz_plugin_load_own_test_t handle);
+
+extern void blitz_plugin_load_test_drop_borrow(blitz_plugin_load_borrow_test_t handle);
+
+extern blitz_plugin_load_borrow_test_t blitz_plugin_load_borrow_test(blitz_plugin_load_own_test_t handle);
+
+void blitz_plugin_load_result_own_test_error_free(blitz_plugin_load_result_own_test_error_t *ptr);
+
+void blitz_plugin_load_result_list_string_error_free(blitz_plugin_load_result_list_string_error_t *ptr);
 
 void exports_blitz_plugin_tool_invocation_free(exports_blitz_plugin_tool_invocation_t *ptr);
 

@@ -96,7 +96,14 @@ struct blitz_host {
    *   probes.names    {"session":1,"addresses":["192.0.2.1"],"wait_ms":100} to ["name",null].
    *   probes.elapsed  {"session":1} to microseconds since it was opened.
    *   probes.close    {"session":1} to null.
-   * Fields as in the WIT interfaces of these names. */
+   *   load.start      {"steps":[{"method":"GET","url":"http://10.0.0.1/","timeout_ms":1000}],"shape":{"users":
+   *                   {"segments":[{"from":1,"to":50,"duration_ms":60000}]}}} to {"test":1}, when the load test has begun.
+   *                   Needs the grant load, as all of them.
+   *   load.opening    {"test":1} to {"plan":..,"share":{"index":0,"of":1},"workers":2,"targets":[..],..}.
+   *   load.next       {"test":1,"wait_ms":2000} to [{"second":0,"sent":..,"steps":[..],..}]; the last one has a "closing".
+   *   load.stop       {"test":1} to null: nothing more is sent, and the last ticks follow.
+   *   load.close      {"test":1} to null: it is given back, and ends where it has not.
+   * Fields as in the WIT interfaces of these names; those of plans and ticks are in sdk/contract/src/load. */
   uint32_t (*ask)(void *context, struct blitz_bytes import, struct blitz_bytes question, struct blitz_bytes *out);
 };
 

@@ -6,6 +6,7 @@ use blitz_couchdb::{Client, Database, Put, PutOptions, Revision};
 use blitz_embedded::TestMode::{
     self, LateConflicts, LostAnswers, RewoundFeeds, StaleNode, StoredLosers,
 };
+use blitz_jobs::cluster::Clusters;
 use blitz_jobs::guards::Guards;
 use blitz_jobs::run::{RunDocument, resolve};
 use blitz_jobs::writing::Answer;
@@ -170,7 +171,7 @@ async fn an_engine_counts_its_neighbours_before_it_hears_of_jobs() {
     let cable = Cable::to(&stack.store_url()).await;
     let engine = stack
         .engine_with(stack.region(), "e1", |config| {
-            config.store = Client::new(cable.url()).expect("an address");
+            config.clusters = Clusters::alone(Client::new(cable.url()).expect("an address"));
         })
         .await;
     let job = stack.api.submit(stack.region(), &["noop"]).await;
@@ -198,7 +199,7 @@ async fn a_keeper_finds_what_lost_before_it_started() {
     let jobs = stack.store.database(&job.jobs_database());
     let id = DocumentId::Run(job.clone()).to_string();
     let claim = |byte| Claim::first(1, "e", Incarnation::from_random([byte; 16]));
-    let lost = Run::Lost { claim: claim(1), reason: "no beat".to_owned(), begun: true };
+    let lost = Run::Lost { claim: Some(claim(1)), reason: "no beat".to_owned(), begun: true };
     let claimed = |byte| Run::Claimed { claim: claim(byte) };
     let leaf = |generation: u32, letter: &str, run| {
         let mut leaf = json!(RunDocument::new(run));

@@ -13,7 +13,8 @@ use std::time::Instant;
 
 use blitz_tests::program::{Outcome, Up};
 use blitz_tests::web::ok;
-use blitz_tests::{Home, Web};
+use blitz_tests::{Counter, Home, Web};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -105,6 +106,49 @@ async fn a_plugin_in_rust_runs_everywhere_as_a_component_and_as_a_library() {
 }
 
 #[tokio::test]
+async fn a_plugin_of_ones_own_makes_a_load_test() {
+    let world = World::start().await;
+    let server = Counter::start().await;
+    let url = server.url("/");
+    let url = url.as_str();
+    world.example("knee", "knee").await;
+    world.publish("knee", &["knee/knee.wasm"]).await;
+    // Limits that every machine keeps: what was measured is no matter here.
+    let limits = ["--to", "2", "--hold", "3s", "--limit", "1m", "--wait", "1m", "--errors", "100"];
+    let climb = |words: &[&'static str]| [words, &["-r", "japan", "--from", "1"], &limits].concat();
+    let ran = world.blitz(&[&climb(&["knee"])[..], &[url]].concat()).await;
+    // 3 says that this machine was the limit.
+    assert!(matches!(ran.code, Some(0 | 3)), "{ran:?}");
+    assert!(ran.stdout.contains("no knee up to 2 users; --to goes on\n"), "{ran:?}");
+
+    let before = server.requests();
+    let ran = world.blitz(&[&climb(&["knee", "--json"])[..], &[url]].concat()).await;
+    let report: Value =
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    assert_eq!(report["total"]["tally"]["hits"], server.requests() - before, "{report}");
+
+    let refused = world.blitz(&["knee", "-r", "japan", "http://192.0.2.1/"]).await;
+    assert_eq!(refused.code, Some(122), "{refused:?}");
+    assert!(refused.stderr.contains("--load-target 192.0.2.1"), "{refused:?}");
+
+    // The same source as a library, which asks by name.
+    let directory = world.home.path().join("knee");
+    for file in ["plugin.toml", "Cargo.toml"] {
+        let text = std::fs::read_to_string(directory.join(file)).expect("a file of the example");
+        let next = text.replacen("version = \"0.1.0\"", "version = \"0.2.0\"", 1);
+        std::fs::write(directory.join(file), next).expect("the next version");
+    }
+    world.author(&["plugin", "build", "knee", "--native"]).await;
+    world.publish("knee", &["knee/knee.so", "--manifest", "knee/plugin.toml"]).await;
+    let before = server.requests();
+    let ran = world.blitz(&[&climb(&["knee@0.2.0"])[..], &[url]].concat()).await;
+    assert!(matches!(ran.code, Some(0 | 3)), "{ran:?}");
+    assert!(ran.stdout.contains("no knee up to 2 users; --to goes on\n"), "{ran:?}");
+    assert!(server.requests() > before, "{ran:?}");
+    world.end().await;
+}
+
+#[tokio::test]
 async fn plugins_in_c_python_and_javascript_run_everywhere() {
     let Some(world) = World::with_languages().await else { return };
     let web = Web::start(answer).await;
@@ -178,7 +222,14 @@ impl World {
     /// A copy of `sdk/examples/DIRECTORY`, built.
     async fn example(&self, directory: &str, name: &str) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-        copy_files(&root.join("sdk/examples").join(directory), &self.home.path().join(name));
+        let copy = self.home.path().join(name);
+        copy_files(&root.join("sdk/examples").join(directory), &copy);
+        // A package of Rust names the SDK by its place in the repository, which the copy has left.
+        if let Ok(text) = std::fs::read_to_string(copy.join("Cargo.toml")) {
+            let sdk = format!("{:?}", root.join("sdk/plugin"));
+            let text = text.replace("\"../../plugin\"", &sdk);
+            std::fs::write(copy.join("Cargo.toml"), text).expect("the copy's manifest");
+        }
         let begun = Instant::now();
         self.author(&["plugin", "build", name]).await;
         println!("{name}: built in {:?}", begun.elapsed());

@@ -242,6 +242,7 @@ impl Ready {
             output,
             cancel: CancellationToken::new(),
             tape: blitz_runtime::Tape::Live,
+            load: Default::default(),
         };
         let printed = printed::run(&self.plugin, invocation, frames).await;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();

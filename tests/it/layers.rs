@@ -17,12 +17,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("blitz-ping", &["blitz-plugin"]),
     ("blitz-dig", &["blitz-plugin"]),
     ("blitz-mtr", &["blitz-plugin"]),
+    ("blitz-rush", &["blitz-plugin"]),
     ("blitz-fixture", &["blitz-plugin"]),
+    ("blitz-load", &["blitz-contract"]),
     ("blitz-jobs", &["blitz-contract", "blitz-couchdb"]),
     ("blitz-simulation", &["blitz-contract", "blitz-couchdb", "blitz-jobs"]),
     ("blitz-runtime", &["blitz-contract"]),
     ("blitz-engine", &["blitz-contract", "blitz-couchdb", "blitz-jobs", "blitz-runtime"]),
     ("blitz-gateway", &["blitz-contract", "blitz-couchdb", "blitz-jobs"]),
+    ("blitz-report", &["blitz-contract"]),
     (
         "blitz",
         &[
@@ -32,6 +35,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "blitz-engine",
             "blitz-gateway",
             "blitz-jobs",
+            "blitz-load",
+            "blitz-report",
             "blitz-runtime",
         ],
     ),
@@ -41,13 +46,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const ENDS_IN: &[(&str, &[&str])] = &[
     ("wasmtime", &["blitz-runtime"]),
     ("wasmtime-wasi", &["blitz-runtime"]),
-    ("rustls", &["blitz-runtime"]),
+    ("h2", &["blitz-load"]),
+    ("rustls", &["blitz-couchdb", "blitz-load", "blitz-runtime"]),
     ("hickory-proto", &["blitz-runtime"]),
     ("quinn", &["blitz-runtime"]),
     ("rusqlite", &["blitz-embedded"]),
     ("rquickjs", &["blitz-embedded"]),
     ("axum", &["blitz-gateway"]),
     ("clap", &["blitz"]),
+    ("ratatui", &["blitz"]),
     ("wit-bindgen", &["blitz-plugin", "blitz-fixture"]),
 ];
 

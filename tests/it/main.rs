@@ -2,6 +2,7 @@
 //! processes.
 
 mod layers;
+mod contract;
 mod clients;
 mod couchdb_client;
 mod road;
@@ -9,6 +10,11 @@ mod claims;
 mod model;
 mod networks;
 mod takeover;
+mod stays;
+mod regions;
+mod reach;
+mod roles;
+mod versions;
 mod bad;
 #[expect(clippy::unwrap_used, reason = "a server of a test")]
 mod tls;
@@ -18,6 +24,8 @@ mod curl;
 mod differential;
 mod targets;
 mod paths;
+mod load;
+mod load_meeting;
 mod wasi;
 mod hostile;
 mod plugins;

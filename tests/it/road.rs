@@ -170,8 +170,8 @@ async fn an_engine_that_is_killed_loses_its_job_to_another() {
             break;
         }
     }
-    let _second = stack.engine(stack.region(), "e2", 1).await;
     first.kill().await;
+    let _second = stack.engine(stack.region(), "e2", 1).await;
     let events = stack.api.follow(&job).await;
     let end = events.last().unwrap();
     assert_eq!((&end.data["state"], &end.data["engine"]), (&json!("done"), &json!("e2")));

@@ -3,6 +3,7 @@
 use blitz_contract::Retry;
 use blitz_couchdb::Client;
 use blitz_engine::Error;
+use blitz_jobs::cluster::Clusters;
 use blitz_jobs::engine::Beat;
 use blitz_jobs::region::beats_database;
 use blitz_jobs::run::RunDocument;
@@ -90,7 +91,7 @@ async fn an_engine_that_lost_its_store_stops_before_another_begins() {
     let cable = Cable::to(&stack.store_url()).await;
     let first = stack
         .engine_with(stack.region(), "e1", |config| {
-            config.store = Client::new(cable.url()).expect("an address");
+            config.clusters = Clusters::alone(Client::new(cable.url()).expect("an address"));
         })
         .await;
     let job = submit(&stack, "fixture", &witness).await;
@@ -120,7 +121,7 @@ async fn an_engine_that_comes_back_in_time_gives_its_job_back() {
     let cable = Cable::to(&stack.store_url()).await;
     let _engine = stack
         .engine_with(stack.region(), "e1", |config| {
-            config.store = Client::new(cable.url()).expect("an address");
+            config.clusters = Clusters::alone(Client::new(cable.url()).expect("an address"));
         })
         .await;
     let job = submit(&stack, "fixture", &witness).await;

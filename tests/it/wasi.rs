@@ -59,6 +59,7 @@ async fn run_with(
         output,
         cancel: CancellationToken::new(),
         tape: blitz_runtime::Tape::Live,
+        load: Default::default(),
     };
     let Printed { exit, stdout, stderr } = printed::run(plugin, invocation, frames).await;
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");

@@ -5,7 +5,8 @@
 //! public, [`server`] answers in `world` at every address there is, and [`dns`] gives names any address that
 //! a test wants. [`guests`] runs plugins in `engine` without the road of a job.
 //!
-//! [`path::Path`] is another lab: many routers in a row, for the tools that look at the way.
+//! [`path::Path`] is another lab: many routers in a row, for the tools that look at the way. [`Wan`] is a third: places far
+//! from each other, whose ways can be cut.
 
 pub mod dns;
 pub mod guests;
@@ -15,10 +16,12 @@ pub mod path;
 mod process;
 pub mod server;
 mod traffic;
+mod wan;
 
 pub use lab::{Lab, Part, Up};
 pub use namespace::{Namespace, Unavailable};
 pub use traffic::Count;
+pub use wan::{LAB, Wan, WanCut};
 
 /// The engine's own addresses. They look public: a rule for private networks does not refuse them.
 pub const ENGINE_V4: &str = "5.5.5.2";

@@ -1,13 +1,16 @@
 //! Everything of a few regions in this process: store, gateway and engines, joined by real sockets.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use blitz_contract::Manifest;
+use blitz_contract::load::Consent;
 use blitz_couchdb::Client;
 use blitz_embedded::{Options, Storage, Store, TestMode};
 use blitz_engine::Trust;
+use blitz_jobs::cluster::Clusters;
 use blitz_jobs::timing::Timing;
 use blitz_runtime::{ChildProgram, Rates, Runtime, RuntimeConfig, TargetPolicy};
 use tokio::net::TcpListener;
@@ -19,7 +22,7 @@ use crate::{FIXTURE, FIXTURE_MANIFEST};
 
 /// The durations of the protocol are this many times as short: an engine is dead after 5 s, which a busy
 /// machine does not reach by accident.
-const FASTER: u32 = 5;
+pub(crate) const FASTER: u32 = 5;
 
 /// The token of a stack's gateway.
 const TOKEN: &str = "token-of-a-test";
@@ -63,6 +66,18 @@ async fn embedded_url(options: Options) -> String {
     format!("http://{address}")
 }
 
+/// What runs the plugins of a test's engines.
+pub(crate) fn runtime(child: Option<ChildProgram>) -> Runtime {
+    let runtime = Runtime::new(RuntimeConfig {
+        targets: TargetPolicy::any(),
+        // All tests have one target.
+        rates: Rates::UNLIMITED,
+        child,
+        ..RuntimeConfig::default()
+    });
+    runtime.expect("a runtime")
+}
+
 /// A region's name that no other test has: stores that outlive a test are shared.
 #[must_use]
 pub fn region_name(word: &str) -> String {
@@ -88,8 +103,8 @@ pub struct Stack {
 /// A running engine of a stack.
 #[derive(Debug)]
 pub struct EngineHandle {
-    shutdown: CancellationToken,
-    task: JoinHandle<Result<(), blitz_engine::Error>>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) task: JoinHandle<Result<(), blitz_engine::Error>>,
 }
 
 impl EngineHandle {
@@ -169,16 +184,9 @@ impl Stack {
             blitz_jobs::plugin::publish(&store, manifest.clone(), FIXTURE).await.ok()
         })
         .await;
-        let runtime = Runtime::new(RuntimeConfig {
-            targets: TargetPolicy::any(),
-            // All tests have one target.
-            rates: Rates::UNLIMITED,
-            child,
-            ..RuntimeConfig::default()
-        });
         let mut stack = Self {
             api: Api::new("http://127.0.0.1:9", TOKEN),
-            runtime: runtime.expect("a runtime"),
+            runtime: runtime(child),
             gateway: None,
             store_url,
             store,
@@ -198,9 +206,11 @@ impl Stack {
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();
         let config = blitz_gateway::Config {
-            store: self.store.clone(),
+            clusters: Clusters::alone(self.store.clone()),
+            operators: BTreeSet::new(),
             token: TOKEN.to_owned(),
             hosts: Vec::new(),
+            consent: Consent::default(),
             timing: Timing::faster(FASTER),
         };
         let stop = shutdown.clone();
@@ -301,13 +311,14 @@ impl Stack {
         trust.digests.insert(blitz_jobs::plugin::sha256(FIXTURE));
         let shutdown = CancellationToken::new();
         let mut config = blitz_engine::Config {
-            store: self.store.clone(),
+            clusters: Clusters::alone(self.store.clone()),
             region: region.to_owned(),
             id: id.to_owned(),
             slots: 4,
             runtime: self.runtime.clone(),
             trust,
             timing: Timing::faster(FASTER),
+            load_contact: "a test".to_owned(),
             drain: Duration::from_millis(500),
         };
         change(&mut config);

@@ -31,11 +31,15 @@ pub(crate) struct Address {
     /// A name or an IP address, without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// Whether TLS stands between HTTP and the socket.
+    pub(crate) is_secure: bool,
     /// The `Host` header.
     pub(crate) authority: HeaderValue,
     /// What stands before every path, without the last slash: empty, or `/couch`.
     pub(crate) prefix: String,
-    /// The `Authorization` header.
+    /// Who asks.
+    pub(crate) credentials: Option<Credentials>,
+    /// The same as the `Authorization` header.
     pub(crate) authorization: Option<HeaderValue>,
     /// The address for people and logs: no name, no password.
     pub(crate) shown: String,
@@ -45,26 +49,26 @@ impl Address {
     /// Takes a URL apart. `given` replaces the name and password of the URL.
     pub(crate) fn parse(text: &str, given: Option<&Credentials>) -> Result<Self, Error> {
         let url = Url::parse(text).map_err(|cause| {
-            refuse(&without_secrets(text), format!("{cause}; write http://HOST:PORT"))
+            refuse(
+                &without_secrets(text),
+                format!("{cause}; write http://HOST:PORT or https://HOST:PORT"),
+            )
         })?;
         let mut shown = url.clone();
         // Both only fail for URLs that cannot have a host; those are refused below.
         shown.set_username("").unwrap_or_default();
         shown.set_password(None).unwrap_or_default();
         let shown = shown.as_str().trim_end_matches('/').to_owned();
-        match url.scheme() {
-            "http" => {}
-            "https" => {
-                let reason = "this build speaks no TLS to CouchDB; use http:// on a trusted \
-                              network, or a tunnel or TLS proxy beside this process";
-                return Err(refuse(&shown, reason.to_owned()));
-            }
+        let is_secure = match url.scheme() {
+            "http" => false,
+            "https" => true,
             other => {
-                let reason = format!("{other:?} is not the scheme of a CouchDB; write http://");
+                let reason =
+                    format!("{other:?} is not the scheme of a CouchDB; write http:// or https://");
                 // `name:password@host` is a URL too, of the scheme `name`.
                 return Err(refuse(&without_secrets(text), reason));
             }
-        }
+        };
         if url.query().is_some() || url.fragment().is_some() {
             let reason = "a server's address has no ? and no #; encode them in a password";
             return Err(refuse(&shown, reason.to_owned()));
@@ -76,14 +80,16 @@ impl Address {
             None => in_url(&url).map_err(|reason| refuse(&shown, reason))?,
         };
         let authorization =
-            credentials.map(|who| basic(&who)).transpose().map_err(|r| refuse(&shown, r))?;
+            credentials.as_ref().map(basic).transpose().map_err(|r| refuse(&shown, r))?;
         let authority = HeaderValue::try_from(format!("{host}:{port}"))
             .map_err(|cause| refuse(&shown, cause.to_string()))?;
         Ok(Self {
             authority,
+            is_secure,
+            credentials,
             prefix: url.path().trim_end_matches('/').to_owned(),
             authorization,
-            shown: format!("http://{host}:{port}{}", url.path().trim_end_matches('/')),
+            shown: format!("{}://{host}:{port}{}", url.scheme(), url.path().trim_end_matches('/')),
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
             port,
         })
@@ -136,6 +142,7 @@ mod tests {
             ("http://couch:5984/", "couch", 5984, "", "http://couch:5984"),
             ("http://u:p@couch:1/x/y/", "couch", 1, "/x/y", "http://couch:1/x/y"),
             ("http://[::1]:5984", "::1", 5984, "", "http://[::1]:5984"),
+            ("https://u:p@couch/x", "couch", 443, "/x", "https://couch:443/x"),
         ] {
             let address = Address::parse(text, None).unwrap();
             let seen = (&*address.host, address.port, &*address.prefix, &*address.shown);
@@ -163,8 +170,7 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_refused_with_the_next_step_and_no_password() {
         for (text, part) in [
-            ("https://u:hidden@h", "TLS proxy"),
-            ("ftp://u:hidden@h", "write http://"),
+            ("ftp://u:hidden@h", "write http:// or https://"),
             ("u:hidden@h:5984", "write http://"),
             ("http://u:hidden@h/?x", "encode them"),
             ("http://u:hidden@:1", "write http://"),

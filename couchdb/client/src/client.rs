@@ -1,6 +1,7 @@
 //! The client of one server: its configuration, and what is asked of the server itself.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,13 @@ use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 
 use crate::address::{Address, Credentials, without_secrets};
+use crate::bearer::Bearer;
 use crate::connection::Dial;
 use crate::database::Database;
 use crate::error::Error;
 use crate::exchange::{Answer, Exchange, Request};
 use crate::path::Path;
+use crate::tls::Tls;
 
 /// How long a request may take, from the wait for a connection to the last byte of the answer.
 ///
@@ -37,10 +40,15 @@ const REQUESTS_MAX: usize = 64;
 /// How to reach a server.
 #[derive(Clone)]
 pub struct Config {
-    /// `http://[NAME:PASSWORD@]HOST[:PORT][/PREFIX]`.
+    /// `http://[NAME:PASSWORD@]HOST[:PORT][/PREFIX]`, or the same with `https`.
     pub url: String,
     /// Name and password, instead of those in the URL.
     pub credentials: Option<Credentials>,
+    /// A token that is shown instead of name and password, as long as there is one in it.
+    pub bearer: Option<Bearer>,
+    /// A PEM file with certificates of authorities that an `https` server may have its certificate from, beside those
+    /// that this machine trusts.
+    pub roots: Option<PathBuf>,
     /// How long a whole request may take; 10 s by default.
     pub request_timeout: Duration,
     /// How long a whole request that carries an attachment may take; 60 s by default.
@@ -61,6 +69,8 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("url", &without_secrets(url))
             .field("credentials", credentials)
+            .field("bearer", &self.bearer)
+            .field("roots", &self.roots)
             .field("request_timeout", request_timeout)
             .field("attachment_timeout", attachment_timeout)
             .field("connect_timeout", &self.connect_timeout)
@@ -76,6 +86,8 @@ impl Config {
         Self {
             url: url.into(),
             credentials: None,
+            bearer: None,
+            roots: None,
             request_timeout: REQUEST_TIMEOUT,
             attachment_timeout: ATTACHMENT_TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
@@ -94,8 +106,8 @@ pub struct Client {
 #[derive(Debug)]
 struct Shared {
     exchange: Exchange,
-    request_timeout: Duration,
-    attachment_timeout: Duration,
+    /// With the credentials of the URL, which has none.
+    config: Config,
 }
 
 /// What `GET /` says.
@@ -112,13 +124,13 @@ pub struct ServerInfo {
 }
 
 impl Client {
-    /// A client for `http://[NAME:PASSWORD@]HOST[:PORT]`, with the defaults of [`Config`].
+    /// A client for `http://[NAME:PASSWORD@]HOST[:PORT]`, or the same with `https`, with the defaults of [`Config`].
     ///
     /// Nothing is sent yet.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] when the address cannot be used; `https` cannot, yet.
+    /// [`Error::Invalid`] when the address cannot be used, or the certificates to trust.
     pub fn new(url: impl Into<String>) -> Result<Self, Error> {
         Self::with(Config::new(url))
     }
@@ -144,17 +156,62 @@ impl Client {
         Self::through(config, Dial::Pipes(listener))
     }
 
+    /// A client of another server with everything else as it is here: who asks, whom it trusts, its limits. Over the
+    /// network, also where this one's connections are pipes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::new`]; and [`Error::Invalid`] for `http` where this one is `https`: what shows who asks was given to
+    /// be sent over TLS, and the other address may be a stranger's word.
+    pub fn elsewhere(&self, url: impl Into<String>) -> Result<Self, Error> {
+        let there = Self::with(Config { url: url.into(), ..self.shared.config.clone() })?;
+        if self.exchange().is_secure() && !there.exchange().is_secure() {
+            return Err(Error::Invalid {
+                what: "the address of another server",
+                value: there.address().to_owned(),
+                reason: format!(
+                    "{} is asked over TLS, and its password or token is not sent without; write https://",
+                    self.address()
+                ),
+            });
+        }
+        Ok(there)
+    }
+
+    /// A client of the same server for another user, over the network.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] when the name has a colon.
+    pub fn as_user(&self, credentials: Credentials) -> Result<Self, Error> {
+        let credentials = Some(credentials);
+        Self::with(Config { credentials, bearer: None, ..self.shared.config.clone() })
+    }
+
     pub(crate) fn through(config: Config, dial: Dial) -> Result<Self, Error> {
         let address = Address::parse(&config.url, config.credentials.as_ref())?;
+        let (url, credentials) = (address.shown.clone(), address.credentials.clone());
+        let dial = match dial {
+            Dial::Tcp if address.is_secure => {
+                Dial::Tls(Box::new(Tls::new(&address.host, config.roots.as_deref())?))
+            }
+            other => other,
+        };
         let exchange = Exchange::new(address, dial, &config);
-        let Config { request_timeout, attachment_timeout, .. } = config;
-        Ok(Self { shared: Arc::new(Shared { exchange, request_timeout, attachment_timeout }) })
+        let config = Config { url, credentials, ..config };
+        Ok(Self { shared: Arc::new(Shared { exchange, config }) })
     }
 
     /// The server's address, without name and password.
     #[must_use]
     pub fn address(&self) -> &str {
         self.exchange().shown()
+    }
+
+    /// The server's name or IP address, without brackets, and its port.
+    #[must_use]
+    pub fn host_and_port(&self) -> (&str, u16) {
+        self.exchange().host_and_port()
     }
 
     /// Asks the server who it is.
@@ -181,7 +238,7 @@ impl Client {
         Database::new(self.clone(), name)
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: Path) -> Result<T, Error> {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: Path) -> Result<T, Error> {
         let request = Request::read(Method::GET, path, self.request_timeout());
         let answer = self.call_for(&request, &[StatusCode::OK]).await?;
         self.exchange().decode(&request, &answer.body)
@@ -206,11 +263,11 @@ impl Client {
     }
 
     pub(crate) fn request_timeout(&self) -> Duration {
-        self.shared.request_timeout
+        self.shared.config.request_timeout
     }
 
     pub(crate) fn attachment_timeout(&self) -> Duration {
-        self.shared.attachment_timeout
+        self.shared.config.attachment_timeout
     }
 }
 
@@ -227,5 +284,17 @@ mod tests {
         };
         let text = format!("{config:?} {:?}", Client::with(config.clone()).unwrap());
         assert!(text.contains("127.0.0.1:5984") && !text.contains("hidden"), "{text}");
+    }
+
+    #[test]
+    fn a_client_of_another_server_asks_as_the_same_user() {
+        let here = Client::new("http://me:hidden@127.0.0.1:5984").unwrap();
+        let there = here.elsewhere("https://couch.example:6984").unwrap();
+        assert_eq!(there.address(), "https://couch.example:6984");
+        let who = |client: &Client| client.shared.config.credentials.clone();
+        assert_eq!(who(&there), who(&here));
+        assert!(who(&there).is_some_and(|who| who.name == "me"));
+        let refused = there.elsewhere("http://couch.example:5984").unwrap_err().to_string();
+        assert!(refused.contains("write https://") && !refused.contains("hidden"), "{refused}");
     }
 }

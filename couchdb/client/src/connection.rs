@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::address::Address;
+use crate::tls::Tls;
 
 /// An open connection that carries one request at a time.
 ///
@@ -37,8 +38,8 @@ impl Connection {
     /// Opens a connection. Nothing of any request has been sent when this fails.
     pub(crate) async fn open(dial: &Dial, address: &Address) -> io::Result<Self> {
         match dial {
-            // A TLS connector goes here: an `Address` that asks for it wraps the stream before HTTP does.
             Dial::Tcp => Self::over(tcp(address).await?).await,
+            Dial::Tls(tls) => Self::over(tls.over(tcp(address).await?).await?).await,
             Dial::Pipes(listener) => {
                 let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
                 listener.send(theirs).await.map_err(|_| io::ErrorKind::ConnectionRefused)?;
@@ -88,6 +89,8 @@ impl Drop for Connection {
 pub(crate) enum Dial {
     /// TCP to the address.
     Tcp,
+    /// TLS over TCP to the address.
+    Tls(Box<Tls>),
     /// Pipes in memory, whose far ends go to whoever listens: a server in this process, or the simulated
     /// network of a test, in which time can stand still.
     Pipes(tokio::sync::mpsc::Sender<tokio::io::DuplexStream>),

@@ -30,7 +30,7 @@ pub enum Error {
     /// 401: the server does not accept the name or the password.
     #[error(
         "be let in at {request}: {reason} (give the name and password of a CouchDB user: \
-         http://NAME:PASSWORD@HOST:PORT)"
+         http://NAME:PASSWORD@HOST:PORT; a token may have expired)"
     )]
     Unauthorized {
         /// Method and address.

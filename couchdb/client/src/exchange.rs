@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Incoming};
@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::address::Address;
+use crate::bearer::Bearer;
 use crate::client::Config;
 use crate::connection::{Connection, Dial, Failure};
 use crate::error::Error;
@@ -37,6 +38,7 @@ pub(crate) struct Exchange {
     dial: Dial,
     connect_timeout: Duration,
     headers: HeaderMap,
+    bearer: Option<Bearer>,
     pool: Pool,
     /// One for each request under way; feeds do not count.
     permits: Semaphore,
@@ -110,6 +112,8 @@ impl Request {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    /// The time that the server has, as it said it.
+    pub(crate) date: Option<HeaderValue>,
     pub(crate) body: Bytes,
 }
 
@@ -124,14 +128,30 @@ impl Exchange {
     pub(crate) fn new(address: Address, dial: Dial, config: &Config) -> Self {
         // A semaphore has a ceiling of its own and panics above it.
         let permits = Semaphore::new(config.requests_max.clamp(1, Semaphore::MAX_PERMITS));
-        let Config { connect_timeout, headers, .. } = config;
-        let (connect_timeout, headers) = (*connect_timeout, headers.clone());
-        Self { address, dial, connect_timeout, headers, pool: Pool::default(), permits }
+        Self {
+            address,
+            dial,
+            connect_timeout: config.connect_timeout,
+            headers: config.headers.clone(),
+            bearer: config.bearer.clone(),
+            pool: Pool::default(),
+            permits,
+        }
     }
 
     /// The address without its secrets.
     pub(crate) fn shown(&self) -> &str {
         &self.address.shown
+    }
+
+    /// Whether it is reached over TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.address.is_secure
+    }
+
+    /// Where the server is.
+    pub(crate) fn host_and_port(&self) -> (&str, u16) {
+        (&self.address.host, self.address.port)
     }
 
     /// Method and address, for errors.
@@ -164,7 +184,7 @@ impl Exchange {
             }
             let body =
                 read(body, ANSWER_BYTES_MAX).await.map_err(|end| end.into_error(self, request))?;
-            Err(self.refuse(request, &Answer { status: head.status, body }))
+            Err(self.refuse(request, &Answer { status: head.status, date: None, body }))
         };
         match timeout(request.timeout, head).await {
             Ok(result) => result,
@@ -190,11 +210,12 @@ impl Exchange {
             };
             let end = match connection.send(self.http(request)?).await {
                 Ok(response) => {
-                    let (head, body) = response.into_parts();
+                    let (mut head, body) = response.into_parts();
                     match read(body, request.answer_bytes_max).await {
                         Ok(body) => {
                             self.pool.put_back(connection);
-                            return Ok(Answer { status: head.status, body });
+                            let date = head.headers.remove(DATE);
+                            return Ok(Answer { status: head.status, date, body });
                         }
                         Err(end) => end,
                     }
@@ -235,7 +256,8 @@ impl Exchange {
         for (name, value) in &self.headers {
             builder = builder.header(name, value);
         }
-        if let Some(authorization) = &self.address.authorization {
+        let token = self.bearer.as_ref().and_then(Bearer::header);
+        if let Some(authorization) = token.as_ref().or(self.address.authorization.as_ref()) {
             builder = builder.header(AUTHORIZATION, authorization);
         }
         let body = match &request.content {

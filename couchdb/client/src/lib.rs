@@ -4,15 +4,15 @@
 //! is a value and not an error: a lost revision check is [`Put::Conflict`], a write that fewer copies
 //! than asked for have acknowledged is [`Put::Accepted`], a document that is not there is `None`.
 //!
-//! Deliberately absent: views and sessions (nobody needs them yet), and TLS (an `https`
-//! address is refused; `connection.rs` is where it will go).
+//! Deliberately absent: views and cookies (nobody needs them yet), and a switch that lets a server's certificate pass
+//! unlooked at.
 //!
 //! # The order to read in
 //!
 //! [`Client`] and [`Database`] are what a caller holds. Below them one request goes through `exchange`
-//! (time-out, limits, what may be repeated), `pool` and `connection`. What a caller gives and gets is
+//! (time-out, limits, what may be repeated), `pool`, `connection` and `tls`; `address` and `bearer` say who asks. What a caller gives and gets is
 //! in the files named after it: `document`, `put`, `bulk`, `all_docs`, `attachment`, `local`,
-//! `changes`; what a replicator asks is in `replicate`. [`Feed`] stands on `lines` and `backoff`, and [`LastingFeed`] on that.
+//! `changes`; what a replicator asks is in `replicate`, what operators ask in `server`. [`Feed`] stands on `lines` and `backoff`, and [`LastingFeed`] on that.
 //!
 //! ```no_run
 //! use blitz_couchdb::{Client, Put, PutOptions};
@@ -33,6 +33,7 @@
 
 mod client;
 mod address;
+mod bearer;
 mod database;
 mod document;
 mod put;
@@ -42,6 +43,9 @@ mod attachment;
 mod local;
 mod changes;
 mod replicate;
+mod beside;
+mod server;
+mod date;
 mod feed;
 mod lasting;
 mod lines;
@@ -52,11 +56,13 @@ mod path;
 mod exchange;
 mod pool;
 mod connection;
+mod tls;
 mod error;
 
 pub use address::Credentials;
 pub use all_docs::{AllDocs, Page, Row};
 pub use attachment::NewAttachment;
+pub use bearer::Bearer;
 pub use bulk::{BulkOutcome, BulkRow};
 pub use changes::{Change, ChangesPage, ChangesQuery};
 pub use client::{Client, Config, ServerInfo};
@@ -69,6 +75,9 @@ pub use put::{Put, PutOptions};
 pub use replicate::{Fetched, Missing, Refused, Wanted};
 pub use revision::{NotARevision, Revision};
 pub use sequence::Sequence;
+pub use server::{
+    Greeting, Membership, REPLICATOR, ReplicationInfo, ReplicationState, Session, USERS, User,
+};
 
 #[cfg(test)]
 mod script;

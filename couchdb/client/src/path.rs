@@ -33,6 +33,12 @@ impl Path {
         Ok(Self { text: format!("/{}", encode(name)), has_query: false })
     }
 
+    /// A name below a path of the server.
+    pub(crate) fn segment(mut self, name: &str) -> Self {
+        write_encoded(&mut self.text, '/', name);
+        self
+    }
+
     /// A word of the protocol below a database: `_changes`.
     pub(crate) fn endpoint(mut self, literal: &'static str) -> Self {
         self.text.push('/');

@@ -7,7 +7,7 @@ use crate::client::{Client, Config};
 use crate::connection::Dial;
 
 #[path = "../tests/tcp/script.rs"]
-mod wire;
+pub(crate) mod wire;
 
 pub(crate) type Wire = wire::Wire<DuplexStream>;
 

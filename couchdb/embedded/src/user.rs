@@ -1,6 +1,7 @@
 //! Who asks: a name, its roles, and how it was proved.
 
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// The role of server administrators.
 pub(crate) const ADMIN_ROLE: &str = "_admin";
@@ -13,17 +14,35 @@ pub(crate) struct User {
     pub(crate) roles: Vec<String>,
     /// What proved it, in CouchDB's words (`default`, `cookie`, `jwt`); None when nothing did.
     pub(crate) proof: Option<&'static str>,
+    /// How long that is so.
+    pub(crate) holds: Holds,
+}
+
+/// How long a proof is good for one who goes on and on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// As long as the connection.
+    Always,
+    /// Until a token is over, since 1970.
+    Until(Duration),
+    /// As long as the name is known with these roles and this salt, which changes with the password.
+    WhileKnown { salt: String },
 }
 
 impl User {
     /// Somebody who has not said a name.
     pub(crate) fn anonymous() -> User {
-        User { name: None, roles: Vec::new(), proof: None }
+        User { name: None, roles: Vec::new(), proof: None, holds: Holds::Always }
     }
 
     /// Everybody, on a server without administrators.
     pub(crate) fn anybody_as_admin() -> User {
-        User { name: None, roles: vec![String::from(ADMIN_ROLE)], proof: None }
+        User {
+            name: None,
+            roles: vec![String::from(ADMIN_ROLE)],
+            proof: None,
+            holds: Holds::Always,
+        }
     }
 
     /// Whether it administers the server.

@@ -11,7 +11,7 @@ use crate::feed::Heard;
 use crate::guards::Guards;
 use crate::id::{DocumentId, JobId};
 use crate::read;
-use crate::run::{Run, RunDocument};
+use crate::run::{Run, RunDocument, RunKind};
 use crate::start::{self, Fencing, Start};
 use crate::writing::{Answer, Ask, Leaves, Next, PutReply, Reply, Writing};
 
@@ -42,7 +42,7 @@ pub async fn write(
                 Reply::Put(put(jobs, &id, over.as_ref(), &document, quorum).await)
             }
             Ask::Remove(own) => {
-                let removed = json!({"_deleted": true});
+                let removed = json!({"kind": RunKind::Run, "_deleted": true});
                 put(jobs, &id, Some(&own), &removed, None).await;
                 Reply::Removed
             }
@@ -147,7 +147,9 @@ pub async fn remove(
     if lost.is_empty() {
         return Ok(Vec::new());
     }
-    let tombstone = |leaf: &&Revision| json!({"_id": id, "_rev": leaf, "_deleted": true});
+    // With its kind, by which replications choose what they carry: the leaf is to go everywhere.
+    let tombstone =
+        |leaf: &&Revision| json!({"_id": id, "_rev": leaf, "_deleted": true, "kind": RunKind::Run});
     let tombstones: Vec<Value> = lost.iter().map(tombstone).collect();
     let rows = jobs.bulk(&tombstones).await?;
     let is_stored =

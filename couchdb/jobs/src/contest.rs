@@ -5,12 +5,20 @@
 //! twice, runs, and is closed by the writing of its end (or is given back). Beside that the engine may be a watcher
 //! of its region: it judges the claims of engines that fell silent, and takes their jobs when it has a slot.
 //!
+//! It stays at one home of its region, under one epoch, and claims there only. An engine whose region gets another home has a
+//! contest there too, with a start of its own, and [leaves](Contest::leave_home) this one; which jobs are a stay's is in
+//! `epoch`.
+//!
 //! Instants are durations since any fixed moment of this machine's own clock, one that goes on while the machine sleeps.
 
+mod epoch;
 mod phase;
 mod queue;
+mod sharing;
+mod taken;
 mod hear;
 mod answer;
+mod starts;
 mod tick;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -31,6 +39,10 @@ use crate::start::Start;
 use crate::timing::Timing;
 use crate::watch::Watch;
 use phase::{Known, Phase};
+use taken::Taken;
+
+pub use starts::{BESIDE_MAX, DIED_MAX};
+pub use taken::RUNS_TAKEN_MAX;
 
 /// Jobs that an engine knows at once. Above it new ones are not taken in, and the open jobs are listed again
 /// when there is room, see [`Contest::wants_listing`].
@@ -39,13 +51,6 @@ pub const JOBS_KNOWN_MAX: usize = 100_000;
 /// Jobs that an engine remembers to have ended: a copy of the store may tell their specs again, a moment after the
 /// others or, when it was away, all at once. One that is told later is claimed, and that claim is refused.
 pub const ENDED_MAX: usize = 10_000;
-
-/// Runs of several engines that an engine remembers to have taken part in: they last minutes.
-pub const RUNS_TAKEN_MAX: usize = 10_000;
-
-/// Earlier starts of an engine that it says are dead, the newest of those that it read of: a run names few, and an engine
-/// that starts so often within their time has other troubles.
-pub const DIED_MAX: usize = 16;
 
 /// About so many engines of a region watch the claims of all others: enough that none being there is a rare thing
 /// (e^-8, and then there is the keeper), few enough that their polls are no load.
@@ -60,8 +65,10 @@ pub struct Config {
     pub incarnation: Incarnation,
     /// Its region: the jobs of others are not its own, wherever it hears of them.
     pub region: String,
-    /// The region's home epoch.
+    /// The region's home epoch, or the one after it where `only_safe`.
     pub epoch: u32,
+    /// Whether this is the stay of an engine that left its home by itself: it takes only what may run twice.
+    pub only_safe: bool,
     /// How much it runs at once: a job takes one slot, or as many as its limits say.
     pub slots: u32,
     /// The durations of the protocol.
@@ -148,6 +155,8 @@ impl Why {
 #[derive(Debug)]
 pub struct Contest {
     config: Config,
+    /// When it heard of its first job.
+    began: Option<Duration>,
     herd: Herd,
     watch: Watch,
     /// Whether it watches the claims of others: of many engines a few do.
@@ -159,6 +168,8 @@ pub struct Contest {
     /// that means nothing any more must not be taken for that to a later one.
     writes: BTreeSet<JobId>,
     slots_taken: u32,
+    /// By other stays of this engine.
+    slots_elsewhere: u32,
     /// The jobs that may be claimed, by the instant from which on.
     queue: BTreeSet<(Duration, JobId)>,
     /// When the time of each job is over, waiting or not.
@@ -170,10 +181,15 @@ pub struct Contest {
     ended: Recent,
     /// Digests of the plugins that this engine can run.
     plugins: HashSet<String>,
-    /// Runs of which this engine has taken a task, newest last (their ids begin with the time).
-    runs_taken: BTreeSet<String>,
+    /// The runs of which this engine has its task.
+    taken: Taken,
     /// Of each database the oldest job that was left out because too many were known.
     left_out: BTreeMap<String, JobId>,
+    /// Of each database the oldest job that was admitted for a later home: who stays there lists it again.
+    later: BTreeMap<String, JobId>,
+    /// Other starts of this engine that live, at homes that it has not left yet or is to come back to.
+    beside: Vec<Incarnation>,
+    leaves_home: bool,
     draining: bool,
     gives_back: bool,
     /// When the next job may be claimed, as of the last tick.
@@ -192,6 +208,7 @@ impl Contest {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
+            began: None,
             herd: Herd::new(&config.engine),
             watch: Watch::new(config.timing, config.guards),
             is_watcher: true,
@@ -200,14 +217,18 @@ impl Contest {
             busy: BTreeSet::new(),
             writes: BTreeSet::new(),
             slots_taken: 0,
+            slots_elsewhere: 0,
             queue: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             cancels_early: Early::default(),
             runs_early: Early::default(),
             ended: Recent::new(ENDED_MAX),
             plugins: HashSet::new(),
-            runs_taken: BTreeSet::new(),
+            taken: Taken::default(),
             left_out: BTreeMap::new(),
+            later: BTreeMap::new(),
+            beside: Vec::new(),
+            leaves_home: false,
             draining: false,
             gives_back: false,
             claim_due: None,
@@ -227,10 +248,24 @@ impl Contest {
     pub fn give_back(&mut self) -> Vec<Action> {
         self.draining = true;
         self.gives_back = true;
+        self.stop_running(|known| {
+            Some(if known.may_retry() { Why::Release } else { Why::Cancelled })
+        })
+    }
+
+    /// The region has another home: this stay claims nothing any more and watches nobody. What may run twice is given back
+    /// here at once, so that it can begin there; what must not comes to its end here.
+    pub fn leave_home(&mut self) -> Vec<Action> {
+        self.draining = true;
+        self.leaves_home = true;
+        self.stop_running(|known| known.may_retry().then_some(Why::Release))
+    }
+
+    fn stop_running(&mut self, why: impl Fn(&Known) -> Option<Why>) -> Vec<Action> {
         let mut actions = Vec::new();
         for job in &self.busy {
             let Some(known) = self.jobs.get_mut(job) else { continue };
-            let why = if known.may_retry() { Why::Release } else { Why::Cancelled };
+            let Some(why) = why(known) else { continue };
             if let Phase::Running { stopping: stopping @ None, .. } = &mut known.phase {
                 *stopping = Some(why);
                 actions.push(Action::Stop { job: job.clone(), why });
@@ -284,7 +319,8 @@ impl Contest {
     #[must_use]
     pub fn oldest(&self, database: &str) -> Option<&JobId> {
         let known = JobId::of_database(&self.jobs, database).next();
-        known.into_iter().chain(self.left_out.get(database)).min()
+        let left = [&self.left_out, &self.later].into_iter().filter_map(|of| of.get(database));
+        known.into_iter().chain(left).min()
     }
 
     /// What it waits for before it claims, for figures: D, the width of a tier.

@@ -59,6 +59,14 @@ impl<T> Early<T> {
         taken
     }
 
+    /// A database was replaced by another: what was heard of its jobs is no longer so.
+    pub(crate) fn hear_replaced(&mut self, database: &str) {
+        self.things.retain(|job, _| job.jobs_database() != database);
+        if self.things.is_empty() {
+            self.order.clear();
+        }
+    }
+
     /// What it has memory for now.
     #[cfg(test)]
     pub(crate) fn puttings(&self) -> usize {

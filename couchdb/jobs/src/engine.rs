@@ -24,6 +24,9 @@ pub struct EngineDocument {
     /// The plugins that it does not run, with the reason; at most [`REFUSED_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refused>,
+    /// What its machine does not let it do, with the reason; at most [`REFUSED_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<Lack>,
     /// Rises with each rewriting, so that a reader can tell a living engine from an old document.
     pub counter: u64,
     /// True in the last rewriting before it goes.
@@ -43,6 +46,15 @@ pub struct Refused {
     /// `name@version`.
     pub plugin: String,
     /// Why, with the next step.
+    pub reason: String,
+}
+
+/// Something that an engine cannot do on its machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lack {
+    /// In one or two words.
+    pub power: String,
+    /// Why not, what it is for, and what helps.
     pub reason: String,
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The sequence is read before the list, so that nothing between the two is missed; hearing of a thing twice
 //! is harmless. A database that was replaced by another of the same name is listed again. Where there are several
-//! copies CouchDB's winner is not always the leaf that counts: then all leaves of a run are read and resolved.
+//! copies, or replications bring what was written elsewhere, CouchDB's winner is not always the leaf that counts: then
+//! all leaves of a run are read and resolved.
 
 mod checkpoint;
 mod heard;
@@ -48,18 +49,24 @@ pub async fn follow(
     let mut follower = Follower { database, copies, from, asked, listed: 0, heard };
     // Kept when a listing fails: what ends before the next one is told by the feed.
     let mut known: Option<Start> = None;
+    // That there is no such database is said once: it may be gone for good, and nobody has been told yet.
+    let mut is_missed = false;
     loop {
         let listed = follower.begin(&mut known).await;
         let (since, identity) = match listed {
             Ok(start) => start,
             Err(Stop::Unheard) => return,
             Err(Stop::Store(error)) => {
-                let database = follower.database.name();
-                tracing::warn!(database, %error, "cannot list jobs, trying again");
+                let is_missing = matches!(error, Error::NotFound { .. });
+                if !(std::mem::replace(&mut is_missed, is_missing) && is_missing) {
+                    let database = follower.database.name();
+                    tracing::warn!(database, %error, "cannot list jobs, trying again");
+                }
                 sleep(AGAIN).await;
                 continue;
             }
         };
+        is_missed = false;
         if follower.changes(since, identity).await.is_err() {
             return;
         }
@@ -138,7 +145,7 @@ impl Follower {
 
     /// Tells all changes. Ends well when the database is gone or is another.
     async fn changes(&mut self, since: Sequence, identity: String) -> Result<(), Unheard> {
-        let mut feed = self.database.follow(options(since.clone(), identity.clone(), self.copies));
+        let mut feed = self.database.follow(options(since.clone(), identity.clone()));
         let mut reading = Reading::new(&self.database, self.copies);
         let (mut told, mut tell_at) = (None, Instant::now());
         loop {
@@ -226,7 +233,7 @@ impl<T> From<tokio::sync::mpsc::error::SendError<T>> for Stop {
     }
 }
 
-fn options(since: Sequence, identity: String, copies: u32) -> FollowOptions {
+fn options(since: Sequence, identity: String) -> FollowOptions {
     FollowOptions {
         since,
         instance_start_time: Some(identity),
@@ -236,7 +243,8 @@ fn options(since: Sequence, identity: String, copies: u32) -> FollowOptions {
             {"kind": {"$exists": false}},
         ]})),
         include_docs: true,
-        all_leaves: copies > 1,
+        // Also of a database with one copy: replication brings other leaves.
+        all_leaves: true,
         heartbeat: HEARTBEAT,
     }
 }

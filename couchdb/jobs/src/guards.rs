@@ -78,6 +78,14 @@ guards! {
     DeathsAreSure = "deaths-are-sure",
     /// A database that was replaced by another voids every claim.
     IdentityVoids = "identity-voids",
+    /// Who is at one home leaves the jobs and the claims of a later home alone.
+    LaterEpoch = "later-epoch",
+    /// What must not run twice and was admitted for an earlier home is not begun, nor judged by silence.
+    EarlierEpochNever = "earlier-epoch-never",
+    /// A job of an earlier epoch waits until what came of it there may have come here.
+    SettleFirst = "settle-first",
+    /// Engines that left their home by themselves take nothing that must not run twice.
+    ProvisionalSafeOnly = "provisional-safe-only",
 }
 
 impl fmt::Display for Guard {

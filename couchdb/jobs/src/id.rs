@@ -46,6 +46,14 @@ impl JobId {
         Self { ulid_at: text.len() - ulid.len(), number_at, text }
     }
 
+    /// The same id in another of the region's databases.
+    #[must_use]
+    pub fn in_database(&self, number: u32) -> Self {
+        let (region, ulid) = (self.region(), &self.text[self.ulid_at..]);
+        let text = format!("{region}-{number}-{ulid}");
+        Self { ulid_at: text.len() - ulid.len(), number_at: self.number_at, text }
+    }
+
     /// Less than every id of the database `<region>-<n>`, and than every other id when that is empty: where a range
     /// of ids begins.
     pub(crate) fn least_of(place: &str) -> Self {
@@ -233,6 +241,10 @@ pub enum DocumentId {
     Run(JobId),
     /// Which attempt of a job that must not run twice has begun.
     Start(JobId),
+    /// Its engine has all that it needs, and waits for the other tasks of the run.
+    Ready(JobId),
+    /// Which tasks of the run begin.
+    Go(JobId),
     /// Somebody wants it to stop.
     Cancel(JobId),
     /// A piece of stdin or of an input file.
@@ -247,6 +259,8 @@ impl fmt::Display for DocumentId {
             Self::Spec(job) => write!(f, "{job}:spec"),
             Self::Run(job) => write!(f, "{job}:run"),
             Self::Start(job) => write!(f, "{job}:start"),
+            Self::Ready(job) => write!(f, "{job}:ready"),
+            Self::Go(job) => write!(f, "{job}:go"),
             Self::Cancel(job) => write!(f, "{job}:cancel"),
             Self::Input(job, seq) => write!(f, "{job}:in.{seq:06}"),
             // Numbers are padded, so that documents sort in the order of the stream.
@@ -268,6 +282,8 @@ impl FromStr for DocumentId {
             None if rest == "spec" => Self::Spec(job),
             None if rest == "run" => Self::Run(job),
             None if rest == "start" => Self::Start(job),
+            None if rest == "ready" => Self::Ready(job),
+            None if rest == "go" => Self::Go(job),
             None if rest == "cancel" => Self::Cancel(job),
             Some(("in", seq)) => Self::Input(job, seq.parse().map_err(|_| bad())?),
             Some(("out", position)) => Self::Output(job, position.parse()?),
@@ -318,6 +334,8 @@ mod tests {
         for id in [
             DocumentId::Spec(job.clone()),
             DocumentId::Run(job.clone()),
+            DocumentId::Ready(job.clone()),
+            DocumentId::Go(job.clone()),
             DocumentId::Cancel(job.clone()),
             DocumentId::Input(job.clone(), 3),
             output(2, 11),

@@ -5,8 +5,10 @@
 //! One keeper works at a time, see [`crate::duty`]. Should two do for a moment, each step is a compare-and-set, and the
 //! first one wins.
 
+mod epoch;
 mod losers;
 mod quarantine;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,7 +30,9 @@ use crate::watch::{self, Watch};
 pub use losers::LOSERS_MAX;
 pub use quarantine::{POISONED_MAX, Plugin, Quarantine};
 
+use epoch::Home;
 use losers::Losers;
+use watched::Watched;
 
 /// What the keeper wants done.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +66,7 @@ pub enum Action {
 /// What the keeper knows of the jobs that have not ended.
 #[derive(Debug)]
 pub struct Keeper {
-    timing: Timing,
+    home: Home,
     jobs: BTreeMap<JobId, Watched>,
     cancels_early: Early<()>,
     runs_early: Early<EarlyRun>,
@@ -74,32 +78,12 @@ pub struct Keeper {
     yanks: Vec<(Plugin, String)>,
 }
 
-#[derive(Debug)]
-struct Watched {
-    retry: Retry,
-    queue_timeout: Duration,
-    timeout: Duration,
-    plugin: Plugin,
-    cancelled: bool,
-    run: Option<(Revision, Run)>,
-    /// Its run cannot be read, and this is its leaf.
-    unreadable: Option<Revision>,
-    /// When its time is over, as this keeper counts it.
-    deadline: Duration,
-    /// Since when it is queued.
-    since: Duration,
-    /// Its place among the looks.
-    look: Option<Duration>,
-    /// A step was asked for: nothing more is before this instant.
-    asked_until: Duration,
-}
-
 impl Keeper {
-    /// A keeper that knows of no job.
+    /// A keeper that knows of no job, at the first home of a region; see [`Self::hear_epoch`].
     #[must_use]
     pub fn new(timing: Timing, guards: Guards) -> Self {
         Self {
-            timing,
+            home: Home { epoch: 1, timing, guards },
             jobs: BTreeMap::new(),
             cancels_early: Early::default(),
             runs_early: Early::default(),
@@ -108,6 +92,24 @@ impl Keeper {
             losers: Losers::new(timing),
             quarantine: Quarantine::default(),
             yanks: Vec::new(),
+        }
+    }
+
+    /// The home that this keeper keeps has this epoch: it is told before anything of a region that has moved, and again when
+    /// the region moves here. Jobs that were heard of before are counted anew from now on. Hearing it again, or an earlier
+    /// one, changes nothing.
+    pub fn hear_epoch(&mut self, now: Duration, epoch: u32) {
+        if epoch <= self.home.epoch {
+            return;
+        }
+        self.home.epoch = epoch;
+        for watched in self.jobs.values_mut() {
+            watched.count_from(now, &self.home);
+        }
+        let jobs: Vec<JobId> = self.jobs.keys().cloned().collect();
+        for job in jobs {
+            self.judge(now, &job);
+            self.replan(&job);
         }
     }
 
@@ -121,7 +123,8 @@ impl Keeper {
             Heard::NoRun(job) => self.hear_no_run(now, &job),
             Heard::Cancel(job) => self.hear_cancel(&job),
             Heard::Replaced(database) => self.hear_replaced(&database),
-            Heard::Place(_) => {}
+            // The former two are for who gathers the tasks of a run.
+            Heard::Ready(_) | Heard::Go(..) | Heard::Place(_) => {}
         }
     }
 
@@ -138,19 +141,7 @@ impl Keeper {
             self.hear_end(&spec.job, Plugin::of(spec), run);
             return;
         }
-        let watched = Watched {
-            retry: spec.retry,
-            queue_timeout: spec.queue_timeout().min(spec.timeout()),
-            timeout: spec.timeout(),
-            plugin: Plugin::of(spec),
-            cancelled,
-            run: None,
-            unreadable: None,
-            deadline: now + spec.timeout(),
-            since: now,
-            look: None,
-            asked_until: Duration::ZERO,
-        };
+        let watched = Watched::new(spec, &self.home, now, cancelled);
         self.jobs.insert(spec.job.clone(), watched);
         match run {
             Some(EarlyRun::Run(revision, run)) => self.hear_run(now, &spec.job, revision, run),
@@ -176,15 +167,20 @@ impl Keeper {
             }
             return;
         }
-        match &run {
-            Run::Claimed { claim } => self.watch.hear_claim(now, job, claim),
-            _ => self.watch.forget(job),
-        }
-        watched.since = now;
-        watched.asked_until = Duration::ZERO;
+        watched.wait_anew(now);
         watched.unreadable = None;
         watched.run = Some((revision, run));
+        self.judge(now, job);
         self.replan(job);
+    }
+
+    /// Watches who has a job, where silence is to be the end of his claim.
+    fn judge(&mut self, now: Duration, job: &JobId) {
+        let Some(watched) = self.jobs.get(job) else { return };
+        match watched.judged(&self.home) {
+            Some(claim) => self.watch.hear_claim(now, job, claim),
+            None => self.watch.forget(job),
+        }
     }
 
     /// The run of a job cannot be read by this version. A newer one may have it, so that it gets all its time; then
@@ -198,7 +194,7 @@ impl Keeper {
             return;
         }
         if watched.unreadable.is_none() {
-            watched.since = now;
+            watched.wait_anew(now);
         }
         watched.asked_until = Duration::ZERO;
         watched.run = None;
@@ -215,8 +211,7 @@ impl Keeper {
             return;
         }
         watched.unreadable = None;
-        watched.since = now;
-        watched.asked_until = Duration::ZERO;
+        watched.wait_anew(now);
         self.watch.forget(job);
         self.replan(job);
     }
@@ -247,6 +242,8 @@ impl Keeper {
             self.forget(&job);
         }
         self.losers.hear_replaced(database);
+        // A run that came again after its end would pass for that of a job that comes back.
+        self.runs_early.hear_replaced(database);
     }
 
     /// The regions and engines whose beats are to be polled now, if it is time.
@@ -272,17 +269,17 @@ impl Keeper {
             self.looks.pop_first();
             if let Some(watched) = self.jobs.get_mut(&job) {
                 watched.look = None;
-                if let Some(step) = watched.step(now, job.region()) {
-                    actions.extend(watched.write(now, &self.timing, &job, step));
+                if let Some(step) = watched.step(now, &self.home, job.region()) {
+                    actions.extend(watched.write(now, &self.home.timing, &job, step));
                 }
             }
             self.replan(&job);
         }
         // Engines go first: they can take a job, and the keeper can only open it for them.
-        let after = self.timing.take_turns * u32::try_from(WATCHERS).unwrap_or(u32::MAX);
+        let after = self.home.timing.take_turns * u32::try_from(WATCHERS).unwrap_or(u32::MAX);
         for silence in self.watch.silent(now, |_| after) {
             let Some(watched) = self.jobs.get_mut(&silence.job) else { continue };
-            if now < watched.asked_until {
+            if now < watched.asked_until.max(watched.from) {
                 continue;
             }
             let step = Step::Dead {
@@ -290,10 +287,10 @@ impl Keeper {
                 counter: silence.counter,
                 survivors: silence.survivors,
                 may_retry: watched.retry == Retry::Safe && !watched.cancelled,
-                reason: watch::reason(&silence.claim, self.timing.dead),
+                reason: watch::reason(&silence.claim, self.home.timing.dead),
                 taker: None,
             };
-            actions.extend(watched.write(now, &self.timing, &silence.job, step));
+            actions.extend(watched.write(now, &self.home.timing, &silence.job, step));
         }
         actions
     }
@@ -331,7 +328,7 @@ impl Keeper {
     /// Gives the job its place among the looks.
     fn replan(&mut self, job: &JobId) {
         let Some(watched) = self.jobs.get_mut(job) else { return };
-        let look = watched.look_at(&self.timing);
+        let look = watched.look_at(&self.home);
         if look == watched.look {
             return;
         }
@@ -342,56 +339,6 @@ impl Keeper {
             self.looks.insert((at, job.clone()));
         }
         watched.look = look;
-    }
-}
-
-impl Watched {
-    /// When a waiting job is to be ended.
-    fn look_at(&self, timing: &Timing) -> Option<Duration> {
-        let at = match &self.run {
-            // A newer version may run it: its engines stop at the end of the job's time, or are dead after that.
-            None if self.unreadable.is_some() => self.since + self.timeout + timing.dead,
-            Some((_, Run::Claimed { .. })) => return None,
-            _ if self.cancelled => Duration::ZERO,
-            // A job that was given back waits for another engine as long as it has time for.
-            _ => (self.since + self.queue_timeout).min(self.deadline),
-        };
-        Some(at.max(self.asked_until))
-    }
-
-    fn step(&self, now: Duration, region: &str) -> Option<Step> {
-        match &self.run {
-            Some((_, Run::Claimed { .. })) => None,
-            None if self.unreadable.is_some() => {
-                let had = self.timeout.as_secs_f64();
-                let reason = format!(
-                    "its run could not be read within the {had} s that it had, so that nobody knows whether it began"
-                );
-                Some(Step::Expire { reason })
-            }
-            _ if self.cancelled => Some(Step::CancelWaiting),
-            Some((_, run)) if now >= self.deadline => {
-                let had = self.timeout.as_secs_f64();
-                let last = run.reason().unwrap_or("it was given back");
-                Some(Step::Expire {
-                    reason: format!("the {had} s that it had are over, and nobody runs it: {last}"),
-                })
-            }
-            _ => {
-                let waited = self.queue_timeout.as_secs_f64();
-                Some(Step::Expire {
-                    reason: format!("no engine of region {region} took the job within {waited} s"),
-                })
-            }
-        }
-    }
-
-    fn write(&mut self, now: Duration, timing: &Timing, job: &JobId, step: Step) -> Option<Action> {
-        self.asked_until = now + timing.beat;
-        let run = Run::after(self.run.as_ref().map(|(_, run)| run), step).ok()?;
-        let known = self.run.as_ref().map(|(revision, _)| revision);
-        let over = known.or(self.unreadable.as_ref()).cloned();
-        Some(Action::Write { job: job.clone(), over, run })
     }
 }
 

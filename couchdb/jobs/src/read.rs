@@ -5,9 +5,12 @@ use blitz_couchdb::{AllDocs, Database, Error, Revision};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// A document as `T`, or a line in the log.
+/// A document as `T`, or a line in the log. Design documents are for the store, and nobody expects to read them.
 #[must_use]
 pub fn document<T: DeserializeOwned>(id: &str, doc: Value) -> Option<T> {
+    if id.starts_with("_design/") {
+        return None;
+    }
     match serde_json::from_value(doc) {
         Ok(document) => Some(document),
         Err(error) => {
@@ -30,6 +33,8 @@ pub async fn list<T: DeserializeOwned>(
     Ok(page
         .rows
         .into_iter()
+        // They stand among the others, and are none.
+        .filter(|row| !row.id.starts_with("_design/"))
         .filter_map(|row| {
             let doc = document(&row.id, row.doc?)?;
             Some((row.id, row.revision, doc))

@@ -1,14 +1,16 @@
 //! Regions: their document in the control database, their databases, and the words that users say for them.
 
+mod merge;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::BadName;
 
-/// The control database: plugins and regions. Engines read it, all clusters have it.
+/// The control database: plugins, clusters and regions. Engines read it, all clusters have it.
 pub const CONTROL: &str = "blitz";
 
 /// A region's document, `region:<name>` in the control database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Region {
     /// Always `region`.
     pub kind: RegionKind,
@@ -19,15 +21,103 @@ pub struct Region {
     /// Other words for it.
     #[serde(default)]
     pub aliases: Vec<String>,
-    /// Which cluster is its home: raised when the home moves. Claims carry it.
+    /// The cluster in which its jobs are claimed; absent where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<String>,
+    /// Which home it is: raised by 2 when the home moves, or when it was wiped. Claims and specs carry it. Between two of
+    /// them is the epoch of engines that went to a hub by themselves, see [`Failover::Safe`].
     #[serde(default = "first")]
     pub home_epoch: u32,
-    /// The number of the database that takes new specs.
+    /// The clusters that have copies of its databases, take its jobs when the home does not answer, and pass them on; the
+    /// first is where [`Failover::Safe`] goes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hubs: Vec<String>,
+    /// Homes that it had and that did not answer when it moved away. What they hold is theirs alone until they answer
+    /// again; then they become hubs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<String>,
+    /// Where its engines are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// Who may use it, by the names of tenants; none is everybody. Written down and shown; nothing asks for it yet, since
+    /// gateways know no tenants.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub access: Vec<String>,
+    /// What its engines do when the home does not answer.
+    #[serde(default)]
+    pub failover: Failover,
+    /// How often it gets new databases, and how long the former are kept; absent: it keeps what it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+    /// How many databases take new specs at the same time: `current` and those before it. More than one where engines
+    /// times writes are more than one database's feeds can tell.
+    #[serde(default = "first")]
+    pub lanes: u32,
+    /// The number of the newest database that takes new specs.
     #[serde(default = "first")]
     pub current: u32,
     /// The numbers of all its databases that may hold open jobs, `current` among them.
     #[serde(default = "only_first")]
     pub open: Vec<u32>,
+}
+
+/// Where something is, in degrees.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// North of the equator, -90 to 90.
+    pub latitude: f64,
+    /// East of Greenwich, -180 to 180.
+    pub longitude: f64,
+}
+
+/// What engines do when the home of their region does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failover {
+    /// They wait, and the jobs with them.
+    #[default]
+    Never,
+    /// After a while they go to the first hub and run there what may run twice.
+    Safe,
+}
+
+/// How a region changes its databases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// A database takes new specs for so long, in seconds.
+    pub every_s: u64,
+    /// It is kept for so long after it took the last one, in seconds, and longer while anything in it is open.
+    pub keep_s: u64,
+}
+
+/// What a database of a region, or of all of them, is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DatabaseKind {
+    /// [`CONTROL`].
+    Control,
+    /// Specs and runs: what engines follow.
+    Jobs,
+    /// What jobs say.
+    Output,
+    /// That engines are there.
+    Engines,
+    /// That engines which hold jobs live. Never replicated.
+    Beats,
+}
+
+impl DatabaseKind {
+    /// What a database is for, by its name; `None` for one that is not of blitz.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        let of_a_region = [
+            ("blitz-jobs-", Self::Jobs),
+            ("blitz-out-", Self::Output),
+            ("blitz-engines-", Self::Engines),
+            ("blitz-beats-", Self::Beats),
+        ];
+        let mut kinds = of_a_region.into_iter().filter(|(start, _)| name.starts_with(start));
+        kinds.next().map(|(_, kind)| kind).or_else(|| (name == CONTROL).then_some(Self::Control))
+    }
 }
 
 /// The `kind` of a region's document.
@@ -69,7 +159,15 @@ impl Region {
             blitz: crate::BUILD.to_owned(),
             name: name.to_owned(),
             aliases,
+            home: None,
             home_epoch: first(),
+            hubs: Vec::new(),
+            former: Vec::new(),
+            place: None,
+            access: Vec::new(),
+            failover: Failover::Never,
+            rotation: None,
+            lanes: first(),
             current: first(),
             open: only_first(),
         })
@@ -101,6 +199,13 @@ impl Region {
     #[must_use]
     pub fn beats_database(&self) -> String {
         beats_database(&self.name)
+    }
+
+    /// The numbers of the databases that take new specs, newest first: fewer than lanes where older ones are closed already.
+    pub fn taking(&self) -> impl Iterator<Item = u32> {
+        let lanes = self.lanes.max(1);
+        let oldest = self.current.saturating_sub(lanes - 1).max(1);
+        (oldest..=self.current).rev().filter(|n| *n == self.current || self.open.contains(n))
     }
 
     /// Whether the user's word means this region.
@@ -158,6 +263,31 @@ mod tests {
         assert!(japan.is_called("tokyo") && japan.is_called("japan") && !japan.is_called("jap"));
         assert_eq!(Vec::from_iter(japan.jobs_databases()), ["blitz-jobs-japan-1"]);
         assert_eq!(japan.document_id(), "region:japan");
+    }
+
+    #[test]
+    fn a_document_of_the_first_version_is_read() {
+        let text = r#"{"kind": "region", "blitz": "0.1.0", "name": "japan"}"#;
+        let japan: Region = serde_json::from_str(text).unwrap();
+        assert_eq!((japan.home_epoch, japan.lanes, japan.current), (1, 1, 1));
+        assert_eq!((japan.home, japan.failover, japan.open), (None, Failover::Never, vec![1]));
+    }
+
+    #[test]
+    fn new_specs_go_to_as_many_databases_as_there_are_lanes() {
+        let open = (1..=5).collect();
+        let mut japan = Region { current: 5, open, ..Region::new("japan").unwrap() };
+        assert_eq!(Vec::from_iter(japan.taking()), [5]);
+        japan.lanes = 3;
+        assert_eq!(Vec::from_iter(japan.taking()), [5, 4, 3]);
+        japan.lanes = 9;
+        assert_eq!(japan.taking().count(), 5);
+        japan.open = vec![4, 5];
+        assert_eq!(
+            Vec::from_iter(japan.taking()),
+            [5, 4],
+            "the others are dropped, or soon will be"
+        );
     }
 
     #[test]

@@ -1,20 +1,30 @@
-//! Creates what blitz needs in a store: databases and region documents. Doing it again changes nothing.
+//! Creates what blitz needs: in one store ([`install`]), or in many clusters. Doing it again changes nothing.
+//!
+//! For many: [`Operators`] are the clusters that we can enter, [`Known`] what they know, [`inspect()`] tells whether one is who
+//! it should be. [`crate::topology`] says what must stand, [`apply()`] makes it so, and [`prune()`] takes away what is over;
+//! [`regions`] and [`clusters`] do all of that for one of them. [`replications`] writes the documents of `_replicator`.
+
+mod apply;
+pub mod clusters;
+mod error;
+mod inspect;
+mod known;
+mod operators;
+mod prune;
+pub mod regions;
+pub mod replications;
 
 use blitz_couchdb::{Client, Error, Put, PutOptions};
 
-use crate::id::BadName;
+use crate::design;
 use crate::region::{CONTROL, Region};
 
-/// Why a store could not be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    /// The name cannot be one of a region.
-    #[error(transparent)]
-    Region(#[from] BadName),
-    /// The store did not do it.
-    #[error("set up the store: {0}")]
-    Store(#[from] Error),
-}
+pub use apply::{Applied, Step, What, apply, crowded};
+pub use error::SetupError;
+pub use inspect::{Inspected, inspect};
+pub use known::Known;
+pub use operators::Operators;
+pub use prune::prune;
 
 /// Creates the control database and everything of these regions.
 ///
@@ -24,11 +34,25 @@ pub enum SetupError {
 pub async fn install(store: &Client, regions: &[&str]) -> Result<(), SetupError> {
     let regions: Vec<Region> =
         regions.iter().map(|name| Region::new(name)).collect::<Result<_, _>>()?;
-    store.database(CONTROL).create().await?;
+    ensure(store, CONTROL).await?;
     for region in &regions {
         install_region(store, region).await?;
     }
+    // Also in regions that were there before.
+    design::install_everywhere(store).await;
     Ok(())
+}
+
+/// Makes sure that a database is there. Who may not make one needs none when an operator has made it.
+async fn ensure(store: &Client, name: &str) -> Result<(), Error> {
+    let database = store.database(name);
+    match database.create().await {
+        Ok(_) => Ok(()),
+        Err(refused @ (Error::Unauthorized { .. } | Error::Forbidden { .. })) => {
+            database.info().await.map(drop).map_err(|_| refused)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn install_region(store: &Client, region: &Region) -> Result<(), Error> {
@@ -37,7 +61,7 @@ async fn install_region(store: &Client, region: &Region) -> Result<(), Error> {
         .chain(region.output_databases())
         .chain([region.engines_database(), region.beats_database()])
     {
-        store.database(&name).create().await?;
+        ensure(store, &name).await?;
     }
     // The document comes last: whoever sees a region finds its databases. One that is there is the operator's.
     let control = store.database(CONTROL);

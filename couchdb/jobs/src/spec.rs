@@ -26,6 +26,9 @@ pub struct Spec {
     pub version: String,
     /// The sha256 of the component in hexadecimal: the engine runs these bytes and no others.
     pub sha256: String,
+    /// The epoch of the region's home for which it was admitted, see [`crate::region::Region::home_epoch`].
+    #[serde(default = "first_epoch")]
+    pub home_epoch: u32,
     /// As the user typed them.
     pub args: Vec<String>,
     /// Whether a second engine may run it.
@@ -43,6 +46,10 @@ pub struct Spec {
     /// When the gateway admitted it: for people and the order of lists; nothing is decided by it. Milliseconds
     /// since 1970.
     pub created_at_ms: u64,
+}
+
+fn first_epoch() -> u32 {
+    1
 }
 
 /// The `kind` of a spec.
@@ -131,6 +138,12 @@ impl Spec {
         Duration::from_millis(self.timeout_ms)
     }
 
+    /// How many tasks of its run are in its region: each goes to another engine.
+    #[must_use]
+    pub fn tasks_in_region(&self) -> usize {
+        self.tasks.iter().filter(|task| task.region() == self.job.region()).count()
+    }
+
     /// How long it may wait for an engine.
     #[must_use]
     pub fn queue_timeout(&self) -> Duration {
@@ -151,6 +164,7 @@ impl Spec {
             plugin: "p".to_owned(),
             version: "0.1.0".to_owned(),
             sha256: "abc".to_owned(),
+            home_epoch: 1,
             args: Vec::new(),
             retry,
             limits: Limits::default(),

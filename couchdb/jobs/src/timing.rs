@@ -23,6 +23,15 @@ pub struct Timing {
     pub presence: Duration,
     /// Output waits this long for company, unless it is the first.
     pub batch: Duration,
+    /// A job that was admitted for an earlier home waits this long from when it is heard of: what came of it there may be
+    /// on its way. Replications between clusters that answer are behind by seconds.
+    pub settle: Duration,
+    /// The home of a region does not answer for so long: engines that may go to a hub do so. Longer than a restart of the
+    /// store takes, and than claims at home need to be given up.
+    pub failover_after: Duration,
+    /// The home has answered for so long: who went elsewhere comes back. Shorter, and a link that comes and goes would
+    /// have everybody change places each time.
+    pub home_again: Duration,
 }
 
 impl Default for Timing {
@@ -36,6 +45,9 @@ impl Default for Timing {
             take_turns: Duration::from_millis(150),
             presence: Duration::from_secs(60),
             batch: Duration::from_millis(100),
+            settle: Duration::from_secs(30),
+            failover_after: Duration::from_secs(60),
+            home_again: Duration::from_secs(10),
         }
     }
 }
@@ -61,6 +73,9 @@ impl Timing {
             take_turns: normal.take_turns / factor,
             presence: normal.presence / factor,
             batch: normal.batch,
+            settle: normal.settle / factor,
+            failover_after: normal.failover_after / factor,
+            home_again: normal.home_again / factor,
         }
     }
 }
@@ -68,12 +83,27 @@ impl Timing {
 /// The store sends a sign of life on each feed this often; three without one and the feed is dead.
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
 
+/// The tasks of a run that begin together wait so long for each other, from the first that is ready: as long as a job waits for
+/// an engine, so that who is not there by then has found none, or is slow to make ready.
+pub const GATHER: Duration = Duration::from_secs(10);
+
+/// They begin so long after hearing that they go: the word must have come to the last of them. It is two writes, one after
+/// the other, and a feed, each of them a few hundred milliseconds between continents.
+pub const GO_DELAY: Duration = Duration::from_secs(2);
+
+/// Who is ready hears nothing for so long, and nobody decides: a keeper that was lost is replaced well within it (a lease, and
+/// [`GATHER`] once more), and nobody else should hold thousands of prepared connections for nothing.
+pub const GO_AWAITED_MAX: Duration = Duration::from_secs(90);
+
 /// How long a job waits for an engine when the user names no time: long enough for an engine that restarts,
 /// short enough for somebody at a terminal.
 pub const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a job may take when the user names no time, waiting included.
 pub const JOB_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The same for a load test, whose plan says how long it is: it ends by itself.
+pub const LOAD_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// The longest time that a user may ask for: a day, since a job holds a slot of an engine.
 pub const JOB_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -90,6 +120,9 @@ impl Timing {
             take_turns: Duration::from_millis(150),
             presence: Duration::from_secs(60),
             batch: Duration::from_millis(100),
+            settle: Duration::from_secs(30),
+            failover_after: Duration::from_secs(60),
+            home_again: Duration::from_secs(10),
         }
     }
 }

@@ -150,6 +150,30 @@ impl Gateway {
         self.call(Method::POST, &path, Bytes::new()).await
     }
 
+    /// A new one-time join token for an engine of this region. Not repeated when the answer is lost.
+    pub(crate) async fn join_token(
+        &self,
+        region: &str,
+        expires: Duration,
+        engine: Option<&str>,
+    ) -> Result<wire::JoinToken, Error> {
+        // A token that is good for less than a second is none.
+        let body = serde_json::json!({"expires_in_s": expires.as_secs().max(1), "engine": engine});
+        let path = format!("/v1/regions/{}/tokens", segment(region));
+        self.call(Method::POST, &path, Bytes::from(body.to_string())).await
+    }
+
+    /// Takes the right of an engine back. Harmless to repeat.
+    pub(crate) async fn revoke_engine(
+        &self,
+        engine: &str,
+        reason: &str,
+    ) -> Result<wire::Revoked, Error> {
+        let body = serde_json::json!({"reason": reason});
+        let path = format!("/v1/engines/{}/revoked", segment(engine));
+        self.call(Method::PUT, &path, Bytes::from(body.to_string())).await
+    }
+
     /// Makes the jobs of one command. Not repeated when the answer is lost: the jobs may exist.
     pub(crate) async fn submit(&self, submission: &Submission<'_>) -> Result<Submitted, Error> {
         let body = serde_json::to_vec(submission).map_err(|e| self.strange(e))?;

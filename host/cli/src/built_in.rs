@@ -26,6 +26,7 @@ pub(crate) const PLUGINS: &[BuiltInPlugin] = &[
     built_in!("ping"),
     built_in!("mtr"),
     built_in!("dig"),
+    built_in!("rush"),
 ];
 
 impl BuiltInPlugin {

@@ -12,9 +12,12 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::clusters::ClusterArgs;
 use crate::color::ColorChoice;
 use crate::environment::Hidden;
 use crate::exit_code::FailOn;
+use crate::joining::{IssuerArgs, JoinArgs};
+use crate::loads::{LoadArgs, LoadTargetArgs};
 use crate::suggest::nearest;
 use crate::targets::TargetArgs;
 use crate::trusting::TrustFlags;
@@ -44,11 +47,14 @@ pub(crate) struct Cli {
 
 const AFTER_HELP: &str = "\
 A first word that is not a command is a plugin: blitz curl -r japan https://example.com
+A load test: blitz rush -p 1-250:60 https://example.com ('blitz help rush'); its saved reports:
+blitz rush diff BEFORE AFTER, blitz rush report FILE.
 Global flags go before or behind the plugin's name. What stands behind '--' is the plugin's alone.
 
 Exit codes: the command's own; or 1 failed on this machine, 2 usage, 120 no engine, 121 timed out,
 122 refused or stopped by a limit, 123 engine lost or output incomplete, 124 aborted elsewhere,
-125 gateway or store unreachable, 130 after ^C. A closed pipe is 0.";
+125 gateway or store unreachable, 129 terminal closed, 130 after ^C. A closed pipe is 0.
+Load tests whose jobs gave 0: 1 a --fail is not met, 3 the generator was the limit.";
 
 /// Flags of every plugin's command line.
 #[derive(Debug, Clone, Default, Args)]
@@ -126,6 +132,14 @@ pub(crate) enum BuiltIn {
     Gateway(GatewayArgs),
     /// Serve a CouchDB of your own: a store that speaks its protocol
     Couchdb(crate::couchdb::CouchdbArgs),
+    /// Add and list clusters, which regions have their home in
+    #[command(subcommand, arg_required_else_help = true)]
+    Cluster(crate::cluster::ClusterAction),
+    /// Make, change and move regions
+    #[command(subcommand, arg_required_else_help = true)]
+    Region(crate::region::RegionCommand),
+    /// Look at machine, gateway, clusters and regions, and say what to do
+    Doctor(crate::doctor::DoctorArgs),
     /// List the regions
     Regions(ListArgs),
     /// List the engines
@@ -226,6 +240,8 @@ pub(crate) struct UpArgs {
     pub(crate) slots: Option<u16>,
     #[command(flatten)]
     pub(crate) targets: TargetArgs,
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
     /// A database of networks in MaxMind's format, for plugins that tell whose an address is; repeat for others
     #[arg(long, value_name = "FILE")]
     pub(crate) networks: Vec<PathBuf>,
@@ -235,9 +251,11 @@ pub(crate) struct UpArgs {
 #[derive(Args)]
 #[command(after_help = ENGINE_AFTER_HELP)]
 pub(crate) struct EngineArgs {
-    /// The store: http://HOST:PORT; with NAME:PASSWORD@ better in BLITZ_STORE
-    #[arg(long, value_name = "URL")]
-    pub(crate) store: Option<String>,
+    /// The store: http://HOST:PORT; with NAME:PASSWORD@ better in BLITZ_STORE; repeat for others: the nearest is taken
+    #[arg(long = "store", value_name = "URL")]
+    pub(crate) stores: Vec<String>,
+    #[command(flatten)]
+    pub(crate) clusters: ClusterArgs,
     /// The region that it works for
     #[arg(short, long, value_name = "NAME")]
     pub(crate) region: String,
@@ -248,9 +266,13 @@ pub(crate) struct EngineArgs {
     #[arg(long)]
     pub(crate) id: Option<String>,
     #[command(flatten)]
+    pub(crate) join: JoinArgs,
+    #[command(flatten)]
     pub(crate) trust: TrustFlags,
     #[command(flatten)]
     pub(crate) targets: TargetArgs,
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
     /// A database of networks in MaxMind's format, for plugins that tell whose an address is; repeat for others
     #[arg(long, value_name = "FILE")]
     pub(crate) networks: Vec<PathBuf>,
@@ -266,6 +288,8 @@ pub(crate) struct GatewayArgs {
     /// The store: http://HOST:PORT; with NAME:PASSWORD@ better in BLITZ_STORE
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
+    #[command(flatten)]
+    pub(crate) clusters: ClusterArgs,
     /// The address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8042")]
     pub(crate) listen: SocketAddr,
@@ -278,18 +302,25 @@ pub(crate) struct GatewayArgs {
     /// A file with the token that clients must show [default: BLITZ_TOKEN, or a new one is printed]
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) issuer: IssuerArgs,
+    #[command(flatten)]
+    pub(crate) load: LoadTargetArgs,
 }
 
 impl fmt::Debug for EngineArgs {
     /// Without the store, whose URL may have a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EngineArgs")
-            .field("store", &self.store.as_ref().map(|_| Hidden))
+            .field("stores", &self.stores.iter().map(|_| Hidden).collect::<Vec<_>>())
+            .field("clusters", &self.clusters)
             .field("region", &self.region)
             .field("slots", &self.slots)
             .field("id", &self.id)
+            .field("join", &self.join)
             .field("trust", &self.trust)
             .field("targets", &self.targets)
+            .field("load", &self.load)
             .finish()
     }
 }
@@ -299,10 +330,13 @@ impl fmt::Debug for GatewayArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GatewayArgs")
             .field("store", &self.store.as_ref().map(|_| Hidden))
+            .field("clusters", &self.clusters)
             .field("listen", &self.listen)
             .field("regions", &self.regions)
             .field("hosts", &self.hosts)
             .field("token_file", &self.token_file)
+            .field("issuer", &self.issuer)
+            .field("load", &self.load)
             .finish()
     }
 }
@@ -402,7 +436,7 @@ mod tests {
         };
         for words in ["engine --region japan", "gateway --region japan"] {
             let text = line(&format!("{words} --store http://me:hidden@h:1"));
-            assert!(text.contains("store: Some(***)") && !text.contains("hidden"), "{text}");
+            assert!(text.contains("***") && !text.contains("hidden"), "{text}");
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::environment::Environment;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::list::{self, List};
+use crate::load;
 use crate::locate::{Place, locate};
 use crate::pin::{Pin, is_plugin_name};
 use crate::run::{self, print, say};
@@ -23,8 +24,11 @@ use crate::stack::{Plan, Stack};
 use crate::strip::Strip;
 use crate::suggest::nearest;
 use crate::text::without_os_code;
-use crate::words::{SplitError, Words, split};
-use crate::{complete, completions, couchdb, demo, help, log, plugin, rejoin, serve, up};
+use crate::words::{SplitError, Typed, Words, split};
+use crate::{
+    cluster, complete, completions, couchdb, demo, doctor, help, log, plugin, region, rejoin,
+    serve, up,
+};
 
 /// How long a stack of one command may take to stop. It is in memory: nothing is lost with it.
 const STOP_MAX: Duration = Duration::from_secs(2);
@@ -57,11 +61,17 @@ fn dispatch(
         Words::Help => Ok(print(&Cli::command().render_help().to_string())),
         Words::Version => Ok(version()),
         Words::BuiltIn(words) => built_in_command(&words, environment),
-        Words::Plugin { name, globals, args } => {
+        Words::Plugin { name, globals, typed } => {
             *plugin = Some(name.name.clone());
-            run_plugin(&command(name, &globals, args)?, environment)
+            if load::local::is_local(&name, &typed) {
+                return load::local::run(&globals, &typed);
+            }
+            run_plugin(&command(name, &globals, typed)?, environment)
         }
-        Words::PluginHelp { name, globals } => {
+        Words::PluginHelp { name, globals, first } => {
+            if let Some(help) = first.and_then(|word| load::local::help(&name, &word)) {
+                return Ok(print(&help));
+            }
             help_topic(&name.to_string(), read_globals(&globals)?.host.as_deref(), environment)
         }
     }
@@ -70,19 +80,19 @@ fn dispatch(
 fn split_words(words: &[String]) -> Result<Words, Failure> {
     let names = built_in_names();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    Ok(split(words, &global_flags(), &names)?)
+    Ok(split(words, &global_flags(), &load::options::flags(), &names)?)
 }
 
 /// A plugin's command line, ready to run.
 pub(crate) fn plugin_command(words: &[String]) -> Result<run::Command, Failure> {
     match split_words(words)? {
-        Words::Plugin { name, globals, args } => command(name, &globals, args),
+        Words::Plugin { name, globals, typed } => command(name, &globals, typed),
         _ => Err(SplitError::NoPlugin.into()),
     }
 }
 
-fn command(name: Pin, globals: &[String], args: Vec<String>) -> Result<run::Command, Failure> {
-    Ok(run::Command { plugin: name, args, settings: Settings::new(read_globals(globals)?)? })
+fn command(name: Pin, globals: &[String], typed: Typed) -> Result<run::Command, Failure> {
+    Ok(run::Command { plugin: name, typed, settings: Settings::new(read_globals(globals)?)? })
 }
 
 /// Clap takes no word at all for a question for help.
@@ -200,6 +210,15 @@ fn built_in_command(words: &[String], environment: &Environment) -> Result<ExitC
         }
         BuiltIn::Couchdb(args) => {
             serving(Box::pin(async { Ok(couchdb::run(args, environment).await?) }))
+        }
+        BuiltIn::Cluster(action) => {
+            serving(Box::pin(async { Ok(cluster::run(action, environment).await?) }))
+        }
+        BuiltIn::Region(action) => {
+            serving(Box::pin(async { region::run(action, environment).await }))
+        }
+        BuiltIn::Doctor(args) => {
+            serving(Box::pin(async { Ok(doctor::run(args, environment).await?) }))
         }
         BuiltIn::Regions(args) => lists(List::Regions, &args),
         BuiltIn::Plugins(args) => lists(List::Plugins, &args),

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `BLITZ_HOST`, `BLITZ_TOKEN` | the gateway and the right to use it |
 //! | `BLITZ_STORE` | the store of `blitz engine` and `blitz gateway`, with its name and password |
+//! | `BLITZ_JOIN_TOKEN` | the one-time token with which `blitz engine --join` joins |
+//! | `BLITZ_CLUSTERS` | the file with the clusters that can be entered |
 //! | `BLITZ_COUCHDB_ADMIN` | an administrator of `blitz couchdb`, as NAME:PASSWORD |
 //! | `BLITZ_STATE` | the state file of `blitz up` |
 //! | `BLITZ_PLUGIN_KEY` | the file with the publisher's secret key |
@@ -20,7 +22,10 @@ use std::path::PathBuf;
 pub(crate) struct Environment {
     pub(crate) host: Option<String>,
     pub(crate) token: Option<String>,
+    /// The one-time join token of an engine.
+    pub(crate) join_token: Option<String>,
     pub(crate) store: Option<String>,
+    pub(crate) clusters_file: Option<PathBuf>,
     pub(crate) couchdb_admin: Option<String>,
     pub(crate) log: Option<String>,
     pub(crate) no_color: bool,
@@ -88,7 +93,9 @@ impl Environment {
         Self {
             host: text("BLITZ_HOST"),
             token: text("BLITZ_TOKEN"),
+            join_token: text("BLITZ_JOIN_TOKEN"),
             store: text("BLITZ_STORE"),
+            clusters_file: set("BLITZ_CLUSTERS").map(PathBuf::from),
             // One that is set and empty is a secret that got lost, and not the wish for a server without one.
             couchdb_admin: variable("BLITZ_COUCHDB_ADMIN")
                 .map(|v| v.into_string().unwrap_or_default()),

@@ -4,14 +4,16 @@
 //! |---|---|
 //! | 0-255 | the command's own status, as the plugin returned it |
 //! | 1 | a built-in command failed on this machine: a file, a port, a data directory |
+//! | 1 | a load test whose `--fail` is not met: only where all its jobs gave 0 |
 //! | 2 | usage: an unknown flag, region, plugin or job; an input file that cannot be read |
+//! | 3 | a load test whose figures are not the target's, since the generator was the limit: only where all its jobs gave 0, not where each `--fail` is met and a faster generator could not break it, and not where one about errors or statuses is broken by more than time-outs, which is 1 |
 //! | 120 | no engine of the region took the job within the queue time-out, or too many wait there |
 //! | 121 | the job's time was over |
 //! | 122 | refused, or stopped by a limit; the plugin crashed or cannot be used |
 //! | 123 | the engine was lost, or could not begin what must not run twice: output is incomplete, or a pipe had bytes of an attempt that is void |
 //! | 124 | somebody else aborted the job |
 //! | 125 | the gateway or its store cannot be reached |
-//! | 130, 143 | ended by ^C or SIGTERM; the remote job was cancelled |
+//! | 129, 130, 143 | ended by a closed terminal, ^C or SIGTERM; the remote job was cancelled |
 //!
 //! Several jobs make one code by [`combine`]; after ^C it is 130 whatever they gave.
 //!
@@ -32,14 +34,21 @@ impl ExitCode {
     pub(crate) const SUCCESS: Self = Self(0);
     pub(crate) const FAILURE: Self = Self(1);
     pub(crate) const USAGE: Self = Self(2);
+    pub(crate) const GENERATOR_LIMITED: Self = Self(3);
     pub(crate) const NO_ENGINE: Self = Self(120);
     pub(crate) const TIMED_OUT: Self = Self(121);
     pub(crate) const REFUSED: Self = Self(122);
     pub(crate) const LOST: Self = Self(123);
     pub(crate) const ABORTED: Self = Self(124);
     pub(crate) const UNREACHABLE: Self = Self(125);
+    pub(crate) const HUNG_UP: Self = Self(129);
     pub(crate) const INTERRUPTED: Self = Self(130);
     pub(crate) const TERMINATED: Self = Self(143);
+
+    /// Somebody here wanted the end.
+    pub(crate) fn is_signal(self) -> bool {
+        matches!(self, Self::HUNG_UP | Self::INTERRUPTED | Self::TERMINATED)
+    }
 }
 
 impl fmt::Display for ExitCode {

@@ -4,7 +4,7 @@
 use crate::exit_code::ExitCode;
 use crate::settings::EmptyRegion;
 use crate::words::SplitError;
-use crate::{api, couchdb, locate, plugin, run, serve, stack, submit, up};
+use crate::{api, cluster, couchdb, load, locate, plugin, run, serve, stack, submit, up};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +45,15 @@ pub(crate) enum Failure {
     /// `blitz couchdb`.
     #[error(transparent)]
     Couchdb(#[from] couchdb::Error),
+    /// `blitz cluster`, `blitz region`.
+    #[error(transparent)]
+    Operate(#[from] cluster::operate::Error),
     /// `blitz plugin`.
     #[error(transparent)]
     Plugin(#[from] plugin::Error),
+    /// `blitz rush diff` and `report`.
+    #[error(transparent)]
+    LoadReport(#[from] load::local::Error),
     /// `blitz help` of something unknown.
     #[error("no command or plugin '{topic}'{}", did_you_mean(.nearest.as_deref()))]
     UnknownTopic { topic: String, nearest: Option<String> },
@@ -64,6 +70,7 @@ impl Failure {
             | Self::Clap(_)
             | Self::Region(_)
             | Self::NotText(_)
+            | Self::LoadReport(load::local::Error::Usage(_))
             | Self::UnknownTopic { .. } => ExitCode::USAGE,
             Self::Locate(error) => of_locate(error),
             Self::NoGateway { .. } => ExitCode::UNREACHABLE,
@@ -77,12 +84,15 @@ impl Failure {
             },
             Self::Serve(error) => match error {
                 serve::Error::Stack(error) => of_stack(error),
+                serve::Error::Clusters(error) => error.code(),
+                serve::Error::Joining(error) => error.code(),
                 serve::Error::NoStore
                 | serve::Error::WeakToken
                 | serve::Error::TokenFile { .. } => ExitCode::USAGE,
                 _ => ExitCode::FAILURE,
             },
             Self::Couchdb(error) => error.code(),
+            Self::Operate(error) => error.code(),
             Self::Plugin(error) => match error {
                 plugin::Error::Usage(_) => ExitCode::USAGE,
                 plugin::Error::Failed(_) => ExitCode::FAILURE,
@@ -91,7 +101,7 @@ impl Failure {
                 plugin::Error::Api(error) => of_api(error),
                 plugin::Error::Stack(error) => of_stack(error),
             },
-            Self::Start(_) => ExitCode::FAILURE,
+            Self::LoadReport(_) | Self::Start(_) => ExitCode::FAILURE,
         }
     }
 
@@ -123,6 +133,7 @@ fn of_api(error: &api::Error) -> ExitCode {
         api::Error::Address { .. } | api::Error::Token => ExitCode::USAGE,
         api::Error::Refused { status, refusal } => match refusal.error.as_str() {
             "forbidden" => ExitCode::UNREACHABLE,
+            "refused" => ExitCode::REFUSED,
             "queue_full" => ExitCode::NO_ENGINE,
             _ if status.is_server_error() => ExitCode::UNREACHABLE,
             _ => ExitCode::USAGE,
@@ -148,10 +159,9 @@ fn of_run(error: &run::Error) -> ExitCode {
 
 fn of_stack(error: &stack::Error) -> ExitCode {
     match error {
-        stack::Error::Setup(blitz_jobs::setup::SetupError::Region(_)) => ExitCode::USAGE,
+        stack::Error::Setup(error) => cluster::operate::of_setup(error),
         stack::Error::Engine(blitz_engine::Error::UnknownRegion(_)) => ExitCode::USAGE,
-        stack::Error::Setup(_)
-        | stack::Error::Publish(_)
+        stack::Error::Publish(_)
         | stack::Error::Store(_)
         | stack::Error::Gateway(blitz_gateway::Error::Store(_))
         | stack::Error::Engine(blitz_engine::Error::Store(_)) => ExitCode::UNREACHABLE,

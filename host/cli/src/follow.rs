@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::{self, Gateway};
 use crate::sse::{SseEvent, SseParser};
-use crate::wire::{Event, Output, Restart, State};
+use crate::wire::{Event, Outage, Output, Restart, State};
 
 /// How long a gateway may be away. A restart takes about a second, a deployment a few.
-const AWAY_MAX: Duration = Duration::from_secs(30);
+pub(crate) const AWAY_MAX: Duration = Duration::from_secs(30);
 
 /// Without a byte for so long the connection is dead: the gateway sends a comment every 10 s.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -43,6 +43,12 @@ pub(crate) enum Error {
 pub(crate) enum News {
     /// The next event, exactly once.
     Event(Event),
+    /// The home of the job's region has gone or is back: once each.
+    Outage(Outage),
+    /// The gateway does not answer. It is asked again, for [`AWAY_MAX`].
+    Away,
+    /// It answers again.
+    Back,
     /// Nothing more comes.
     Failed(Error),
 }
@@ -57,9 +63,9 @@ pub(crate) async fn follow(
     news: mpsc::Sender<(usize, News)>,
 ) {
     let mut position = Position::default();
-    let last = loop_until_end(&gateway, &id, &mut position, |event| {
+    let last = loop_until_end(&gateway, &id, &mut position, |piece| {
         let news = news.clone();
-        async move { news.send((job, News::Event(event))).await.is_ok() }
+        async move { news.send((job, piece)).await.is_ok() }
     });
     if let Err(error) = last.await {
         // A closed channel means that the reader has left: nobody misses the error.
@@ -71,12 +77,21 @@ async fn loop_until_end<F: Future<Output = bool>>(
     gateway: &Gateway,
     id: &str,
     position: &mut Position,
-    mut give: impl FnMut(Event) -> F,
+    mut give: impl FnMut(News) -> F,
 ) -> Result<(), Error> {
     let mut pause = BACKOFF_MIN;
     let mut heard = Instant::now();
+    let mut is_away = false;
     loop {
-        let cause = match gateway.events(id, position.last_event_id().as_deref()).await {
+        let answer = gateway.events(id, position.last_event_id().as_deref()).await;
+        let is_gone =
+            matches!(answer, Err(api::Error::Unreachable { .. } | api::Error::Timeout { .. }));
+        if is_gone != std::mem::replace(&mut is_away, is_gone)
+            && !give(if is_gone { News::Away } else { News::Back }).await
+        {
+            return Ok(());
+        }
+        let cause = match answer {
             Ok(body) => {
                 let mut stream = Stream::new(body);
                 loop {
@@ -84,10 +99,10 @@ async fn loop_until_end<F: Future<Output = bool>>(
                         Ok(events) => {
                             heard = Instant::now();
                             pause = BACKOFF_MIN;
-                            for event in events {
-                                for event in position.accept(event) {
-                                    let is_end = matches!(event, Event::End(_));
-                                    if !give(event).await || is_end {
+                            for piece in events {
+                                for piece in position.accept_piece(piece) {
+                                    let is_end = matches!(piece, News::Event(Event::End(_)));
+                                    if !give(piece).await || is_end {
                                         return Ok(());
                                     }
                                 }
@@ -112,6 +127,23 @@ async fn loop_until_end<F: Future<Output = bool>>(
     }
 }
 
+/// One server-sent event that this client knows.
+#[derive(Debug)]
+enum Piece {
+    Event(Event),
+    Outage(Outage),
+}
+
+impl Piece {
+    fn parse(event: &SseEvent) -> Result<Option<Self>, serde_json::Error> {
+        let SseEvent { kind, data, .. } = event;
+        if let Some(outage) = Outage::parse(kind, data)? {
+            return Ok(Some(Self::Outage(outage)));
+        }
+        Ok(Event::parse(kind, data)?.map(Self::Event))
+    }
+}
+
 /// One connection's events.
 struct Stream {
     body: Incoming,
@@ -124,7 +156,7 @@ impl Stream {
     }
 
     /// The events of the next piece, perhaps none; the cause when the connection is over.
-    async fn next(&mut self) -> Result<Vec<Event>, String> {
+    async fn next(&mut self) -> Result<Vec<Piece>, String> {
         let frame = match timeout(SILENCE_MAX, self.body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) => return Err(error.to_string()),
@@ -133,7 +165,7 @@ impl Stream {
         };
         let Some(bytes) = frame.data_ref() else { return Ok(Vec::new()) };
         let events = self.parser.push(bytes).map_err(|e| e.to_string())?;
-        let parse = |e: &SseEvent| Event::parse(&e.kind, &e.data).map_err(|e| e.to_string());
+        let parse = |event: &SseEvent| Piece::parse(event).map_err(|e| e.to_string());
         events.iter().filter_map(|event| parse(event).transpose()).collect()
     }
 }
@@ -155,6 +187,8 @@ pub(crate) struct Position {
     next_seq: u64,
     /// A gateway that is asked again repeats it.
     state: Option<State>,
+    /// And this.
+    outage: Option<Outage>,
 }
 
 impl Position {
@@ -162,6 +196,17 @@ impl Position {
     pub(crate) fn last_event_id(&self) -> Option<String> {
         let last = self.next_seq.checked_sub(1)?;
         Some(format!("{}.{}.{last}", self.attempt, self.incarnation))
+    }
+
+    fn accept_piece(&mut self, piece: Piece) -> Vec<News> {
+        match piece {
+            Piece::Event(event) => self.accept(event).into_iter().map(News::Event).collect(),
+            Piece::Outage(outage) if self.outage.as_ref() == Some(&outage) => Vec::new(),
+            Piece::Outage(outage) => {
+                self.outage = Some(outage.clone());
+                vec![News::Outage(outage)]
+            }
+        }
     }
 
     /// The news in an event: nothing of a repeated one; a restart before a chunk of another attempt,
@@ -218,6 +263,7 @@ impl Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{Reachable, Unreachable};
 
     fn event(word: &str) -> Event {
         match word.split('.').collect::<Vec<_>>()[..] {
@@ -240,6 +286,20 @@ mod tests {
             Event::Restart(r) => format!("restart {}", r.attempt),
             other => format!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn an_outage_is_told_once_however_often_the_gateway_is_asked() {
+        let began = |since_ms| {
+            let (region, reason) = ("japan".to_owned(), String::new());
+            Piece::Outage(Outage::Began(Unreachable { region, since_ms, reason }))
+        };
+        let over = || Piece::Outage(Outage::Over(Reachable { region: "japan".to_owned() }));
+        let mut position = Position::default();
+        let pieces = [began(1), began(1), over(), over(), began(2)];
+        let told: Vec<usize> =
+            pieces.into_iter().map(|piece| position.accept_piece(piece).len()).collect();
+        assert_eq!(told, [1, 0, 1, 0, 1]);
     }
 
     #[test]

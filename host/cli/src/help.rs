@@ -7,6 +7,7 @@ use blitz_contract::table::COLUMNS_MAX;
 use blitz_contract::{Argument, ArgumentKind, Capability, Manifest, Retry, Unit};
 
 use crate::cells::{line, of_text};
+use crate::load;
 use crate::words::GlobalFlag;
 
 /// Columns in which the explanations begin.
@@ -19,7 +20,13 @@ pub(crate) fn of_plugin(manifest: &Manifest, globals: &[GlobalFlag]) -> String {
     let (positional, options): (Vec<&Argument>, Vec<&Argument>) =
         manifest.arguments.iter().partition(|a| a.positional);
     section(&mut text, "Arguments", &positional, globals);
-    section(&mut text, "Options", &options, globals);
+    let ours = if load::is_load(manifest) { load::options::flags() } else { Vec::new() };
+    let all: Vec<GlobalFlag> = globals.iter().chain(&ours).cloned().collect();
+    section(&mut text, "Options", &options, &all);
+    if load::is_load(manifest) {
+        text.push_str(&of_load(&load::options::command()));
+        text.push_str(&load::local::section(&manifest.name));
+    }
     if let Some(table) = &manifest.table {
         let titles = table.columns.iter().take(COLUMNS_MAX).map(|column| of_text(&column.title));
         let titles: Vec<String> = titles.collect();
@@ -42,6 +49,21 @@ pub(crate) fn of_plugin(manifest: &Manifest, globals: &[GlobalFlag]) -> String {
             Retry::Never => "never runs twice",
         }
     ));
+    text
+}
+
+/// The options that are ours for a load test.
+fn of_load(command: &clap::Command) -> String {
+    let mut text = "\nOptions of load tests, which blitz itself does (the plugin's own of such a name: behind --):\n".to_owned();
+    for argument in command.get_arguments() {
+        let value = argument.get_value_names().and_then(|names| names.first());
+        let takes_value = argument.get_action().takes_values();
+        let value =
+            value.filter(|_| takes_value).map_or_else(String::new, |name| format!(" {name}"));
+        let words = format!("      --{}{value}", argument.get_long().unwrap_or_default());
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        text.push_str(&format!("{words:HELP_COLUMN$}{help}\n"));
+    }
     text
 }
 
@@ -88,18 +110,27 @@ fn words(argument: &Argument) -> String {
     if argument.positional {
         return argument.name.clone();
     }
-    let short = argument.short.map_or_else(|| "    ".to_owned(), |letter| format!("-{letter}, "));
+    let name = if argument.named { ":NAME" } else { "" };
+    let short =
+        argument.short.map_or_else(|| "    ".to_owned(), |letter| format!("-{letter}{name}, "));
     let value = match value_word(argument) {
         "" => String::new(),
         word => format!(" {}", line(word)),
     };
-    format!("{short}--{}{value}", argument.name)
+    format!("{short}--{}{name}{value}", argument.name)
 }
 
 fn explanation(argument: &Argument, globals: &[GlobalFlag]) -> String {
     let mut notes = Vec::new();
-    if !argument.positional && globals.iter().any(|global| global.long == argument.name) {
-        notes.push("behind --");
+    let is_ours = !argument.positional && globals.iter().any(|global| global.long == argument.name);
+    let is_short_free = |letter| globals.iter().all(|global| global.short != Some(letter));
+    // The letter may stand anywhere: it is the long name that blitz takes.
+    let behind = match argument.short.filter(|letter| is_short_free(*letter)) {
+        Some(letter) => format!("-{letter}, or --{} behind --", argument.name),
+        None => "behind --".to_owned(),
+    };
+    if is_ours {
+        notes.push(behind.as_str());
     }
     if argument.required {
         notes.push("required");
@@ -180,6 +211,12 @@ mod tests {
             value = "WORD"
             help = "On its own line"
             [[arguments]]
+            name = "set"
+            short = "v"
+            named = true
+            value = "WORD"
+            help = "Called so"
+            [[arguments]]
             name = "plain"
             kind = "number"
             default = "0.5"
@@ -223,6 +260,7 @@ mod tests {
           -d, --data TEXT|@FILE       Body to send (repeatable)
               --a-very-long-name-indeed WORD
                                       On its own line
+          -v:NAME, --set:NAME WORD    Called so
               --plain NUMBER          (behind --, repeatable, default: 0.5)
               --format TEXT           How it looks: one of text, json (default: text)
               --level TEXT            one of 1, 2

@@ -1,6 +1,7 @@
 //! `blitz regions`, `engines`, `plugins`, `jobs`, `job`: what the gateway knows, as tables or JSON.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write as _};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -8,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::api::{self, Gateway};
 use crate::exit_code::ExitCode;
+use crate::outage::time_of_day;
 use crate::run::print;
 use crate::strip::Strip;
 use crate::text::{columns, quoted};
@@ -34,7 +36,10 @@ pub(crate) async fn show(
         List::Engines => fetch(gateway, "/v1/engines", json, engines).await,
         List::Plugins => fetch(gateway, "/v1/plugins", json, plugins).await,
         List::Jobs(last) => {
-            let table = |answer: &Jobs| jobs(answer, now_ms());
+            let table = |answer: &Jobs| {
+                left_out(&answer.unreachable);
+                jobs(answer, now_ms())
+            };
             fetch(gateway, &format!("/v1/jobs?last={last}"), json, table).await
         }
     }
@@ -70,6 +75,24 @@ pub(crate) fn print_json(value: &impl Serialize) -> ExitCode {
     print(&text)
 }
 
+/// Says which regions' jobs are missing in a list.
+fn left_out(regions: &[String]) {
+    if !regions.is_empty() {
+        let line = format!(
+            "blitz jobs: those of {} are left out: no cluster of theirs answers\n",
+            regions.join(", ")
+        );
+        eprint_stripped(&line);
+    }
+}
+
+/// Talk goes to stderr; names of regions are other people's words.
+fn eprint_stripped(line: &str) {
+    let line = Strip::default().push(line.as_bytes());
+    // Nobody reads it: then nobody misses it.
+    drop(io::stderr().write_all(&line));
+}
+
 /// Names and arguments in a table are other people's words: no control sequence of theirs is shown.
 pub(crate) fn print_table(table: &str) -> ExitCode {
     print(&String::from_utf8_lossy(&Strip::default().push(table.as_bytes())))
@@ -86,7 +109,24 @@ fn regions(answer: &Regions) -> String {
         [r.name.clone(), list_or_dash(&r.aliases), r.engines.to_string(), r.slots.to_string()]
     };
     let rows: Vec<_> = answer.regions.iter().map(row).collect();
-    columns(["NAME", "ALIASES", "ENGINES", "SLOTS"], &rows)
+    let is_alone = |r: &crate::wire::Region| r.home.is_none() && r.unreachable_since_ms.is_none();
+    if answer.regions.iter().all(is_alone) {
+        return columns(["NAME", "ALIASES", "ENGINES", "SLOTS"], &rows);
+    }
+    let with_home = |([name, aliases, engines, slots], region): ([String; 4], _)| {
+        [name, aliases, engines, slots, home(region)]
+    };
+    let rows: Vec<_> = rows.into_iter().zip(&answer.regions).map(with_home).collect();
+    columns(["NAME", "ALIASES", "ENGINES", "SLOTS", "HOME"], &rows)
+}
+
+/// The cluster in which a region's jobs are claimed, and since when it does not answer.
+fn home(region: &crate::wire::Region) -> String {
+    let cluster = region.home.as_deref().unwrap_or("-");
+    match region.unreachable_since_ms {
+        Some(since_ms) => format!("{cluster}, unreachable since {}", time_of_day(since_ms)),
+        None => cluster.to_owned(),
+    }
 }
 
 fn engines(answer: &Engines) -> String {
@@ -209,8 +249,13 @@ mod tests {
             r#"{"regions":[{"name":"japan","aliases":["jp","tokyo"],"engines":1,"slots":4},{"name":"local"}]}"#,
         )
         .unwrap();
+        let homes: Regions = serde_json::from_str(
+            r#"{"regions":[{"name":"japan","engines":1,"slots":4,"home":"tokyo","hubs":["oslo"]},{"name":"local"}]}"#,
+        )
+        .unwrap();
         let text = [
             regions(&regions_answer),
+            regions(&homes),
             engines(&engines_answer),
             plugins(&plugins_answer),
             jobs(&jobs_answer, 1_090_000),
@@ -219,6 +264,10 @@ mod tests {
         NAME   ALIASES   ENGINES  SLOTS
         japan  jp,tokyo  1        4
         local  -         0        0
+
+        NAME   ALIASES  ENGINES  SLOTS  HOME
+        japan  -        1        4      tokyo
+        local  -        0        0      -
 
         ID  REGION  BUILD  SLOTS  PLUGINS     SEEN
         e1  japan   0.1.0  4      curl@0.1.0  1 s ago

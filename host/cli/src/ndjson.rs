@@ -2,14 +2,15 @@
 //!
 //! Every line has `event`. `submitted` (run, plugin, version, jobs) is first, `exit` (exit_code) is
 //! last; between them each line names its `job` and `region` and carries the gateway's event: `state`,
-//! `restart`, `output` (attempt, incarnation, seq, frames), `incomplete`, `end`; or `failed` (reason)
+//! `restart`, `output` (attempt, incarnation, seq, frames), `incomplete`, `unreachable` (since_ms, reason), `reachable`, `end`;
+//! or `failed` (reason)
 //! for a job whose end was not seen. Output of attempts before a `restart` is void.
 
 use serde::Serialize;
 
 use crate::exit_code::ExitCode;
 use crate::render::{Action, Outcome, Render, Scene};
-use crate::wire::{Event, State, Submitted};
+use crate::wire::{Event, Outage, State, Submitted, Unreachable};
 
 /// Writes events as lines.
 pub(crate) struct Ndjson {
@@ -36,6 +37,14 @@ struct SubmittedLine<'a> {
 struct ExitLine<'a> {
     event: &'a str,
     exit_code: u8,
+}
+
+#[derive(Serialize)]
+struct Away<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -78,6 +87,18 @@ impl Render for Ndjson {
         }
     }
 
+    fn outage(&mut self, job: usize, outage: &Outage) -> Vec<Action> {
+        // The line has a region already.
+        let line = match outage {
+            Outage::Began(Unreachable { since_ms, reason, .. }) => {
+                let away = Away { since_ms: Some(*since_ms), reason: Some(reason) };
+                self.line(job, "unreachable", away)
+            }
+            Outage::Over(_) => self.line(job, "reachable", Away { since_ms: None, reason: None }),
+        };
+        vec![line]
+    }
+
     fn finish(&mut self, outcomes: &[Outcome], code: ExitCode) -> Vec<Action> {
         let failures = outcomes.iter().enumerate().filter_map(|(job, outcome)| {
             let reason = outcome.failure.as_deref()?;
@@ -116,7 +137,7 @@ mod tests {
 
     use super::*;
     use crate::render::Watched;
-    use crate::wire::{End, JobState, Output};
+    use crate::wire::{End, JobState, Output, Reachable};
 
     #[test]
     fn no_control_character_is_left_in_a_line() {
@@ -154,6 +175,10 @@ mod tests {
         let end = End { state: JobState::Done, exit: Some(Exit::Status(0)), ..End::default() };
         let mut actions = ndjson.event(0, &Event::State(state));
         actions.extend(ndjson.event(0, &Event::Output(output)));
+        let (region, reason) = ("us-east-1".to_owned(), "r".to_owned());
+        let began = Outage::Began(Unreachable { region: region.clone(), since_ms: 5, reason });
+        actions.extend(ndjson.outage(0, &began));
+        actions.extend(ndjson.outage(0, &Outage::Over(Reachable { region })));
         actions.extend(ndjson.event(0, &Event::End(end)));
         actions.extend(ndjson.finish(&[Outcome::default()], ExitCode::SUCCESS));
         let text: String = actions
@@ -167,6 +192,8 @@ mod tests {
         {"event":"state","job":"j","region":"us-east-1","state":"claimed","engine":"e","attempt":1}
         {"event":"output","job":"j","region":"us-east-1","attempt":1,"incarnation":"a","seq":0,"frames":[{"stream":"stdout","text":"hi"},{"stream":"file:f","base64":"/w=="}]}
         File { job: 0, name: "f", bytes: [255] }
+        {"event":"unreachable","job":"j","region":"us-east-1","since_ms":5,"reason":"r"}
+        {"event":"reachable","job":"j","region":"us-east-1"}
         {"event":"end","job":"j","region":"us-east-1","state":"done","exit":{"status":0}}
         {"event":"exit","exit_code":0}
         "#);

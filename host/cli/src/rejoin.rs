@@ -7,6 +7,8 @@ use crate::color::ColorChoice;
 use crate::environment::Environment;
 use crate::exit_code::{ExitCode, FailOn};
 use crate::files::OutputFiles;
+use crate::load::{LoadOptions, is_load};
+use crate::pin::Pin;
 use crate::render::{Scene, Watched, renderer};
 use crate::run::Error;
 use crate::screen::Screen;
@@ -26,6 +28,13 @@ pub(crate) async fn follow(
     let mut signals = Signals::catch().map_err(Error::Signals)?;
     let job = gateway.job(id).await.map_err(submit::Error::from)?;
     let mut screen = Screen::new();
+    // A load test is known by its manifest: its output is records, which another view would not show.
+    let pin = Pin { name: job.plugin.clone(), version: Some(job.version.clone()), sha256: None };
+    let manifest = match pin.version.as_deref() {
+        Some("") | None => None,
+        Some(_) => gateway.plugin(&pin, &[]).await.ok().map(|info| info.manifest),
+    };
+    let load = manifest.is_some_and(|manifest| is_load(&manifest)).then(LoadOptions::default);
     let watched = Watched { id: job.id, region: job.region.clone(), label: job.region };
     let scene = Scene {
         plugin: job.plugin.clone(),
@@ -36,7 +45,7 @@ pub(crate) async fn follow(
         table: None,
         live: None,
         is_side_by_side: false,
-        width_chars: None,
+        width_chars: load.as_ref().and_then(|_| screen.width_chars()),
         stdout_is_terminal: screen.stdout_is_terminal,
         stderr_is_terminal: screen.stderr_is_terminal,
         streams_are_one: screen.streams_are_one,
@@ -44,6 +53,8 @@ pub(crate) async fn follow(
         quiet: false,
         color: ColorChoice::Auto,
         no_color: environment.no_color,
+        load,
+        owns_jobs: false,
     };
     let watch = Watch {
         gateway,
@@ -55,6 +66,7 @@ pub(crate) async fn follow(
         owns_jobs: false,
         fail_on: FailOn::Any,
         plugin: job.plugin,
+        quiet: false,
     };
     Ok(watch.run(Vec::new()).await?)
 }

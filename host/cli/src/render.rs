@@ -3,6 +3,8 @@
 //! A renderer gets events and gives [`Action`]s; [`crate::watch`] performs them. stdout is the remote
 //! stdout and nothing else (or JSON, when it was asked for); talk goes to stderr.
 
+use std::path::PathBuf;
+
 use blitz_contract::{Exit, Frame, Stream, Table};
 
 use crate::color::ColorChoice;
@@ -11,17 +13,18 @@ use crate::drawn::Drawn;
 use crate::exit_code::ExitCode;
 use crate::group::Group;
 use crate::live::Live;
+use crate::load::{Load, LoadOptions, View};
 use crate::ndjson::Ndjson;
 use crate::report::Report;
 use crate::settings::Format;
 use crate::table::Rows;
-use crate::wire::{End, Event, JobState, Output, Submitted};
+use crate::wire::{End, Event, JobState, Outage, Output, Submitted};
 
 /// Bytes that `--json`, `--buffer`, `--group` and `--side-by-side` hold in memory for all jobs together.
 pub(crate) const HELD_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// What the edge must do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Action {
     Stdout(Vec<u8>),
     Stderr(Vec<u8>),
@@ -30,6 +33,15 @@ pub(crate) enum Action {
     Draw {
         blocks: Vec<Vec<String>>,
         head: usize,
+    },
+    /// The whole screen of the terminal shows this; talk waits until it is the user's again.
+    Show(Box<View>),
+    /// The screen is the user's again.
+    Hide,
+    /// A file of this command itself, whole.
+    Write {
+        path: PathBuf,
+        bytes: Vec<u8>,
     },
     /// Bytes of an output file of this job.
     File {
@@ -71,6 +83,18 @@ pub(crate) trait Render {
     }
     /// An event of a job.
     fn event(&mut self, job: usize, event: &Event) -> Vec<Action>;
+    /// The home of a job's region has gone or is back, for those who tell programs: people are told by the watch.
+    fn outage(&mut self, _job: usize, _outage: &Outage) -> Vec<Action> {
+        Vec::new()
+    }
+    /// A line of talk about the command itself.
+    fn talk(&mut self, line: Vec<u8>) -> Vec<Action> {
+        vec![Action::Stderr(line)]
+    }
+    /// The command's code, when all jobs have ended and theirs make `code`.
+    fn code(&mut self, _outcomes: &[Outcome], code: ExitCode) -> ExitCode {
+        code
+    }
     /// All jobs have ended, one way or another.
     fn finish(&mut self, outcomes: &[Outcome], code: ExitCode) -> Vec<Action>;
 }
@@ -146,10 +170,17 @@ pub(crate) struct Scene {
     pub(crate) color: ColorChoice,
     /// `NO_COLOR` is set.
     pub(crate) no_color: bool,
+    /// It is a load test, and this is asked of it.
+    pub(crate) load: Option<LoadOptions>,
+    /// ^C ends the jobs; else it leaves them alone.
+    pub(crate) owns_jobs: bool,
 }
 
 /// The renderer of a format.
-pub(crate) fn renderer(format: Format, scene: Scene) -> Box<dyn Render> {
+pub(crate) fn renderer(format: Format, mut scene: Scene) -> Box<dyn Render> {
+    if let Some(options) = scene.load.take() {
+        return Box::new(Load::new(format, scene, options));
+    }
     match format {
         Format::Text { buffer } => {
             let draws = scene.stdout_is_terminal && !buffer && !scene.raw;
@@ -275,6 +306,7 @@ mod tests {
                 plugin: "curl".to_owned(),
                 version: "0.1.0".to_owned(),
                 jobs: jobs.iter().map(job).collect(),
+                notes: Vec::new(),
             };
             let watched = watched(&submitted);
             assert_eq!(watched.iter().map(|w| &w.label).collect::<Vec<_>>(), labels);

@@ -17,8 +17,12 @@ use serde_json::Value;
 
 use crate::exit_code::ExitCode;
 use crate::ndjson::json_line;
+use crate::outage;
 use crate::render::{Action, HELD_BYTES_MAX, Outcome, Render, Scene, end_text};
-use crate::wire::{Event, Output};
+use crate::wire::{Event, Outage, Output};
+
+/// Notes of one job: a home that comes and goes for a day should not fill the document.
+const NOTES_MAX: usize = 100;
 
 /// Gathers everything until the end.
 pub(crate) struct Report {
@@ -35,6 +39,8 @@ struct Gathered {
     files: BTreeMap<String, u64>,
     attempt: Option<u32>,
     engine: Option<String>,
+    /// What was to be said of the job meanwhile.
+    notes: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -71,6 +77,8 @@ struct JobResult<'a> {
     stderr_base64: Option<String>,
     events: &'a BTreeMap<String, Vec<Value>>,
     files: Vec<FileWritten<'a>>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -138,6 +146,7 @@ impl Report {
                 .iter()
                 .map(|(name, &bytes)| FileWritten { name, bytes })
                 .collect(),
+            notes: &gathered.notes,
         }
     }
 }
@@ -154,6 +163,7 @@ impl Render for Report {
             Event::Restart(restart) => {
                 let void = std::mem::take(&mut self.jobs[job]);
                 self.held_bytes -= void.held_bytes();
+                self.jobs[job].notes = void.notes;
                 self.jobs[job].engine.clone_from(&restart.engine);
                 vec![Action::ResetFiles { job }]
             }
@@ -166,6 +176,14 @@ impl Render for Report {
                 Vec::new()
             }
         }
+    }
+
+    fn outage(&mut self, job: usize, outage: &Outage) -> Vec<Action> {
+        let notes = &mut self.jobs[job].notes;
+        if notes.len() < NOTES_MAX {
+            notes.push(outage::in_report(outage));
+        }
+        Vec::new()
     }
 
     fn finish(&mut self, outcomes: &[Outcome], code: ExitCode) -> Vec<Action> {

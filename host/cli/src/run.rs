@@ -23,12 +23,13 @@ use crate::submit::{self, Order};
 use crate::text::without_os_code;
 use crate::watch::{self, CANCEL_WAIT_MAX, Watch};
 use crate::wire::Submitted;
+use crate::words::Typed;
 
 /// What the user asks for.
 #[derive(Debug, Clone)]
 pub(crate) struct Command {
     pub(crate) plugin: Pin,
-    pub(crate) args: Vec<String>,
+    pub(crate) typed: Typed,
     pub(crate) settings: Settings,
 }
 
@@ -55,9 +56,8 @@ pub(crate) async fn run(
     environment: &Environment,
 ) -> Result<ExitCode, Error> {
     let settings = &command.settings;
-    let asks_json = settings.format == Format::Json;
-    let wanted = submit::Wanted { pin: &command.plugin, regions: &settings.regions, asks_json };
-    let order = match submit::order(gateway, wanted, command.args.clone()).await {
+    let wanted = submit::Wanted { pin: &command.plugin, settings };
+    let order = match submit::order(gateway, wanted, command.typed.clone()).await {
         Err(submit::Error::WantsHelp(manifest)) => {
             return Ok(print(&help::of_plugin(&manifest, &global_flags())));
         }
@@ -79,10 +79,15 @@ pub(crate) async fn run(
             return Ok(code);
         }
     };
+    let mut screen = Screen::new();
+    for note in submitted.notes.iter().filter(|_| !settings.quiet) {
+        // Names of regions are other people's words.
+        let line = format!("blitz {}: {note}\n", command.plugin.name);
+        screen.stderr(&Strip::default().push(line.as_bytes())).await;
+    }
     if settings.detach {
         return Ok(detached(&submitted, settings));
     }
-    let mut screen = Screen::new();
     let jobs = watched(&submitted);
     if screen.stderr_is_terminal && !settings.quiet {
         screen.stderr(format!("running from {}...\n", places(&jobs)).as_bytes()).await;
@@ -103,6 +108,7 @@ pub(crate) async fn run(
         owns_jobs: true,
         fail_on: settings.fail_on,
         plugin: command.plugin.name.clone(),
+        quiet: settings.quiet,
     };
     Ok(watch.run(first).await?)
 }
@@ -132,6 +138,8 @@ fn scene(
         quiet: settings.quiet,
         color: settings.color,
         no_color: environment.no_color,
+        load: order.load.clone(),
+        owns_jobs: true,
     }
 }
 

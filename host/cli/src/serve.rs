@@ -3,15 +3,21 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use blitz_couchdb::Client;
+use blitz_jobs::plugin::PublishError;
+use blitz_jobs::setup::{self, SetupError};
 use blitz_jobs::timing::Timing;
 use blitz_runtime::{ChildProgram, Runtime, RuntimeConfig};
 use tokio_util::sync::CancellationToken;
 
+use crate::clusters::{self, ClusterArgs, Entered};
 use crate::commands::{EngineArgs, GatewayArgs};
 use crate::environment::Environment;
 use crate::exit_code::ExitCode;
+use crate::joining;
+use crate::near::Near;
 use crate::run::print;
 use crate::signals::Signals;
 use crate::stack::{
@@ -27,6 +33,9 @@ pub(crate) enum Error {
     /// No store was named.
     #[error("which store? give --store http://HOST:PORT, set BLITZ_STORE, or start 'blitz up'")]
     NoStore,
+    /// The clusters that can be entered.
+    #[error(transparent)]
+    Clusters(#[from] clusters::Error),
     /// The state file of `blitz up`.
     #[error(transparent)]
     StateFile(#[from] state_file::Error),
@@ -39,6 +48,9 @@ pub(crate) enum Error {
     /// The token itself.
     #[error("a token has at least {TOKEN_BYTES_MIN} visible ASCII characters")]
     WeakToken,
+    /// The tokens of engines.
+    #[error(transparent)]
+    Joining(#[from] joining::Error),
     /// Signals.
     #[error("cannot catch signals: {0}")]
     Signals(io::Error),
@@ -49,37 +61,59 @@ const TOKEN_BYTES_MIN: usize = 16;
 
 /// Runs one engine until ^C or SIGTERM, which drain it; a second one leaves at once.
 pub(crate) async fn engine(args: EngineArgs, environment: &Environment) -> Result<ExitCode, Error> {
-    let (store, is_local) = store(args.store, environment)?;
     let id = match args.id {
         Some(id) => id,
         None => engine_id(&args.region)?,
     };
+    let (near, membership) = if args.join.is_given() {
+        let store = args.stores.into_iter().next();
+        let joins = args.join.enter(store, &args.region, &id, environment);
+        let (store, membership) = Box::pin(joins).await?;
+        (Near::joined(store, &args.clusters, environment).await?, Some(membership))
+    } else {
+        (Near::find(args.stores, &args.clusters, environment).await?, None)
+    };
+    let Near { clusters, is_local, said } = near;
     // The store of `blitz up` is this machine's own: its engines reach what the user reaches.
     let policy = args.targets.policy(if is_local { Targets::Any } else { Targets::PublicOnly });
     let runtime = Runtime::new(RuntimeConfig {
         cache_dir: environment.compiled_directory(),
         targets: policy,
-        protected: targets::protected(&store),
+        protected: targets::protected(clusters.all().map(|(_, store)| store)),
         child: Some(ChildProgram::this()),
         networks: args.networks,
+        load: args.load.config(),
         ..RuntimeConfig::default()
     })
     .map_err(stack::Error::from)?;
     let config = blitz_engine::Config {
-        store,
+        clusters,
         region: args.region,
         id,
         slots: args.slots.map_or(SLOTS, usize::from),
         runtime,
         trust: trusted(args.trust.trust(environment)),
         timing: Timing::default(),
+        load_contact: args.load.contact(),
         drain: DRAIN,
     };
-    let said = format!("engine   {}\nregion   {}\n", config.id, config.region);
+    let said = format!("engine   {}\nregion   {}\n{said}", config.id, config.region);
     let signals = Signals::catch().map_err(Error::Signals)?;
     print(&said);
     until_signal(signals, |stop| async move {
-        Ok(blitz_engine::run(config, stop).await.map_err(stack::Error::from)?)
+        let mut runs = Box::pin(blitz_engine::run(config, stop.clone()));
+        let Some(membership) = membership else {
+            return Ok(runs.await.map_err(stack::Error::from)?);
+        };
+        let no_token = tokio::select! {
+            ended = &mut runs => return Ok(ended.map_err(stack::Error::from)?),
+            no_token = membership.keep() => no_token,
+        };
+        // Until the end of the token that it has, it can give back what it holds.
+        tracing::error!(error = %no_token, "the right to be an engine was not renewed, draining");
+        stop.cancel();
+        runs.await.map_err(stack::Error::from)?;
+        Err(joining::Error::from(no_token).into())
     })
     .await
 }
@@ -89,19 +123,30 @@ pub(crate) async fn gateway(
     args: GatewayArgs,
     environment: &Environment,
 ) -> Result<ExitCode, Error> {
-    let (store, _) = store(args.store, environment)?;
+    let entered = enter(&args.clusters, args.store, environment).await?;
     let (token, is_new) = token(args.token_file, environment)?;
     let listener = listen(args.listen).await?;
     let address: SocketAddr = listener
         .local_addr()
         .map_err(|source| stack::Error::Io { what: "read the address of a listener", source })?;
-    let regions: Vec<&str> = args.regions.iter().map(String::as_str).collect();
-    blitz_jobs::setup::install(&store, &regions).await.map_err(stack::Error::from)?;
-    publish_built_ins(&store).await?;
+    let issuer = args.issuer.issuer(entered.clusters.near())?;
+    // Where there are several clusters, one that is away at the moment does not keep the others from being served.
+    let later = match prepare(&entered, &args.regions).await {
+        Err(error) if entered.clusters.own().is_some() && is_away(&error) => {
+            tracing::warn!(%error, "the near cluster is made ready when it answers");
+            Some((entered.clone(), args.regions))
+        }
+        ready => {
+            ready?;
+            None
+        }
+    };
     let config = blitz_gateway::Config {
-        store,
+        clusters: entered.clusters,
+        operators: entered.operators,
         token: token.clone(),
         hosts: args.hosts,
+        consent: args.load.consent(),
         timing: Timing::default(),
     };
     let signals = Signals::catch().map_err(Error::Signals)?;
@@ -111,9 +156,70 @@ pub(crate) async fn gateway(
     }
     print(&said);
     until_signal(signals, |stop| async move {
-        Ok(blitz_gateway::run(listener, config, stop).await.map_err(stack::Error::from)?)
+        let serves = async {
+            let run = Box::pin(blitz_gateway::run_with(listener, config, issuer, stop));
+            Ok(run.await.map_err(stack::Error::from)?)
+        };
+        match later {
+            None => serves.await,
+            Some((entered, regions)) => tokio::select! {
+                served = serves => served,
+                failed = prepare_at_last(&entered, &regions) => failed,
+            },
+        }
     })
     .await
+}
+
+/// Between two tries to make the near cluster ready.
+const PREPARE_AGAIN: Duration = Duration::from_secs(2);
+
+/// Makes what a gateway needs in the near cluster: databases and documents, where it may, and the built-in plugins.
+async fn prepare(entered: &Entered, regions: &[String]) -> Result<(), Error> {
+    let store = entered.clusters.near();
+    let own = entered.clusters.own();
+    // Of several clusters an operator makes them, by name and with all that replicates between them.
+    let may_make = own.is_none_or(|own| entered.operators.contains(own) || !entered.own_is_in_file);
+    if own.is_none() {
+        let regions: Vec<&str> = regions.iter().map(String::as_str).collect();
+        setup::install(store, &regions).await.map_err(stack::Error::from)?;
+    } else if may_make {
+        setup::install(store, &[]).await.map_err(stack::Error::from)?;
+        let operators = entered.clone().operators();
+        for region in regions {
+            let made = Box::pin(setup::regions::ensure(&operators, region));
+            made.await.map_err(stack::Error::from)?;
+        }
+    }
+    publish_built_ins(store).await?;
+    Ok(())
+}
+
+/// The same, tried until the cluster answers; ends when it answers that this cannot be.
+async fn prepare_at_last(entered: &Entered, regions: &[String]) -> Result<(), Error> {
+    loop {
+        tokio::time::sleep(PREPARE_AGAIN).await;
+        match prepare(entered, regions).await {
+            Ok(()) => std::future::pending::<()>().await,
+            Err(error) if is_away(&error) => tracing::debug!(%error, "not made ready yet"),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether a store did not answer.
+fn is_away(error: &Error) -> bool {
+    let Error::Stack(error) = error else { return false };
+    let source = match error {
+        stack::Error::Setup(SetupError::Silent { .. }) => return true,
+        stack::Error::Setup(SetupError::Store(error)) | stack::Error::Store(error) => error,
+        stack::Error::Publish(PublishError::Store(error)) => error,
+        _ => return false,
+    };
+    matches!(
+        source,
+        blitz_couchdb::Error::Unreachable { .. } | blitz_couchdb::Error::Timeout { .. }
+    )
 }
 
 /// Runs a part; a signal stops it, a second one leaves at once.
@@ -136,8 +242,26 @@ where
     }
 }
 
+/// The clusters that can be entered: those of the clusters file, the named store, or that of `blitz up`.
+pub(crate) async fn enter(
+    args: &ClusterArgs,
+    named: Option<String>,
+    environment: &Environment,
+) -> Result<Entered, Error> {
+    let named = named.or_else(|| environment.store.clone());
+    let named = named.map(Client::new).transpose().map_err(stack::Error::from)?;
+    if let Some(entered) = Entered::find(args, named, environment).await? {
+        return Ok(entered);
+    }
+    let (store, _) = store(None, environment)?;
+    Entered::find(args, Some(store), environment).await?.ok_or(Error::NoStore)
+}
+
 /// The named store, or that of `blitz up`; and whether it is the latter.
-fn store(named: Option<String>, environment: &Environment) -> Result<(Client, bool), Error> {
+pub(crate) fn store(
+    named: Option<String>,
+    environment: &Environment,
+) -> Result<(Client, bool), Error> {
     if let Some(url) = named.or_else(|| environment.store.clone()) {
         return Ok((Client::new(url).map_err(stack::Error::from)?, false));
     }

@@ -1,6 +1,7 @@
 //! Store, gateway and engines in this process: what `blitz up`, `blitz demo` and a command without any
 //! gateway start. Every part talks to the next over loopback, as separate processes would.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use blitz_couchdb::Client;
 use blitz_embedded::{Admin, OpenError, Options, Storage, Store};
 use blitz_engine::Trust;
+use blitz_jobs::cluster::Clusters;
 use blitz_jobs::timing::Timing;
 use blitz_runtime::{ChildProgram, Runtime, RuntimeConfig, TargetPolicy};
 use tokio::net::TcpListener;
@@ -18,6 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::{self, Gateway};
 use crate::built_in::{BuiltInPlugin, PLUGINS};
+use crate::loads::LoadArgs;
 use crate::targets;
 use crate::text::without_os_code;
 
@@ -45,6 +48,8 @@ pub(crate) struct Plan {
     pub(crate) slots: usize,
     /// Which addresses jobs may reach.
     pub(crate) targets: TargetPolicy,
+    /// Who may be loaded, and how much.
+    pub(crate) load: LoadArgs,
     /// Databases that say whose addresses are.
     pub(crate) networks: Vec<PathBuf>,
     /// Where compiled plugins are kept.
@@ -64,6 +69,7 @@ impl Plan {
             trust: Trust::default(),
             slots: SLOTS,
             targets: TargetPolicy::any(),
+            load: LoadArgs::default(),
             networks: Vec::new(),
             cache,
             drain: Duration::ZERO,
@@ -162,9 +168,12 @@ impl Stack {
             None => random_token()?,
         };
         let config = blitz_gateway::Config {
-            store: client.clone(),
+            clusters: Clusters::alone(client.clone()),
+            // The store is this process's own.
+            operators: BTreeSet::from([String::new()]),
             token: token.clone(),
             hosts: Vec::new(),
+            consent: plan.load.consent(),
             timing: Timing::default(),
         };
         parts.insert(
@@ -177,14 +186,15 @@ impl Stack {
         let runtime = Runtime::new(RuntimeConfig {
             cache_dir: plan.cache,
             targets: plan.targets,
-            protected: targets::protected(&client),
+            protected: targets::protected([&client]),
             child: Some(ChildProgram::this()),
             networks: plan.networks,
+            load: plan.load.config(),
             ..RuntimeConfig::default()
         })?;
         for region in plan.regions {
             let config = blitz_engine::Config {
-                store: client.clone(),
+                clusters: Clusters::alone(client.clone()),
                 // The same at each start: an engine that was killed does not stay in the lists.
                 id: format!("{region}-up"),
                 region,
@@ -192,6 +202,7 @@ impl Stack {
                 runtime: runtime.clone(),
                 trust: trust.clone(),
                 timing: Timing::default(),
+                load_contact: plan.load.contact(),
                 drain: plan.drain,
             };
             parts.insert(

@@ -10,13 +10,20 @@ use base64::engine::general_purpose::STANDARD;
 use blitz_contract::{Arguments, Manifest, UsageError};
 
 use crate::api::{self, Gateway};
+use crate::commands::global_flags;
+use crate::load::{self, LoadOptions};
 use crate::pin::Pin;
-use crate::settings::Settings;
+use crate::settings::{Format, Settings};
+use crate::suggest::nearest;
 use crate::text::without_os_code;
 use crate::wire::{Input, Submission, Submitted};
+use crate::words::{GlobalFlag, SplitError, Typed};
 
 /// Bytes of all input files of one command. They travel inside the job's documents.
 const INPUT_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// How other load generators name connections, threads and time.
+const OF_OTHER_TOOLS: [&str; 3] = ["-c", "-t", "-z"];
 
 /// A command line that fits its plugin.
 pub(crate) struct Order {
@@ -26,20 +33,28 @@ pub(crate) struct Order {
     pub(crate) sha256: Option<String>,
     pub(crate) args: Vec<String>,
     pub(crate) arguments: Arguments,
+    /// It is a load test, and this is asked of it.
+    pub(crate) load: Option<LoadOptions>,
 }
 
 /// Why a command line does not become a job. The texts read after `blitz curl: `.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// It does not fit the manifest.
-    #[error("{usage}; 'blitz help {plugin}' lists what is")]
-    Unsupported { plugin: String, usage: UsageError },
+    #[error("{usage}{hint}; 'blitz help {plugin}' lists what is")]
+    Unsupported { plugin: String, usage: UsageError, hint: String },
     /// The same, for the other mistakes.
     #[error("{usage}; see 'blitz help {plugin}'")]
     Usage { plugin: String, usage: UsageError },
     /// The same, and `--json` was given, which the plugin has too.
     #[error("{usage}; --json is blitz's own, the one of {plugin} goes behind '--'")]
     Shadowed { plugin: String, usage: UsageError },
+    /// An option that is ours for load tests.
+    #[error(transparent)]
+    Load(#[from] load::options::Error),
+    /// One that is not for this plugin.
+    #[error(transparent)]
+    Split(#[from] SplitError),
     /// `-h`, and the plugin has no such option.
     #[error("help")]
     WantsHelp(Box<Manifest>),
@@ -61,35 +76,37 @@ pub(crate) enum Error {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub(crate) pin: &'a Pin,
-    pub(crate) regions: &'a [String],
-    /// `--json` was given.
-    pub(crate) asks_json: bool,
+    pub(crate) settings: &'a Settings,
 }
 
-/// Asks for the plugin's manifest and checks `args` against it.
+/// Asks for the plugin's manifest and checks what was typed against it.
 pub(crate) async fn order(
     gateway: &Gateway,
     wanted: Wanted<'_>,
-    args: Vec<String>,
+    mut typed: Typed,
 ) -> Result<Order, Error> {
-    let Wanted { pin, regions, asks_json } = wanted;
-    let info = gateway.plugin(pin, regions).await?;
+    let Wanted { pin, settings } = wanted;
+    let info = gateway.plugin(pin, &settings.regions).await?;
     if let Some(sha256) = pin.sha256.as_ref().filter(|sha256| **sha256 != info.sha256) {
         let (name, version) = (pin.name.clone(), info.version);
         return Err(Error::Digest { name, version, sha256: sha256.clone(), found: info.sha256 });
     }
     let plugin = pin.to_string();
     let manifest = info.manifest;
+    let load = load_options(&manifest, &mut typed, settings)?;
+    let args = typed.args;
     let arguments = match Arguments::parse(&manifest, &args) {
         Ok(arguments) => arguments,
         Err(UsageError::Unknown { option }) if option == "-h" => {
             return Err(Error::WantsHelp(Box::new(manifest)));
         }
-        Err(usage @ UsageError::Unknown { .. }) => {
-            return Err(Error::Unsupported { plugin, usage });
+        Err(UsageError::Unknown { option }) => {
+            let hint = hint(&option, &manifest);
+            return Err(Error::Unsupported { plugin, usage: UsageError::Unknown { option }, hint });
         }
         Err(usage) => {
-            let is_shadowed = asks_json && manifest.arguments.iter().any(|a| a.name == "json");
+            let is_shadowed = settings.format == Format::Json
+                && manifest.arguments.iter().any(|a| a.name == "json");
             return Err(match is_shadowed {
                 true => Error::Shadowed { plugin, usage },
                 false => Error::Usage { plugin, usage },
@@ -97,7 +114,38 @@ pub(crate) async fn order(
         }
     };
     let (version, sha256) = (info.version, pin.sha256.clone());
-    Ok(Order { version, sha256, manifest, args, arguments })
+    Ok(Order { version, sha256, manifest, args, arguments, load })
+}
+
+/// What an option that nobody has may have meant: a slip of the pen, or a word of other load generators.
+fn hint(option: &str, manifest: &Manifest) -> String {
+    let is_load = load::is_load(manifest);
+    if is_load && OF_OTHER_TOOLS.contains(&option) {
+        return "; how many and how long are one option: -p 10:30 is 10 users for 30 seconds"
+            .to_owned();
+    }
+    let ours = if is_load { load::options::flags() } else { Vec::new() };
+    let ours: Vec<GlobalFlag> = global_flags().into_iter().chain(ours).collect();
+    let own = manifest.arguments.iter().filter(|argument| !argument.positional);
+    let known = own.map(|argument| argument.name.as_str());
+    let known = known.chain(ours.iter().map(|flag| flag.long.as_str()));
+    let word = option.strip_prefix("--").unwrap_or_default();
+    nearest(word, known).map_or_else(String::new, |near| format!("; did you mean --{near}?"))
+}
+
+/// Takes the options of a load test out of what was typed; for any other plugin they are its own.
+fn load_options(
+    manifest: &Manifest,
+    typed: &mut Typed,
+    settings: &Settings,
+) -> Result<Option<LoadOptions>, Error> {
+    if !load::is_load(manifest) {
+        typed.needs_no_plugin()?;
+        return Ok(None);
+    }
+    let options = LoadOptions::read(&typed.take(&load::options::flags())?)?;
+    options.check(settings)?;
+    Ok(Some(options))
 }
 
 /// Reads the input files that the arguments name; `-` is stdin.

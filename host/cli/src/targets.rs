@@ -3,7 +3,6 @@
 use blitz_couchdb::Client;
 use blitz_runtime::{Endpoint, Rule, TargetPolicy};
 use clap::{Args, ValueEnum};
-use url::Url;
 
 /// The flags, as typed.
 #[derive(Debug, Clone, Default, Args)]
@@ -40,13 +39,13 @@ impl TargetArgs {
     }
 }
 
-/// The engine's store, which no job may reach: it holds everybody's.
-pub(crate) fn protected(store: &Client) -> Vec<Endpoint> {
-    let url = Url::parse(store.address()).ok();
-    let endpoint = url.as_ref().and_then(|url| {
-        Some(Endpoint::new("the engine's store", url.host_str()?, url.port_or_known_default()?))
-    });
-    endpoint.into_iter().collect()
+/// The engine's stores, which no job may reach: they hold everybody's.
+pub(crate) fn protected<'a>(stores: impl IntoIterator<Item = &'a Client>) -> Vec<Endpoint> {
+    let endpoint = |store: &Client| {
+        let (host, port) = store.host_and_port();
+        Endpoint::new("the engine's store", host, port)
+    };
+    stores.into_iter().map(endpoint).collect()
 }
 
 #[cfg(test)]
@@ -92,7 +91,7 @@ mod tests {
             ("http://[::1]:5984", "::1", 5984),
             ("http://10.0.0.1", "10.0.0.1", 80),
         ] {
-            let found = protected(&Client::new(url).unwrap());
+            let found = protected([&Client::new(url).unwrap()]);
             assert_eq!(found, [Endpoint::new("the engine's store", host, port)], "{url}");
         }
     }

@@ -68,6 +68,7 @@ pub(crate) async fn run(args: UpArgs, environment: &Environment) -> Result<ExitC
         slots: args.slots.map_or(SLOTS, usize::from),
         // One's own machine is what one is on.
         targets: args.targets.policy(Targets::Any),
+        load: args.load,
         networks: args.networks,
         cache: environment.compiled_directory(),
         drain: DRAIN,

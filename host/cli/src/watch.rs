@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -15,9 +16,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::api::Gateway;
 use crate::exit_code::{self, ExitCode, FailOn};
 use crate::files::{FileError, OutputFiles, Written};
-use crate::follow::{News, follow};
+use crate::follow::{AWAY_MAX, News, follow};
+use crate::outage::Outages;
 use crate::render::{Action, HELD_BYTES_MAX, Outcome, Render, Watched};
-use crate::screen::{Reader, Screen};
+use crate::screen::{Reader, Screen, Touched};
 use crate::signals::Signals;
 use crate::text::without_os_code;
 use crate::wire::Event;
@@ -40,6 +42,8 @@ pub(crate) struct Watch<'a> {
     pub(crate) owns_jobs: bool,
     pub(crate) fail_on: FailOn,
     pub(crate) plugin: String,
+    /// Nothing is said of gateways that come and go.
+    pub(crate) quiet: bool,
 }
 
 /// Why watching ended before the jobs did. The texts read after `blitz curl: `.
@@ -51,6 +55,9 @@ pub(crate) enum Error {
     /// Stdout.
     #[error("cannot write to stdout: {}", without_os_code(&.0.to_string()))]
     Stdout(io::Error),
+    /// A file of our own.
+    #[error("cannot write {path}: {}", without_os_code(&source.to_string()), path = path.display())]
+    Write { path: PathBuf, source: io::Error },
     /// Memory.
     #[error(
         "--json, --buffer, --group and --side-by-side hold at most {} MiB of output; use --ndjson or none of them",
@@ -116,6 +123,9 @@ impl Watch<'_> {
     ) -> Result<Flow, Error> {
         let mut interrupt = Interrupt::default();
         let mut cancels = JoinSet::new();
+        // The jobs whose gateway does not answer.
+        let mut away = BTreeSet::new();
+        let mut outages = Outages::default();
         for action in first {
             match self.perform(action, &mut interrupt, open, &mut cancels).await? {
                 Flow::On => {}
@@ -131,6 +141,19 @@ impl Watch<'_> {
                     }
                     continue;
                 }
+                touched = self.screen.touched() => {
+                if touched == Touched::Resized {
+                    match self.screen.repaint().await.map_err(Error::Stdout)? {
+                        Reader::Listens => continue,
+                        Reader::Left => return Ok(Flow::ReaderLeft),
+                    }
+                }
+                let code = ExitCode::INTERRUPTED;
+                if let Some(code) = self.interrupted(code, &mut interrupt, open, &mut cancels) {
+                    return Ok(Flow::Leave(code));
+                }
+                continue;
+            }
                 () = leave_time(&interrupt) => break,
             };
             // Every follower sends an end or a failure before it goes.
@@ -141,10 +164,31 @@ impl Watch<'_> {
             let actions = match piece {
                 News::Event(event) => {
                     note(&mut outcomes[job], &event);
+                    outages.hear_event(job, &event);
                     if matches!(event, Event::End(_)) {
                         open.remove(&job);
                     }
                     self.render.event(job, &event)
+                }
+                News::Outage(outage) => {
+                    let mut actions = self.render.outage(job, &outage);
+                    if let Some(how) = outages.hear(job, &outage)
+                        && !self.quiet
+                    {
+                        let line = format!("blitz {}: {how}\n", self.plugin).into_bytes();
+                        actions.extend(self.render.talk(line));
+                    }
+                    actions
+                }
+                News::Away => {
+                    let is_first = away.is_empty();
+                    away.insert(job);
+                    let how = format!("lost the gateway, trying for {} s", AWAY_MAX.as_secs());
+                    self.gateway_went(is_first, &how)
+                }
+                News::Back => {
+                    away.remove(&job);
+                    self.gateway_went(away.is_empty(), "the gateway is back")
                 }
                 News::Failed(error) => {
                     open.remove(&job);
@@ -198,6 +242,14 @@ impl Watch<'_> {
             match action {
                 Action::Stdout(bytes) => return screen.stdout(&bytes).await.map_err(Error::Stdout),
                 Action::Stderr(bytes) => screen.stderr(&bytes).await,
+                Action::Show(view) => {
+                    return screen.show(*view).await.map_err(Error::Stdout);
+                }
+                Action::Hide => return screen.hide().await.map_err(Error::Stdout),
+                Action::Write { path, bytes } => {
+                    let written = tokio::fs::write(&path, bytes).await;
+                    written.map_err(|source| Error::Write { path, source })?;
+                }
                 Action::Draw { blocks, head } => {
                     return screen.draw(blocks, head).await.map_err(Error::Stdout);
                 }
@@ -235,9 +287,17 @@ impl Watch<'_> {
         }
     }
 
+    /// Says it once for all jobs, at once: what is silent looks as if it hung.
+    fn gateway_went(&mut self, is_news: bool, how: &str) -> Vec<Action> {
+        if self.quiet || !is_news {
+            return Vec::new();
+        }
+        self.render.talk(format!("blitz {}: {how}\n", self.plugin).into_bytes())
+    }
+
     /// A signal came. `Some` leaves at once.
     fn interrupted(
-        &self,
+        &mut self,
         code: ExitCode,
         interrupt: &mut Interrupt,
         open: &BTreeSet<usize>,
@@ -246,6 +306,7 @@ impl Watch<'_> {
         if let Some(code) = interrupt.take(code, self.owns_jobs, open) {
             return Some(code);
         }
+        self.screen.is_ending = true;
         for id in ids(&self.jobs, open) {
             cancels.spawn(cancel_one(self.gateway.clone(), id));
         }
@@ -260,8 +321,10 @@ impl Watch<'_> {
     ) -> Result<ExitCode, Error> {
         let codes: Vec<ExitCode> = outcomes.iter().map(Outcome::code).collect();
         let is_gateway_lost = outcomes.iter().any(Outcome::is_unreachable);
-        let code =
-            code.unwrap_or_else(|| exit_code::combine(self.fail_on, &codes, is_gateway_lost));
+        let code = code.unwrap_or_else(|| {
+            let code = exit_code::combine(self.fail_on, &codes, is_gateway_lost);
+            self.render.code(outcomes, code)
+        });
         for action in self.render.finish(outcomes, code) {
             let (mut interrupt, mut cancels) = (Interrupt::default(), JoinSet::new());
             let none_open = BTreeSet::new();

@@ -50,6 +50,9 @@ pub(crate) struct Submitted {
     pub(crate) plugin: String,
     pub(crate) version: String,
     pub(crate) jobs: Vec<SubmittedJob>,
+    /// What of the request was read otherwise than it may have been meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
 }
 
 /// One job of a run.
@@ -90,6 +93,32 @@ pub(crate) enum Event {
     Incomplete(Incomplete),
     /// The last event.
     End(End),
+}
+
+/// What is told of the home of a job's region, beside the job's own events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outage {
+    /// It does not answer.
+    Began(Unreachable),
+    /// It answers again.
+    Over(Reachable),
+}
+
+/// The data of `unreachable`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Unreachable {
+    pub(crate) region: String,
+    /// Milliseconds since 1970.
+    #[serde(default)]
+    pub(crate) since_ms: u64,
+    #[serde(default)]
+    pub(crate) reason: String,
+}
+
+/// The data of `reachable`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Reachable {
+    pub(crate) region: String,
 }
 
 /// The job's way before it ends.
@@ -252,6 +281,15 @@ pub(crate) struct Region {
     pub(crate) engines: u64,
     #[serde(default)]
     pub(crate) slots: u64,
+    /// The cluster in which its jobs are claimed; absent where there is only one.
+    #[serde(default)]
+    pub(crate) home: Option<String>,
+    /// The clusters that have copies.
+    #[serde(default)]
+    pub(crate) hubs: Vec<String>,
+    /// Since when its home does not answer.
+    #[serde(default)]
+    pub(crate) unreachable_since_ms: Option<u64>,
 }
 
 /// `GET /v1/engines`.
@@ -354,6 +392,9 @@ pub(crate) struct Marked {
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Jobs {
     pub(crate) jobs: Vec<Job>,
+    /// The regions whose jobs are not among them, as no cluster of theirs answers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unreachable: Vec<String>,
 }
 
 /// `GET /v1/jobs/{id}`.
@@ -399,6 +440,30 @@ impl Event {
     }
 }
 
+impl Outage {
+    /// Reads one server-sent event; `None` for another kind.
+    pub(crate) fn parse(kind: &str, data: &str) -> Result<Option<Self>, serde_json::Error> {
+        Ok(Some(match kind {
+            "unreachable" => Self::Began(serde_json::from_str(data)?),
+            "reachable" => Self::Over(serde_json::from_str(data)?),
+            _ => return Ok(None),
+        }))
+    }
+}
+
+/// A join token that was made: a secret.
+#[derive(Deserialize)]
+pub(crate) struct JoinToken {
+    pub(crate) join_token: String,
+}
+
+/// An engine whose right was taken back.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Revoked {
+    pub(crate) engine: String,
+    pub(crate) new: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -435,6 +500,18 @@ mod tests {
             let data = format!(r#"{{"attempt":1,"incarnation":"a","seq":0,"frames":[{frame}]}}"#);
             assert!(Event::parse("output", &data).is_err(), "{frame}");
         }
+    }
+
+    #[test]
+    fn outages_are_read() {
+        let data = r#"{"region":"japan","since_ms":5,"reason":"r"}"#;
+        let Some(Outage::Began(began)) = Outage::parse("unreachable", data).unwrap() else {
+            panic!("{data} is an outage");
+        };
+        assert_eq!((began.region.as_str(), began.since_ms), ("japan", 5));
+        let over = Outage::parse("reachable", r#"{"region":"japan"}"#).unwrap();
+        assert!(matches!(over, Some(Outage::Over(_))));
+        assert_eq!(Outage::parse("end", "{}").unwrap(), None);
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //! anywhere up to `--`, which is taken away; everything behind it is the plugin's. The split is made
 //! before the plugin's manifest is known, so a plugin's option whose *value* looks like a global
 //! (`-H --json`) goes behind `--`, as does a plugin's own option of the same name (`curl --json DATA`).
+//!
+//! Options that are ours only for some plugins ([`crate::load::options`]) stay where they are: the manifest decides later
+//! whose they are, from [`Typed`].
 
 use crate::pin::{Pin, PinError, is_plugin_name};
 
@@ -14,6 +17,17 @@ pub(crate) struct GlobalFlag {
     pub(crate) long: String,
     pub(crate) short: Option<char>,
     pub(crate) takes_value: bool,
+}
+
+/// The words of a plugin's command line that are not global.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Typed {
+    /// Options that are ours for some plugins, and their values, that stood before the plugin's name.
+    pub(crate) before: Vec<String>,
+    /// What stood behind it.
+    pub(crate) args: Vec<String>,
+    /// How many of `args` stood before `--`.
+    pub(crate) free_count: usize,
 }
 
 /// What a command line asks for.
@@ -32,10 +46,10 @@ pub(crate) enum Words {
         name: Pin,
         /// Only globals and their values.
         globals: Vec<String>,
-        args: Vec<String>,
+        typed: Typed,
     },
-    /// `blitz PLUGIN --help` or `PLUGIN:help`.
-    PluginHelp { name: Pin, globals: Vec<String> },
+    /// `blitz PLUGIN --help` or `PLUGIN:help`, with the first word that stood behind the name.
+    PluginHelp { name: Pin, globals: Vec<String>, first: Option<String> },
 }
 
 /// A command line that cannot be split. The text reads after `blitz: `.
@@ -70,14 +84,16 @@ const LATER_COMMANDS: [(&str, &str); 3] = [
     ("couch:fuzz", "there is no successor yet"),
 ];
 
-/// Splits the words behind `blitz`.
+/// Splits the words behind `blitz`. `sometimes` are the flags that are ours for some plugins.
 pub(crate) fn split(
     words: &[String],
     flags: &[GlobalFlag],
+    sometimes: &[GlobalFlag],
     built_ins: &[&str],
 ) -> Result<Words, SplitError> {
     let mut rest = words.iter();
     let mut globals = Vec::new();
+    let mut typed = Typed::default();
     let mut is_run = false;
     let name = loop {
         let Some(word) = rest.next() else {
@@ -94,7 +110,8 @@ pub(crate) fn split(
             "-h" | "--help" => return Ok(Words::Help),
             "--version" => return Ok(Words::Version),
             "run" if !is_run => is_run = true,
-            _ if take_global(word, &mut rest, flags, &mut globals)? => {}
+            _ if take_flag(word, &mut rest, flags, &mut globals)? => {}
+            _ if take_flag(word, &mut rest, sometimes, &mut typed.before)? => {}
             flag if flag.starts_with('-') => {
                 return Err(SplitError::UnknownFlag { flag: flag.to_owned() });
             }
@@ -102,6 +119,7 @@ pub(crate) fn split(
         }
     };
     if !is_run && built_ins.contains(&name) {
+        typed.needs_no_plugin()?;
         let mut all = vec![name.to_owned()];
         all.append(&mut globals);
         all.extend(rest.cloned());
@@ -118,30 +136,65 @@ pub(crate) fn split(
         return Err(SplitError::NotAName { word: name.to_owned() });
     }
     let name: Pin = name.parse()?;
-    let mut args = Vec::new();
+    let mut free_count = None;
     while let Some(word) = rest.next() {
         match word.as_str() {
             "--" => {
-                args.extend(rest.by_ref().cloned());
+                free_count = Some(typed.args.len());
+                typed.args.extend(rest.by_ref().cloned());
             }
-            "--help" => return Ok(Words::PluginHelp { name, globals }),
+            "--help" => {
+                let first = typed.args.into_iter().next();
+                return Ok(Words::PluginHelp { name, globals, first });
+            }
             "--version" => return Ok(Words::Version),
-            _ if take_global(word, &mut rest, flags, &mut globals)? => {}
-            _ => args.push(word.clone()),
+            _ if take_flag(word, &mut rest, flags, &mut globals)? => {}
+            _ => typed.args.push(word.clone()),
         }
     }
+    typed.free_count = free_count.unwrap_or(typed.args.len());
     match wants_help {
-        true => Ok(Words::PluginHelp { name, globals }),
-        false => Ok(Words::Plugin { name, globals, args }),
+        true => Ok(Words::PluginHelp { name, globals, first: None }),
+        false => Ok(Words::Plugin { name, globals, typed }),
     }
 }
 
-/// Moves `word`, and the value behind it, to `globals` when it is one.
-fn take_global<'a>(
+impl Typed {
+    /// Takes the words of `flags` out of those before the plugin's name and of those behind it up to `--`.
+    ///
+    /// # Errors
+    ///
+    /// [`SplitError::MissingValue`] of the last word.
+    pub(crate) fn take(&mut self, flags: &[GlobalFlag]) -> Result<Vec<String>, SplitError> {
+        let mut taken = std::mem::take(&mut self.before);
+        let behind = self.args.split_off(self.free_count);
+        let free = std::mem::take(&mut self.args);
+        let mut rest = free.iter();
+        while let Some(word) = rest.next() {
+            if !take_flag(word, &mut rest, flags, &mut taken)? {
+                self.args.push(word.clone());
+            }
+        }
+        self.free_count = self.args.len();
+        self.args.extend(behind);
+        Ok(taken)
+    }
+
+    /// Nothing stands before the name that only some plugins know.
+    pub(crate) fn needs_no_plugin(&self) -> Result<(), SplitError> {
+        match self.before.first() {
+            Some(flag) => Err(SplitError::UnknownFlag { flag: flag.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Moves `word`, and the value behind it, to `taken` when it is one of `flags`.
+fn take_flag<'a>(
     word: &str,
     rest: &mut impl Iterator<Item = &'a String>,
     flags: &[GlobalFlag],
-    globals: &mut Vec<String>,
+    taken: &mut Vec<String>,
 ) -> Result<bool, SplitError> {
     let (flag, has_value) = if let Some(long) = word.strip_prefix("--") {
         let (name, value) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v)));
@@ -155,11 +208,11 @@ fn take_global<'a>(
         (None, false)
     };
     let Some(flag) = flag else { return Ok(false) };
-    globals.push(word.to_owned());
+    taken.push(word.to_owned());
     if flag.takes_value && !has_value {
         let value = rest.next();
         let value = value.ok_or_else(|| SplitError::MissingValue { flag: word.to_owned() })?;
-        globals.push(value.clone());
+        taken.push(value.clone());
     }
     Ok(true)
 }
@@ -168,12 +221,15 @@ fn take_global<'a>(
 mod tests {
     use super::*;
 
+    fn flag(long: &str, short: Option<char>, takes_value: bool) -> GlobalFlag {
+        GlobalFlag { long: long.to_owned(), short, takes_value }
+    }
+
+    fn sometimes() -> Vec<GlobalFlag> {
+        vec![flag("fail", None, true), flag("no-live", None, false)]
+    }
+
     fn flags() -> Vec<GlobalFlag> {
-        let flag = |long: &str, short, takes_value| GlobalFlag {
-            long: long.to_owned(),
-            short,
-            takes_value,
-        };
         vec![
             flag("region", Some('r'), true),
             flag("json", None, false),
@@ -184,12 +240,17 @@ mod tests {
     /// The split as one line of text: `plugin(globals)[args]`.
     fn show(line: &str) -> String {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        match split(&words, &flags(), &["jobs", "up", "help"]) {
-            Ok(Words::Plugin { name, globals, args }) => {
-                format!("{name}({})[{}]", globals.join(" "), args.join(" "))
+        match split(&words, &flags(), &sometimes(), &["jobs", "up", "help"]) {
+            Ok(Words::Plugin { name, globals, typed }) => {
+                let before = match typed.before.is_empty() {
+                    true => String::new(),
+                    false => format!("{{{}}}", typed.before.join(" ")),
+                };
+                format!("{before}{name}({})[{}]", globals.join(" "), typed.args.join(" "))
             }
-            Ok(Words::PluginHelp { name, globals }) => {
-                format!("help {name}({})", globals.join(" "))
+            Ok(Words::PluginHelp { name, globals, first }) => {
+                let first = first.map_or_else(String::new, |first| format!("[{first}]"));
+                format!("help {name}({}){first}", globals.join(" "))
             }
             Ok(Words::BuiltIn(words)) => format!("built-in {}", words.join(" ")),
             Ok(other) => format!("{other:?}"),
@@ -226,11 +287,12 @@ mod tests {
             ("run dig -r japan -- +short MX", "dig(-r japan)[+short MX]"),
             ("curl --help", "help curl()"),
             ("curl:help", "help curl()"),
-            ("curl x --help --json", "help curl()"),
+            ("curl x --help --json", "help curl()[x]"),
             ("run --help", "built-in help run"),
             ("jobs --last 3", "built-in jobs --last 3"),
             ("--json jobs --last 3", "built-in jobs --json --last 3"),
             ("up --region a", "built-in up --region a"),
+            ("--fail p99<1s curl --fail x", "{--fail p99<1s}curl()[--fail x]"),
             ("hops@0.1.0 x -r japan", "hops@0.1.0(-r japan)[x]"),
             ("run hops@0.1.0 x", "hops@0.1.0()[x]"),
             ("hops@0.1.0 --help", "help hops@0.1.0()"),
@@ -238,6 +300,21 @@ mod tests {
         ] {
             assert_eq!(show(line), split, "blitz {line}");
         }
+    }
+
+    #[test]
+    fn what_is_ours_for_some_plugins_is_taken_up_to_the_dashes() {
+        let words = "--fail a rush -X GET --fail=b --no-live x --fail c -- --fail d";
+        let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        let Ok(Words::Plugin { mut typed, .. }) = split(&words, &flags(), &sometimes(), &[]) else {
+            panic!("a plugin's command line");
+        };
+        let taken = typed.take(&sometimes()).unwrap();
+        assert_eq!(taken.join(" "), "--fail a --fail=b --no-live --fail c");
+        assert_eq!(typed.args.join(" "), "-X GET x --fail d");
+        assert_eq!(typed.free_count, 3);
+        let mut bare = Typed { args: vec!["--fail".to_owned()], free_count: 1, ..Typed::default() };
+        assert_eq!(bare.take(&sometimes()).unwrap_err().to_string(), "--fail requires a value");
     }
 
     #[test]
@@ -249,6 +326,11 @@ mod tests {
                 "-s curl",
                 "no flag -s here; a plugin's own flags go behind its name, 'blitz --help' lists ours",
             ),
+            (
+                "--no-live jobs",
+                "no flag --no-live here; a plugin's own flags go behind its name, 'blitz --help' lists ours",
+            ),
+            ("--fail", "--fail requires a value"),
             ("run", "run: which plugin? 'blitz plugins' lists them"),
             ("api:init", "api:init is not in this version; set BLITZ_HOST and BLITZ_TOKEN"),
             (

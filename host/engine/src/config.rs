@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use blitz_couchdb::Client;
+use blitz_jobs::cluster::Clusters;
 use blitz_jobs::timing::Timing;
 use blitz_runtime::Runtime;
 
@@ -11,8 +11,9 @@ use crate::trust::Trust;
 /// Everything that an engine needs.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The region's home cluster.
-    pub store: Client,
+    /// The clusters that it can enter. The near one has the documents of regions, clusters and plugins, and says where the
+    /// region's home is.
+    pub clusters: Clusters,
     /// The region's name.
     pub region: String,
     /// This engine's instance id, one of its kind in the region.
@@ -25,6 +26,8 @@ pub struct Config {
     pub trust: Trust,
     /// The durations of the protocol.
     pub timing: Timing,
+    /// Whom the target of a load test may ask, in its own logs: it is in the user agent of every request.
+    pub load_contact: String,
     /// How long running jobs may go on after the engine was told to stop.
     pub drain: Duration,
 }

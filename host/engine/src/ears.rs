@@ -1,15 +1,13 @@
 //! The engine's ears: one feed for each jobs database of its region, and how far each was heard.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use blitz_couchdb::Client;
 use blitz_jobs::feed::{self, Checkpoint, Heard, Place, Relist};
 use tokio::sync::mpsc::Sender;
 use tokio_util::task::AbortOnDropHandle;
 
-/// A database that is gone is looked for again after this long.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+use crate::patience::Patience;
 
 /// The feeds, which end with their owner.
 #[derive(Debug)]
@@ -49,6 +47,11 @@ impl Ears {
         listener.task = Some(AbortOnDropHandle::new(tokio::spawn(follows)));
     }
 
+    /// Hears of a database no more.
+    pub(crate) fn leave_alone(&mut self, name: &str) {
+        self.feeds.remove(name);
+    }
+
     /// Hears of all open jobs once more.
     pub(crate) fn list_again(&self) {
         self.feeds.values().for_each(|listener| listener.relist.ask());
@@ -71,16 +74,19 @@ impl Ears {
         })
     }
 
-    /// How many copies a database has that has taken the place of another, once it is there.
+    /// How many copies a database has, once it is there.
     pub(crate) fn copies(&self, name: &str) -> impl Future<Output = u32> + Send + 'static {
         let database = self.store.database(name);
         async move {
+            let mut patience = Patience::default();
             loop {
                 match database.info().await {
                     Ok(info) => return info.cluster.n,
                     Err(error) => {
-                        tracing::warn!(%error, "a jobs database is not there, looking again");
-                        tokio::time::sleep(LOOK_AGAIN).await;
+                        if patience.says(&error.to_string()) {
+                            tracing::warn!(%error, "a jobs database is not there, looking again");
+                        }
+                        tokio::time::sleep(patience.wait()).await;
                     }
                 }
             }

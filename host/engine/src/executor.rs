@@ -10,9 +10,10 @@ use base64::engine::general_purpose::STANDARD;
 use blitz_contract::{Exit, Frame, Stopped};
 use blitz_couchdb::{Database, Error};
 use blitz_jobs::id::DocumentId;
+use blitz_jobs::meeting::Go;
 use blitz_jobs::spec::{INPUTS_BYTES_MAX, Input, InputPiece};
 use blitz_jobs::{Claim, End, Spec};
-use blitz_runtime::Invocation;
+use blitz_runtime::{Invocation, LoadSetting};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::gate::Gate;
+use crate::meeting::{HeardGo, Rendezvous};
 use crate::outbox::Outbox;
 use crate::shelf::{Ready, Shelf};
 use crate::tasks;
@@ -40,6 +42,8 @@ pub(crate) struct Execution {
     pub(crate) output: Database,
     pub(crate) gate: Gate,
     pub(crate) batch: Duration,
+    /// Whom the target of a load test may ask.
+    pub(crate) load_contact: String,
 }
 
 /// How the loop speaks to a running execution.
@@ -49,6 +53,21 @@ pub(crate) struct Signals {
     pub(crate) cancel: CancellationToken,
     /// Stop everything and write nothing more: the job is another's, or will be.
     pub(crate) halt: CancellationToken,
+    /// Which tasks of its run begin.
+    pub(crate) go: HeardGo,
+}
+
+impl Signals {
+    /// Tells who of the run begins. The first word counts, and from when it came.
+    pub(crate) fn hear_go(&self, go: &Arc<Go>) {
+        self.go.send_if_modified(|heard| {
+            let is_first = heard.is_none();
+            if is_first {
+                *heard = Some((Instant::now(), Arc::clone(go)));
+            }
+            is_first
+        });
+    }
 }
 
 impl Execution {
@@ -64,7 +83,7 @@ impl Execution {
             gate: self.gate.clone(),
         };
         // In a task of its own: should the engine's own part of it panic, what was printed is still stored and counted.
-        let runs = self.run_plugin(frames, signals.cancel);
+        let runs = self.run_plugin(frames, signals.cancel, signals.go);
         let mut plugin = AbortOnDropHandle::new(tokio::spawn(runs));
         // Ending the plugin closes the channel, and that ends the outbox.
         let both = async { tokio::join!(&mut plugin, Box::pin(outbox.run(waiting))) };
@@ -95,7 +114,12 @@ impl Execution {
         })
     }
 
-    async fn run_plugin(self, output: mpsc::Sender<Frame>, cancel: CancellationToken) -> Exit {
+    async fn run_plugin(
+        self,
+        output: mpsc::Sender<Frame>,
+        cancel: CancellationToken,
+        heard: HeardGo,
+    ) -> Exit {
         let begun = Instant::now();
         // What the runtime had to drop is loaded again; as a rule both are there at once.
         let gathered = async { tokio::try_join!(self.shelf.plugin(&self.spec), self.inputs()) };
@@ -112,6 +136,15 @@ impl Execution {
             Ok(gathered) => gathered,
             Err(reason) => return Exit::Stopped(Stopped::Unusable(reason)),
         };
+        let load = LoadSetting {
+            signature: format!("job {}; {}", self.spec.job, self.load_contact),
+            meeting: Arc::new(Rendezvous {
+                jobs: self.jobs.clone(),
+                spec: Arc::clone(&self.spec),
+                claim: self.claim.clone(),
+                heard,
+            }),
+        };
         let invocation = Invocation {
             args: self.spec.args.clone(),
             region: self.spec.job.region().to_owned(),
@@ -122,6 +155,7 @@ impl Execution {
             output,
             cancel,
             tape: blitz_runtime::Tape::Live,
+            load,
         };
         plugin.run(invocation).await
     }

@@ -1,15 +1,45 @@
-//! How an engine goes on, from its first job to its last word. Pure.
+//! How a stay goes on, from its first job to its last word. Pure.
 
 use std::time::Duration;
+
+use blitz_jobs::timing::JOB_TIMEOUT_MAX;
 
 /// Giving jobs back may take this long; then the watchers notice.
 pub(crate) const GIVE_BACK: Duration = Duration::from_secs(3);
 
-/// How the engine goes on.
+/// What runs at a home that was left may go on for so long: the longest job there is, and an hour in which its end can be
+/// written.
+pub(crate) const LINGER_MAX: Duration = Duration::from_secs(JOB_TIMEOUT_MAX.as_secs() + 3600);
+
+/// What a stay is told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Take jobs.
+    Claim,
+    /// Take none, and be ready to take some again.
+    Rest,
+    /// Take none any more, and end with the last job.
+    Wind,
+    /// The region has moved: give back what may run twice, and end with the last of the other jobs.
+    Leave,
+    /// The engine ends: jobs may go on for so long.
+    Go { drain: Duration },
+}
+
+impl Order {
+    /// Whether the stay ends by it.
+    pub(crate) fn is_last(self) -> bool {
+        !matches!(self, Self::Claim | Self::Rest)
+    }
+}
+
+/// How the stay goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Going {
     /// It takes jobs.
     On,
+    /// It takes none for now, and lets those that run go on.
+    Rests,
     /// It takes none, and lets those that run end until the instant.
     Drains { until: Duration },
     /// It gives back what it has, until the instant.
@@ -19,16 +49,30 @@ pub(crate) enum Going {
 }
 
 impl Going {
+    /// What follows from an order at this instant. Who gives back is told nothing else.
+    pub(crate) fn obey(self, now: Duration, order: Order) -> Self {
+        let drains = |time| Self::Drains { until: now + time };
+        match (self, order) {
+            (Self::GivesBack { .. } | Self::Over, _) => self,
+            (_, Order::Claim) => Self::On,
+            (_, Order::Rest) => Self::Rests,
+            (_, Order::Wind | Order::Leave) => drains(LINGER_MAX),
+            (_, Order::Go { drain }) => drains(drain),
+        }
+    }
+
     /// What follows at this instant. `is_idle`: it holds no job; `is_replaced`: another process has its id, so that
     /// its jobs must not wait for their end.
     pub(crate) fn next(self, now: Duration, is_idle: bool, is_replaced: bool) -> Self {
         match self {
-            Self::On if !is_replaced => self,
+            Self::On | Self::Rests if !is_replaced => self,
             Self::Drains { until } if !is_replaced && !is_idle && now < until => self,
             Self::GivesBack { until } if !is_idle && now < until => self,
             Self::GivesBack { .. } | Self::Over => Self::Over,
             Self::Drains { .. } if is_idle => Self::Over,
-            Self::On | Self::Drains { .. } => Self::GivesBack { until: now + GIVE_BACK },
+            Self::On | Self::Rests | Self::Drains { .. } => {
+                Self::GivesBack { until: now + GIVE_BACK }
+            }
         }
     }
 
@@ -36,7 +80,7 @@ impl Going {
     pub(crate) fn until(self) -> Option<Duration> {
         match self {
             Self::Drains { until } | Self::GivesBack { until } => Some(until),
-            Self::On | Self::Over => None,
+            Self::On | Self::Rests | Self::Over => None,
         }
     }
 }
@@ -64,10 +108,28 @@ mod tests {
     #[test]
     fn one_that_was_replaced_gives_back_at_once() {
         let gives_back = Going::GivesBack { until: S + GIVE_BACK };
-        for going in [Going::On, Going::Drains { until: 30 * S }] {
+        for going in [Going::On, Going::Rests, Going::Drains { until: 30 * S }] {
             assert_eq!(going.next(S, false, true), gives_back);
         }
         assert_eq!(gives_back.next(S, true, true), Going::Over);
         assert_eq!(gives_back.until(), Some(S + GIVE_BACK));
+    }
+
+    #[test]
+    fn a_stay_that_rests_goes_on_and_one_that_winds_ends_with_its_last_job() {
+        let rests = Going::On.obey(S, Order::Rest);
+        assert_eq!(rests.next(900 * S, true, false), Going::Rests);
+        assert_eq!(rests.obey(S, Order::Claim), Going::On);
+        for order in [Order::Wind, Order::Leave] {
+            let ends = rests.obey(S, order);
+            assert_eq!(ends.next(900 * S, false, false), ends);
+            assert_eq!(ends.next(900 * S, true, false), Going::Over);
+            assert_eq!(ends.obey(S, Order::Claim), Going::On, "wanted again before its end");
+            let goes = ends.obey(S, Order::Go { drain: 30 * S });
+            assert_eq!(goes, Going::Drains { until: 31 * S });
+        }
+        let gives_back = Going::GivesBack { until: S };
+        assert_eq!(gives_back.obey(S, Order::Claim), gives_back);
+        assert!(Order::Wind.is_last() && !Order::Rest.is_last());
     }
 }

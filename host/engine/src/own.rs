@@ -11,6 +11,8 @@ use blitz_jobs::Incarnation;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::siblings::Siblings;
+
 /// Conflicts in one writing: with an earlier start's words, with our own whose answer was lost, and one to spare.
 const TRIES: u32 = 3;
 
@@ -22,6 +24,8 @@ pub(crate) struct Own {
     incarnation: Incarnation,
     /// How many copies the database has.
     copies: u32,
+    /// Starts of this very process are no others.
+    siblings: Siblings,
     revision: Option<Revision>,
     /// This start has written it.
     is_ours: bool,
@@ -36,9 +40,11 @@ impl Own {
         id: String,
         incarnation: Incarnation,
         copies: u32,
+        siblings: Siblings,
         timeout: Duration,
     ) -> Self {
-        Self { database, id, incarnation, copies, revision: None, is_ours: false, timeout }
+        let (revision, is_ours) = (None, false);
+        Self { database, id, incarnation, copies, siblings, revision, is_ours, timeout }
     }
 
     /// The database that it is in.
@@ -78,6 +84,19 @@ impl Own {
         Err(NotWritten::Contended { id: self.id.clone() })
     }
 
+    /// Takes away what this start has written, and leaves what another did.
+    ///
+    /// # Errors
+    ///
+    /// As [`Own::write`].
+    pub(crate) async fn remove(mut self) -> Result<(), NotWritten> {
+        let Some(revision) = self.revision.take().filter(|_| self.is_ours) else { return Ok(()) };
+        match self.database.delete(&self.id, &revision).await? {
+            // A conflict: others have written over it, or it is gone.
+            Put::Created(_) | Put::Accepted(_) | Put::Conflict => Ok(()),
+        }
+    }
+
     fn wrote(&mut self, revision: Revision) {
         self.revision = Some(revision);
         self.is_ours = true;
@@ -91,7 +110,9 @@ impl Own {
         let writer = writer.and_then(|text| Incarnation::try_from(text).ok());
         match writer {
             Some(writer) if writer == self.incarnation => self.is_ours = true,
-            Some(writer) if self.is_ours => return Err(NotWritten::Replaced { by: writer }),
+            Some(writer) if self.is_ours && !self.siblings.has(&writer) => {
+                return Err(NotWritten::Replaced { by: writer });
+            }
             _ => {}
         }
         Ok(Some(stored.revision))

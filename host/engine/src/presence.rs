@@ -1,16 +1,15 @@
-//! Says that the engine is there: its document, rewritten regularly and when what it can run has changed. On the way
-//! it learns how many others there are, and whether another process has this engine's id.
+//! Says that the engine is there, where it claims: its document, rewritten regularly and when what it can run has changed.
+//! On the way it learns how many others there are, and whether another process has this engine's id.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use blitz_couchdb::{AllDocs, Error};
+use blitz_couchdb::Error;
 use blitz_jobs::clock::Clock;
-use blitz_jobs::engine::{EngineDocument, EngineKind};
+use blitz_jobs::engine::{EngineDocument, EngineKind, Lack};
 use blitz_jobs::{Incarnation, read};
-use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Notify, oneshot};
 
 use crate::census::{Census, ENGINES_READ_MAX};
 use crate::config::Config;
@@ -32,7 +31,18 @@ pub(crate) enum Word {
     Replaced(Incarnation),
 }
 
-/// Keeps the engine's document fresh until `stop`, then marks it as gone.
+/// How the engine's document is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    /// The engine ends: marked as gone.
+    Gone,
+    /// It is somewhere else, and its words from there come here by replication.
+    Elsewhere,
+    /// The same, and these here are words that the home never had: taken away, lest they hide those from there.
+    Withdrawn,
+}
+
+/// Keeps the engine's document fresh until it is told to stop, and how.
 pub(crate) async fn keep(
     config: Config,
     incarnation: Incarnation,
@@ -40,7 +50,7 @@ pub(crate) async fn keep(
     shelf: Shelf,
     changed: Arc<Notify>,
     words: Sender<Word>,
-    stop: CancellationToken,
+    mut stop: oneshot::Receiver<Farewell>,
 ) {
     let clock = Clock::start();
     let mut census = Census::default();
@@ -54,10 +64,11 @@ pub(crate) async fn keep(
         slots: config.slots,
         plugins: Vec::new(),
         refused: Vec::new(),
+        lacks: lacks(),
         counter: 0,
         gone: false,
     };
-    loop {
+    let farewell = loop {
         document.counter += 1;
         document.plugins = shelf.labels();
         document.refused = shelf.refused();
@@ -86,23 +97,37 @@ pub(crate) async fn keep(
                 }
             }
         }
+        // Who lets go of the other end says nothing.
         tokio::select! {
-            () = stop.cancelled() => break,
+            farewell = &mut stop => break farewell.unwrap_or(Farewell::Elsewhere),
             () = tokio::time::sleep(REST) => {}
         }
         tokio::select! {
-            () = stop.cancelled() => break,
+            farewell = &mut stop => break farewell.unwrap_or(Farewell::Elsewhere),
             () = changed.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
-    }
-    document.counter += 1;
-    document.gone = true;
-    match own.write(&document).await {
+    };
+    let left = match farewell {
+        Farewell::Gone => {
+            document.counter += 1;
+            document.gone = true;
+            own.write(&document).await.map(drop)
+        }
+        Farewell::Elsewhere => return,
+        Farewell::Withdrawn => own.remove().await,
+    };
+    match left {
         // The document is another's by now, which is there.
-        Ok(_) | Err(NotWritten::Replaced { .. }) => {}
-        Err(error) => tracing::warn!(%error, "cannot write that this engine is gone"),
+        Ok(()) | Err(NotWritten::Replaced { .. }) => {}
+        Err(error) => tracing::warn!(%error, "cannot write that this engine is not here any more"),
     }
+}
+
+/// What this machine does not let the engine do.
+fn lacks() -> Vec<Lack> {
+    let lacks = blitz_runtime::powers::lacks().into_iter();
+    lacks.map(|lack| Lack { power: lack.power.to_owned(), reason: lack.reason }).collect()
 }
 
 async fn count(
@@ -116,6 +141,6 @@ async fn count(
     if documents > ENGINES_READ_MAX {
         return Ok(documents);
     }
-    let all = read::list::<EngineDocument>(engines, AllDocs::default()).await?;
+    let all = read::list::<EngineDocument>(engines, read::range("engine:", "engine;")).await?;
     Ok(census.hear(now, all.into_iter().map(|(_, _, document)| document).collect(), silence))
 }

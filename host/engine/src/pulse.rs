@@ -7,6 +7,7 @@ use blitz_jobs::Incarnation;
 use blitz_jobs::engine::{Beat, BeatKind, Held};
 
 use crate::own::{NotWritten, Own};
+use crate::siblings::Siblings;
 
 /// What the loop knows of its beats.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub(crate) struct Pulse {
     copies: u32,
     engine: String,
     incarnation: Incarnation,
+    siblings: Siblings,
     /// A beat may take this long.
     timeout: Duration,
     /// `None` while a beat is on its way.
@@ -51,6 +53,7 @@ impl Pulse {
         copies: u32,
         engine: &str,
         incarnation: Incarnation,
+        siblings: Siblings,
         stop: Duration,
     ) -> Self {
         let mut pulse = Self {
@@ -58,6 +61,7 @@ impl Pulse {
             copies,
             engine: engine.to_owned(),
             incarnation,
+            siblings,
             timeout: stop / 3,
             own: None,
             waiting: None,
@@ -75,7 +79,8 @@ impl Pulse {
     fn own(&self) -> Box<Own> {
         let id = Beat::document_id(&self.engine);
         let (database, incarnation) = (self.database.clone(), self.incarnation.clone());
-        Box::new(Own::new(database, id, incarnation, self.copies, self.timeout))
+        let siblings = self.siblings.clone();
+        Box::new(Own::new(database, id, incarnation, self.copies, siblings, self.timeout))
     }
 
     /// A beat is due. Given back when it is to be written now.

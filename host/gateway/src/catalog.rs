@@ -11,6 +11,7 @@ use blitz_jobs::plugin::{Carrier, Mark, PluginDocument, PublicKey, Versions};
 use blitz_jobs::region::Region;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::failure::{Failure, Unknown};
@@ -19,6 +20,8 @@ use crate::failure::{Failure, Unknown};
 #[derive(Debug, Clone)]
 pub(crate) struct Catalog {
     inner: Arc<RwLock<Inner>>,
+    /// A region's document is another now.
+    regions_changed: Arc<watch::Sender<()>>,
     /// An engine that has not rewritten its document for so long is gone.
     silence: Duration,
 }
@@ -37,15 +40,6 @@ pub(crate) enum Owner {
     Operator,
     /// That of who published under it first.
     Publisher(PublicKey),
-}
-
-/// A region as the API shows it.
-#[derive(Debug, Serialize)]
-pub(crate) struct RegionView {
-    name: String,
-    aliases: Vec<String>,
-    engines: usize,
-    slots: usize,
 }
 
 /// An engine as the API shows it.
@@ -100,7 +94,8 @@ struct RefusalView {
 
 impl Catalog {
     pub(crate) fn new(presence: Duration) -> Self {
-        Self { inner: Arc::default(), silence: presence * 3 }
+        let regions_changed = Arc::new(watch::Sender::new(()));
+        Self { inner: Arc::default(), regions_changed, silence: presence * 3 }
     }
 
     fn read<T>(&self, look: impl FnOnce(&Inner) -> T) -> T {
@@ -113,8 +108,23 @@ impl Catalog {
 
     pub(crate) fn hear_region(&self, region: Region) {
         self.write(|inner| {
+            inner.tell_clashes(&region);
             inner.regions.insert(region.name.clone(), region);
         });
+        self.regions_changed.send_replace(());
+    }
+
+    /// A region's document is gone.
+    pub(crate) fn forget_region(&self, name: &str) {
+        self.write(|inner| {
+            inner.regions.remove(name);
+        });
+        self.regions_changed.send_replace(());
+    }
+
+    /// Wakes whenever a region's document was heard.
+    pub(crate) fn regions_changed(&self) -> watch::Receiver<()> {
+        self.regions_changed.subscribe()
     }
 
     /// Hears of a document of the control database that is about plugins; others are passed over.
@@ -140,10 +150,16 @@ impl Catalog {
         });
     }
 
-    /// The region that the user's word means.
+    /// The region of this very name.
+    pub(crate) fn region_named(&self, name: &str) -> Option<Region> {
+        self.read(|inner| inner.regions.get(name).cloned())
+    }
+
+    /// The region that the user's word means: the one of this name, else the first by name that has it as an alias.
     pub(crate) fn region(&self, word: &str) -> Result<Region, Failure> {
         self.read(|inner| {
-            let found = inner.regions.values().find(|region| region.is_called(word));
+            let aliased = || inner.regions.values().find(|region| region.is_called(word));
+            let found = inner.regions.get(word).or_else(aliased);
             found.cloned().ok_or_else(|| {
                 let words = inner.regions.values();
                 let names: Vec<String> = words.map(|region| region.name.clone()).collect();
@@ -177,7 +193,8 @@ impl Catalog {
     ) -> Result<PluginDocument, Failure> {
         let regions: Vec<&str> = regions.iter().map(String::as_str).collect();
         self.read(|inner| {
-            let chosen = inner.versions.choose(name, version, &regions);
+            let refused = |plugin: &PluginDocument| self.is_refused(inner, plugin, &regions);
+            let chosen = inner.versions.choose(name, version, &regions, refused);
             chosen.cloned().map_err(|why| match why {
                 NoVersion::Unknown => {
                     let word = version.map_or_else(|| name.to_owned(), |v| format!("{name}@{v}"));
@@ -197,6 +214,17 @@ impl Catalog {
                     Failure::conflict("not_in_region", reason)
                 }
             })
+        })
+    }
+
+    /// Whether one of these regions has engines, and each of them has said that it does not run this version.
+    fn is_refused(&self, inner: &Inner, plugin: &PluginDocument, regions: &[&str]) -> bool {
+        let label = plugin.label();
+        let refuses = |engine: &EngineDocument| engine.refused.iter().any(|r| r.plugin == label);
+        regions.iter().any(|region| {
+            let here = self.living(inner).filter(|(engine, _)| engine.region == *region);
+            let mut here = here.map(|(engine, _)| engine).peekable();
+            here.peek().is_some() && here.all(refuses)
         })
     }
 
@@ -256,16 +284,6 @@ impl Catalog {
         self.living(inner).map(of).collect()
     }
 
-    pub(crate) fn regions_view(&self) -> Vec<RegionView> {
-        self.all_regions()
-            .into_iter()
-            .map(|region| {
-                let (engines, slots) = self.capacity(&region.name);
-                RegionView { name: region.name, aliases: region.aliases, engines, slots }
-            })
-            .collect()
-    }
-
     pub(crate) fn engines_view(&self) -> Vec<EngineView> {
         self.read(|inner| {
             self.living(inner)
@@ -302,6 +320,24 @@ impl<'a> Abilities<'a> {
 }
 
 impl Inner {
+    /// Logs the words of a region that mean another one too: who says them gets one of the two.
+    fn tell_clashes(&self, region: &Region) {
+        if self.regions.get(&region.name).is_some_and(|known| known.aliases == region.aliases) {
+            return;
+        }
+        for other in self.regions.values().filter(|other| other.name != region.name) {
+            let clashes = region.aliases.iter().filter(|alias| other.is_called(alias));
+            let named = other.aliases.iter().filter(|alias| **alias == region.name);
+            for word in clashes.chain(named) {
+                let (one, two) = (&region.name, &other.name);
+                tracing::warn!(
+                    word,
+                    "means both region {one} and region {two}: a region's own name wins, else the first by name"
+                );
+            }
+        }
+    }
+
     fn view(&self, plugin: &PluginDocument, engines: &[Abilities<'_>]) -> PluginView {
         let label = plugin.label();
         let may_run = |region: &&Region| self.versions.is_for(plugin, &region.name);

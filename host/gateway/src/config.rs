@@ -1,18 +1,26 @@
 //! What a gateway is told when it starts.
 
-use blitz_couchdb::Client;
+use std::collections::BTreeSet;
+
+use blitz_contract::load::Consent;
+use blitz_jobs::cluster::Clusters;
 use blitz_jobs::timing::Timing;
 
 /// Everything that a gateway needs.
 #[derive(Clone)]
 pub struct Config {
-    /// The store.
-    pub store: Client,
+    /// The stores that it can enter.
+    pub clusters: Clusters,
+    /// The names of those in which its credentials are an administrator's of the server: there it makes and drops databases
+    /// ([`blitz_jobs::rotation`]), and starts replications again. "" is a near store without a name.
+    pub operators: BTreeSet<String>,
     /// What every request but the health check must show.
     pub token: String,
     /// Names, beside its own address and those of loopback, under which the gateway is reached: a request
     /// with another `Host` is refused, as a web page that was rebound to it would send one.
     pub hosts: Vec<String>,
+    /// Who may be loaded, beside loopback and private addresses.
+    pub consent: Consent,
     /// The durations of the protocol.
     pub timing: Timing,
 }
@@ -20,6 +28,6 @@ pub struct Config {
 impl std::fmt::Debug for Config {
     /// Without the token.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Config").field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("Config").field("clusters", &self.clusters).finish_non_exhaustive()
     }
 }

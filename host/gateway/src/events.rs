@@ -1,4 +1,7 @@
-//! A job as server-sent events: `state`, `restart`, `output`, `incomplete`, `end`.
+//! A job as server-sent events: `state`, `restart`, `output`, `incomplete`, `unreachable`, `reachable`, `end`.
+//!
+//! `unreachable` comes when the home of the job's region does not answer, and `reachable` when it does again: meanwhile a
+//! job waits, or runs and is not heard.
 //!
 //! An `output` event's id is its position (attempt, incarnation, sequence): a client that comes back with it
 //! as `Last-Event-ID`, at this gateway or at another, goes on right after it.
@@ -8,17 +11,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::sse::Event as Sse;
-use blitz_couchdb::Client;
 use blitz_jobs::follow::{Event, Follow};
 use blitz_jobs::output::{Chunk, StoredFrame};
 use blitz_jobs::{JobId, Position, Run};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Sender;
-use tokio::time::Instant;
+use tokio::sync::watch::Receiver;
+use tokio::time::{Instant, timeout};
 
 use crate::history;
 use crate::hub::Live;
+use crate::reach::{Outage, Why};
+use crate::stores::Stores;
 
 /// What goes to one reader; it waits here when the reader is slow.
 pub(crate) type Events = Sender<Result<Sse, Infallible>>;
@@ -29,38 +34,54 @@ const LOOK_FOR_MISSING: Duration = Duration::from_millis(500);
 /// A job that nothing was heard of is looked up after this long, and again each time.
 const LOOK_FOR_RUN: Duration = Duration::from_secs(5);
 
-/// A chunk that does not come for so long is given up: replication that takes longer is an outage.
+/// A chunk that does not come for so long is given up where the job was claimed: whoever counted it has written it there.
 const MISSING_MAX: Duration = Duration::from_secs(10);
+
+/// The same where only copies are read: an end that came before its output did, and then a link that was cut for less than a
+/// minute. While it is known that the home does not answer nothing is given up.
+const MISSING_COPY_MAX: Duration = Duration::from_secs(60);
+
+/// What is known of a job when somebody begins to read it.
+#[derive(Debug)]
+pub(crate) enum Known {
+    /// That it is there, and its run.
+    Job(Option<Run>),
+    /// Nothing: the stores that may have it do not answer, and its home is away.
+    Nothing,
+}
 
 /// Tells one reader all of a job, until its end or until the reader has gone.
 pub(crate) async fn tell(
-    store: Client,
+    stores: Stores,
     job: JobId,
     live: Arc<Live>,
     after: Option<Position>,
-    run: Option<Run>,
+    known: Known,
     events: Events,
 ) {
     let mut teller = Teller {
         needs_store: after.is_some() || !live.is_whole(),
         follow: Follow::new(after.clone()),
         told: after,
-        store,
+        stores,
         job,
         live,
         cursor: 0,
+        feeds: 0,
         missing_since: None,
+        turn: 0,
+        outage: None,
         events,
     };
     let closed = teller.events.clone();
     tokio::select! {
         () = closed.closed() => {}
-        () = teller.run(run) => {}
+        () = teller.run(known) => {}
     }
 }
 
 struct Teller {
-    store: Client,
+    stores: Stores,
     job: JobId,
     live: Arc<Live>,
     follow: Follow,
@@ -68,16 +89,32 @@ struct Teller {
     told: Option<Position>,
     /// Where to read on in the live log.
     cursor: usize,
+    /// How often the job's feed was another when this looked last.
+    feeds: u32,
     /// Chunks may exist that the live log does not have.
     needs_store: bool,
     /// The first chunk that is missing, and since when.
     missing_since: Option<(Position, Instant)>,
+    /// How often a missing chunk was looked for: each time at another place first.
+    turn: usize,
+    /// What the reader was told last: the home does not answer.
+    outage: Option<Outage>,
     events: Events,
 }
 
 impl Teller {
-    async fn run(&mut self, run: Option<Run>) {
+    async fn run(&mut self, known: Known) {
         let mut changed = self.live.subscribe();
+        let mut reached = self.stores.reach.subscribe();
+        let run = match known {
+            Known::Job(run) => run,
+            Known::Nothing => match self.find(&mut reached).await {
+                Some(job) => job.run,
+                // Who asks again is told that there is no such job.
+                None => return,
+            },
+        };
+        self.feeds = self.live.news(0).feeds;
         match &run {
             Some(run) => self.follow.hear_run(run),
             None if self.told.is_none() && self.live.news(0).run.is_none() => {
@@ -92,6 +129,11 @@ impl Teller {
             let news = self.live.news(self.cursor);
             self.needs_store |= news.has_gap;
             self.cursor = news.cursor;
+            if self.feeds != news.feeds {
+                self.feeds = news.feeds;
+                self.needs_store = true;
+                self.look_for_run().await;
+            }
             if let Some(run) = &news.run {
                 self.follow.hear_run(run);
             }
@@ -104,19 +146,42 @@ impl Teller {
             for (position, chunk) in news.chunks {
                 self.follow.hear_chunk(position, chunk);
             }
-            if !self.tell_ready().await {
+            if !self.tell_ready().await || !self.tell_outage().await {
                 return;
             }
-            let Some(()) = self.wait(&mut changed).await else { return };
+            let Some(()) = self.wait(&mut changed, &mut reached).await else { return };
+        }
+    }
+
+    /// Waits until a store says what it has of the job. `None` when there is no such job, or the reader has gone.
+    async fn find(&mut self, reached: &mut Receiver<()>) -> Option<history::Job> {
+        loop {
+            if !self.tell_outage().await {
+                return None;
+            }
+            match history::job(&self.stores, &self.job).await {
+                Ok(found) => return found,
+                Err(error) => tracing::debug!(job = %self.job, %error, "not found yet"),
+            }
+            if let Ok(Err(_)) = timeout(LOOK_FOR_RUN, reached.changed()).await {
+                return None;
+            }
         }
     }
 
     /// Waits for news, or for the time to look into the store. `None` when it is over.
-    async fn wait(&mut self, changed: &mut tokio::sync::watch::Receiver<()>) -> Option<()> {
+    async fn wait(&mut self, changed: &mut Receiver<()>, reached: &mut Receiver<()>) -> Option<()> {
+        let mut news = async |limit| {
+            tokio::select! {
+                changed = timeout(limit, changed.changed()) => changed,
+                changed = reached.changed() => Ok(changed),
+            }
+        };
         let Some(missing) = self.follow.missing() else {
             self.missing_since = None;
+            self.turn = 0;
             // Feeds tell nothing twice: what was not heard here is looked up now and then.
-            return match tokio::time::timeout(LOOK_FOR_RUN, changed.changed()).await {
+            return match news(LOOK_FOR_RUN).await {
                 Ok(changed) => changed.ok(),
                 Err(_) => {
                     self.look_for_run().await;
@@ -125,26 +190,49 @@ impl Teller {
             };
         };
         let since = match self.missing_since.take() {
-            Some((position, since)) if position == missing => since,
+            Some((position, since)) if position == missing && self.outage.is_none() => since,
             _ => Instant::now(),
         };
-        if since.elapsed() >= MISSING_MAX {
+        let patience =
+            if self.stores.is_at_home(&self.job) { MISSING_MAX } else { MISSING_COPY_MAX };
+        if since.elapsed() >= patience {
             self.follow.skip_missing();
             let reason = "a part of the output did not arrive";
             return self.send("incomplete", None, &json!({"reason": reason})).await.then_some(());
         }
         self.missing_since = Some((missing, since));
-        match tokio::time::timeout(LOOK_FOR_MISSING, changed.changed()).await {
+        match news(LOOK_FOR_MISSING).await {
             Ok(changed) => changed.ok(),
             Err(_) => {
                 self.needs_store = true;
+                self.turn += 1;
                 Some(())
             }
         }
     }
 
+    /// Tells when the home of the job's region has gone or is back. False when the reader has gone.
+    async fn tell_outage(&mut self) -> bool {
+        let outage = self.stores.outage(&self.job);
+        let was = std::mem::replace(&mut self.outage, outage);
+        let region = self.job.region().to_owned();
+        match (was, outage) {
+            // Also when it turns out to be for another reason.
+            (was, Some(Outage { since_ms, why })) if was != outage => {
+                let reason = match why {
+                    Why::Silent => "its home does not answer",
+                    Why::Other => "another server answers in the place of its home",
+                };
+                let told = json!({"region": region, "since_ms": since_ms, "reason": reason});
+                self.send("unreachable", None, &told).await
+            }
+            (Some(_), None) => self.send("reachable", None, &json!({"region": region})).await,
+            _ => true,
+        }
+    }
+
     async fn look_for_run(&mut self) {
-        match history::job(&self.store, &self.job).await {
+        match history::job(&self.stores, &self.job).await {
             Ok(Some(history::Job { run: Some(run), .. })) => self.follow.hear_run(&run),
             Ok(_) => {}
             Err(error) => {
@@ -157,14 +245,18 @@ impl Teller {
     async fn read_store(&mut self) -> bool {
         let mut after = self.told.clone();
         loop {
-            let page = match history::chunks(&self.store, &self.job, after.as_ref()).await {
-                Ok(page) => page,
-                Err(error) => {
-                    tracing::warn!(job = %self.job, %error, "cannot read output, trying again");
-                    tokio::time::sleep(LOOK_FOR_MISSING).await;
-                    continue;
-                }
-            };
+            let page =
+                match history::chunks(&self.stores, &self.job, after.as_ref(), self.turn).await {
+                    Ok(page) => page,
+                    Err(error) => {
+                        tracing::warn!(job = %self.job, %error, "cannot read output, trying again");
+                        if !self.tell_outage().await {
+                            return false;
+                        }
+                        tokio::time::sleep(LOOK_FOR_MISSING).await;
+                        continue;
+                    }
+                };
             let Some((last, _)) = page.last() else {
                 self.needs_store = false;
                 return true;

@@ -21,6 +21,9 @@ pub(crate) struct Failure {
 /// A region whose queue is full is asked again after this long, in seconds: by then hundreds of jobs have ended.
 const QUEUE_AGAIN_S: u32 = 5;
 
+/// A store that does not answer is asked again after this long, in seconds: about as long as one takes to start.
+const STORE_AGAIN_S: u32 = 2;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Body {
     error: &'static str,
@@ -47,6 +50,11 @@ impl Failure {
 
     pub(crate) fn forbidden(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", reason)
+    }
+
+    /// The request is understood, and not allowed.
+    pub(crate) fn refused(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "refused", reason)
     }
 
     pub(crate) fn usage(reason: impl Into<String>) -> Self {
@@ -79,8 +87,46 @@ impl Failure {
         Self { retry_after_s: Some(QUEUE_AGAIN_S), ..failure }
     }
 
+    /// None of the clusters that could take the job has answered.
+    pub(crate) fn nowhere(region: &str, clusters: &[&str]) -> Self {
+        let clusters = clusters.join(", ");
+        let reason = format!(
+            "no cluster of region {region} answers (tried {clusters}); try again in {STORE_AGAIN_S} s"
+        );
+        Self::away(reason)
+    }
+
+    /// The gateway may enter none of the region's clusters.
+    pub(crate) fn no_way_in(region: &str, clusters: &[&str]) -> Self {
+        let clusters = clusters.join(", ");
+        let reason = format!(
+            "this gateway can enter none of the clusters of region {region} ({clusters}); its operator adds one to its \
+             --clusters, or submit through a gateway that is there"
+        );
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "region_out_of_reach", reason)
+    }
+
+    /// The near cluster has not answered since the gateway began.
+    pub(crate) fn not_ready(cluster: &str) -> Self {
+        let reason = format!(
+            "the gateway is up and does not know any region yet: {cluster}, where they stand, does not answer; try again in \
+             {STORE_AGAIN_S} s"
+        );
+        Self::away(reason)
+    }
+
+    fn away(reason: String) -> Self {
+        let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unreachable", reason);
+        Self { retry_after_s: Some(STORE_AGAIN_S), ..failure }
+    }
+
     pub(crate) fn unknown_job(id: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "unknown_job", format!("no job '{id}'"))
+    }
+
+    /// What was asked for is not here, with the reason.
+    pub(crate) fn missing(error: &'static str, reason: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, error, reason)
     }
 
     pub(crate) fn unknown_path() -> Self {
@@ -108,11 +154,8 @@ impl Failure {
     /// The store could not be asked. The details are for the log; the caller learns that it may try again.
     pub(crate) fn store(error: &blitz_couchdb::Error) -> Self {
         tracing::warn!(%error, "the store did not do what was asked");
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "store_unreachable",
-            "the store does not answer as it should; try again, or see the gateway's log",
-        )
+        let reason = "the store does not answer as it should; try again, or see the gateway's log";
+        Self::away(reason.to_owned())
     }
 }
 

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use blitz_couchdb::{AllDocs, Client, Error, Revision};
+use blitz_couchdb::{AllDocs, Error, Row};
+use blitz_jobs::feed::Heard;
 use blitz_jobs::id::DocumentId;
 use blitz_jobs::output::Chunk;
-use blitz_jobs::read;
+use blitz_jobs::region::Region;
 use blitz_jobs::run::RunDocument;
 use blitz_jobs::{JobId, Position, Run, Spec};
+use blitz_jobs::{claim, read};
 use serde_json::Value;
+
+use crate::stores::{Place, Stores};
 
 /// Chunks in one read: of up to 128 KiB, and of six times as much for text that JSON escapes throughout, 32 are
 /// 25 MB at most; as a rule 2 MB.
@@ -26,25 +30,57 @@ pub(crate) struct Job {
     pub(crate) cancelled: bool,
 }
 
-/// The job, if the store has it.
-pub(crate) async fn job(store: &Client, id: &JobId) -> Result<Option<Job>, Error> {
-    let rows = list(store, &id.jobs_database(), read::keys(documents(id))).await?;
-    Ok(gather(rows).remove(id))
+/// Copies that are asked for the leaves of a run where several clusters write it: as many as a database of ours has at most.
+const COPIES: u32 = 3;
+
+/// The job, if a store has it.
+pub(crate) async fn job(stores: &Stores, id: &JobId) -> Result<Option<Job>, Error> {
+    let region = stores.region(id);
+    stores
+        .find(region.as_ref(), 0, async |place: Place| {
+            let rows = list(&place, &id.jobs_database(), documents(id).to_vec()).await?;
+            Ok(gather(rows).remove(id))
+        })
+        .await
 }
 
-/// The newest jobs of a jobs database, newest first.
+/// The newest jobs of a region, of each of its databases newest first: at least so many as are asked for, if there are so many.
 pub(crate) async fn newest(
-    store: &Client,
-    database: &str,
+    stores: &Stores,
+    region: &Region,
     limit: usize,
 ) -> Result<Vec<Job>, Error> {
+    let mut jobs = Vec::new();
+    let oldest = region.open.iter().min().copied().unwrap_or(region.current);
+    for number in (1..=region.current).rev() {
+        let is_open = region.open.contains(&number);
+        // What is open no more is kept for a while, and has the older jobs.
+        if !is_open && jobs.len() >= limit {
+            if number < oldest {
+                break;
+            }
+            continue;
+        }
+        let database = format!("blitz-jobs-{}-{number}", region.name);
+        let newest = stores.find(Some(region), 0, |place| newest_at(place, &database, limit));
+        match newest.await? {
+            Some(newest) => jobs.extend(newest),
+            // Those before it were dropped earlier.
+            None if number < oldest => break,
+            None => {}
+        }
+    }
+    Ok(jobs)
+}
+
+async fn newest_at(place: Place, database: &str, limit: usize) -> Result<Option<Vec<Job>>, Error> {
     let mut jobs: Vec<JobId> = Vec::new();
     let mut page = AllDocs { descending: true, limit: Some(IDS_PER_READ), ..AllDocs::default() };
     while jobs.len() < limit {
         // Ids first: pieces of input are large and of no interest here.
-        let ids = match store.database(database).all_docs::<Value>(&page).await {
+        let ids = match place.store.database(database).all_docs::<Value>(&page).await {
             Ok(page) => page.rows,
-            Err(Error::NotFound { .. }) => break,
+            Err(Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
         let Some(last) = ids.last() else { break };
@@ -55,8 +91,8 @@ pub(crate) async fn newest(
         }));
     }
     jobs.truncate(limit);
-    let rows = list(store, database, read::keys(jobs.iter().flat_map(documents))).await?;
-    Ok(gather(rows).into_values().rev().collect())
+    let rows = list(&place, database, jobs.iter().flat_map(documents).collect()).await?;
+    Ok(Some(gather(rows).into_values().rev().collect()))
 }
 
 /// The ids of the documents that tell of a job.
@@ -65,32 +101,62 @@ fn documents(job: &JobId) -> [String; 3] {
         .map(|id| id.to_string())
 }
 
-/// A listing in which a database that is not there is empty: nothing was ever written to it.
+/// What is said of jobs; a database that is not there is empty: nothing was ever written to it. Of a run with several
+/// leaves it is the one that counts.
 async fn list(
-    store: &Client,
+    place: &Place,
     database: &str,
-    query: AllDocs,
-) -> Result<Vec<(String, Revision, Value)>, Error> {
-    match read::list(&store.database(database), query).await {
-        Err(Error::NotFound { .. }) => Ok(Vec::new()),
-        listed => listed,
+    ids: Vec<String>,
+) -> Result<Vec<(String, Said)>, Error> {
+    let database = place.store.database(database);
+    let query = AllDocs { include_docs: true, conflicts: place.is_replicated, ..read::keys(ids) };
+    let rows = match database.all_docs::<Value>(&query).await {
+        Err(Error::NotFound { .. }) => return Ok(Vec::new()),
+        listed => listed?.rows,
+    };
+    let mut said = Vec::new();
+    for Row { id, doc, conflicts, .. } in rows {
+        let Some(doc) = doc else { continue };
+        if !conflicts.is_empty()
+            && let Ok(DocumentId::Run(job)) = id.parse()
+        {
+            let leaves = claim::hear(&database, COPIES, &job).await?;
+            said.extend(leaves.into_iter().filter_map(|thing| match thing {
+                Heard::Run(_, _, run) => Some((id.clone(), Said::Run(run))),
+                _ => None,
+            }));
+            continue;
+        }
+        said.push((id, Said::Document(doc)));
     }
+    Ok(said)
+}
+
+/// What a store says of a job.
+enum Said {
+    /// As it stands there.
+    Document(Value),
+    /// A run, resolved.
+    Run(Run),
 }
 
 /// Documents to jobs. What cannot be read is not there for us.
-fn gather(rows: Vec<(String, Revision, Value)>) -> BTreeMap<JobId, Job> {
+fn gather(rows: Vec<(String, Said)>) -> BTreeMap<JobId, Job> {
     let mut specs = BTreeMap::new();
     let mut runs = BTreeMap::new();
     let mut cancels = Vec::new();
-    for (id, _, doc) in rows {
-        match id.parse() {
-            Ok(DocumentId::Spec(job)) => {
+    for (id, said) in rows {
+        match (id.parse(), said) {
+            (Ok(DocumentId::Spec(job)), Said::Document(doc)) => {
                 specs.extend(read::document::<Spec>(&id, doc).map(|spec| (job, spec)));
             }
-            Ok(DocumentId::Run(job)) => {
+            (Ok(DocumentId::Run(job)), Said::Document(doc)) => {
                 runs.extend(read::document::<RunDocument>(&id, doc).map(|d| (job, d.run)));
             }
-            Ok(DocumentId::Cancel(job)) => cancels.push(job),
+            (Ok(DocumentId::Run(job)), Said::Run(run)) => {
+                runs.insert(job, run);
+            }
+            (Ok(DocumentId::Cancel(job)), _) => cancels.push(job),
             _ => {}
         }
     }
@@ -104,11 +170,13 @@ fn gather(rows: Vec<(String, Revision, Value)>) -> BTreeMap<JobId, Job> {
         .collect()
 }
 
-/// The next chunks after a position, in the order of the stream; empty when there are no more.
+/// The next chunks after a position, in the order of the stream; empty when there are no more. `turn` asks another place first,
+/// each time the next one: what is missing here may be there.
 pub(crate) async fn chunks(
-    store: &Client,
+    stores: &Stores,
     id: &JobId,
     after: Option<&Position>,
+    turn: usize,
 ) -> Result<Vec<(Position, Arc<Chunk>)>, Error> {
     let start = match after {
         Some(position) => {
@@ -117,8 +185,15 @@ pub(crate) async fn chunks(
         None => format!("{id}:out."),
     };
     let query = AllDocs { limit: Some(CHUNKS_PER_READ), ..read::range(start, id.range().1) };
-    let rows = read::list::<Chunk>(&store.database(&id.output_database()), query).await?;
+    let region = stores.region(id);
+    let rows = stores
+        .find(region.as_ref(), turn, async |place: Place| {
+            let output = place.store.database(&id.output_database());
+            read::list::<Chunk>(&output, query.clone()).await.map(Some)
+        })
+        .await?;
     Ok(rows
+        .unwrap_or_default()
         .into_iter()
         .filter_map(|(id, _, chunk)| match id.parse() {
             Ok(DocumentId::Output(_, position)) => Some((position, Arc::new(chunk))),

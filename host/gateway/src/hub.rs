@@ -3,7 +3,7 @@
 //! A job is kept while somebody follows it or shortly after it was submitted here. What does not fit is
 //! dropped, and its readers go to the store for it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(crate) struct Hub {
 struct Jobs {
     live: HashMap<JobId, (Arc<Live>, Instant)>,
     swept: Option<Instant>,
+    /// The output databases that are heard from a known place on.
+    heard: HashSet<String>,
 }
 
 /// One job as it happens.
@@ -41,12 +43,14 @@ struct Jobs {
 pub(crate) struct Live {
     state: Mutex<State>,
     changed: watch::Sender<()>,
-    /// Nothing of the job can have happened before it was kept.
-    whole: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// Nothing of the job can have happened before it was kept, and its feed was never changed for another.
+    whole: bool,
+    /// How often its feed was changed for another: what fell between two of them is in the store.
+    feeds: u32,
     run: Option<Run>,
     chunks: VecDeque<(Position, Arc<Chunk>, usize)>,
     /// How many chunks were dropped at the front.
@@ -63,6 +67,8 @@ pub(crate) struct News {
     pub(crate) cursor: usize,
     /// Chunks between the reader's cursor and these were dropped: the store has them.
     pub(crate) has_gap: bool,
+    /// How often the job's feed was changed for another: after each time the store may know more.
+    pub(crate) feeds: u32,
 }
 
 impl Hub {
@@ -70,11 +76,39 @@ impl Hub {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A job is about to be written: everything of it will be heard here.
+    /// A job is about to be written: everything of it will be heard here, if its output is heard by now.
     pub(crate) fn expect(&self, job: &JobId) {
         let mut jobs = self.jobs();
         jobs.sweep();
-        jobs.live.insert(job.clone(), (Arc::new(Live::new(true)), Instant::now()));
+        let is_heard = jobs.heard.contains(&job.output_database());
+        jobs.live.insert(job.clone(), (Arc::new(Live::new(is_heard)), Instant::now()));
+    }
+
+    /// From now on all output of a database is heard, perhaps at another place than before.
+    pub(crate) fn begin(&self, output_database: &str) {
+        self.jobs().heard.insert(output_database.to_owned());
+        self.stir(|job| job.output_database() == output_database);
+    }
+
+    /// The output of a database is not heard any more.
+    pub(crate) fn end(&self, output_database: &str) {
+        self.jobs().heard.remove(output_database);
+        self.stir(|job| job.output_database() == output_database);
+    }
+
+    pub(crate) fn hears(&self, output_database: &str) -> bool {
+        self.jobs().heard.contains(output_database)
+    }
+
+    /// Readers of these jobs look into the store: their feed is another now.
+    fn stir(&self, which: impl Fn(&JobId) -> bool) {
+        for (_, (live, _)) in self.jobs().live.iter().filter(|(job, _)| which(job)) {
+            let mut state = live.state();
+            state.whole = false;
+            state.feeds = state.feeds.wrapping_add(1);
+            drop(state);
+            live.changed.send_replace(());
+        }
     }
 
     /// The job as it happens from now on, for a reader.
@@ -130,7 +164,8 @@ impl Jobs {
 
 impl Live {
     fn new(whole: bool) -> Self {
-        Self { state: Mutex::default(), changed: watch::Sender::new(()), whole }
+        let state = Mutex::new(State { whole, ..State::default() });
+        Self { state, changed: watch::Sender::new(()) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -139,7 +174,7 @@ impl Live {
 
     /// Whether a reader from the start needs nothing of the store.
     pub(crate) fn is_whole(&self) -> bool {
-        self.whole
+        self.state().whole
     }
 
     /// Wakes for everything that happens after this call.
@@ -161,6 +196,7 @@ impl Live {
                 .collect(),
             cursor: state.dropped + state.chunks.len(),
             has_gap: cursor < state.dropped,
+            feeds: state.feeds,
         }
     }
 }
@@ -191,6 +227,7 @@ mod tests {
     fn a_reader_that_is_too_slow_is_told_of_the_gap() {
         let hub = Hub::default();
         let job = JobId::new("japan", 1);
+        hub.begin(&job.output_database());
         hub.expect(&job);
         let live = hub.join(&job);
         assert!(live.is_whole());
@@ -211,6 +248,25 @@ mod tests {
         let news = live.news(2);
         assert_eq!((news.chunks.len(), news.cursor, news.has_gap), (2, 5, true));
         assert_eq!(live.news(5).chunks.len(), 0);
+    }
+
+    #[test]
+    fn what_falls_between_two_feeds_is_for_the_store() {
+        let hub = Hub::default();
+        let (job, other) = (JobId::new("japan", 1), JobId::new("japan", 2));
+        hub.expect(&job);
+        assert!(!hub.join(&job).is_whole(), "nobody hears its output yet");
+        for job in [&job, &other] {
+            hub.begin(&job.output_database());
+            hub.expect(job);
+        }
+        let live = hub.join(&job);
+        assert!(live.is_whole() && live.news(0).feeds == 0);
+        hub.begin(&job.output_database());
+        assert!(!live.is_whole() && live.news(0).feeds == 1);
+        hub.end(&job.output_database());
+        assert_eq!((live.news(0).feeds, hub.hears(&job.output_database())), (2, false));
+        assert!(hub.join(&other).is_whole(), "another database");
     }
 
     #[test]

@@ -1,39 +1,40 @@
 //! Performs what the pure `blitz_jobs::keeper` decides, in each region where this gateway has the duty: polls beats,
-//! writes ends, removes leaves that lost, takes back versions that kill engines.
+//! writes ends, removes leaves that lost, takes back versions that kill engines. Across regions it performs what
+//! `blitz_jobs::gather` decides: which tasks of a run begin together.
+//!
+//! The duty is one at the region's home, and what is decided rests on what was heard there. When a region is not heard at its
+//! home any more its room is closed: the duty is given back, or runs out where the home does not answer. Who gathers hears
+//! also what comes from copies: that a task is ready stays true wherever it is read.
 
-use std::collections::{BTreeMap, HashMap};
+mod perform;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use blitz_couchdb::{Client, Database, Revision};
+use blitz_couchdb::{Client, Database};
 use blitz_jobs::clock::Clock;
 use blitz_jobs::duty::{self, Duty};
 use blitz_jobs::engine::Beat;
 use blitz_jobs::feed::Heard;
+use blitz_jobs::gather::{self, Gather};
 use blitz_jobs::guards::Guards;
-use blitz_jobs::keeper::{Action, Keeper, Plugin};
-use blitz_jobs::plugin::marks::MarkKind;
-use blitz_jobs::plugin::{Mark, mark};
+use blitz_jobs::keeper::{Action, Keeper};
 use blitz_jobs::region::beats_database;
 use blitz_jobs::timing::Timing;
-use blitz_jobs::writing::Answer;
-use blitz_jobs::{Incarnation, JobId, Run, claim, read};
+use blitz_jobs::{Incarnation, JobId};
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::submit::now_ms;
+use crate::stores::Stores;
+use perform::{Done, poll, remove, write, yank};
 
 /// The keeper looks again at least this often, and at most: its durations are seconds.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 const LOOK_MIN: Duration = Duration::from_millis(10);
-
-/// A mark that was not written is written again after this long, so many times: a plugin that goes on killing
-/// engines is counted again.
-const MARK_AGAIN: Duration = Duration::from_secs(2);
-const MARK_TRIES: u32 = 30;
 
 /// Giving the duties back may take this long; then their leases run out by themselves.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
@@ -41,19 +42,35 @@ const LEAVE_MAX: Duration = Duration::from_secs(2);
 /// The duty's name in the region's leases.
 const DUTY: &str = "keeper";
 
+/// Which of its stays at a region's home this gateway speaks of: what was heard in an earlier one is void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Stay(u64);
+
+impl Stay {
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 /// What the keeper is told.
 #[derive(Debug)]
-pub(crate) struct Told {
-    /// There is this region.
-    pub(crate) region: String,
-    /// What was heard in it.
-    pub(crate) thing: Option<Heard>,
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are things heard, and none is kept: a box for each would cost more"
+)]
+pub(crate) enum Told {
+    /// From now on the region is heard at its home.
+    Opened { region: String, stay: Stay, home: Client, epoch: u32 },
+    /// It is not any more.
+    Closed { region: String, stay: Stay },
+    /// Something was heard of a region: in a stay at its home, or of a copy.
+    Heard { region: String, stay: Option<Stay>, thing: Heard },
 }
 
 /// Who keeps.
 #[derive(Debug, Clone)]
 pub(crate) struct Worker {
-    pub(crate) store: Client,
+    pub(crate) stores: Stores,
     pub(crate) timing: Timing,
     /// For people who look at leases.
     pub(crate) name: String,
@@ -62,18 +79,14 @@ pub(crate) struct Worker {
 
 /// One region.
 struct Room {
+    stay: Stay,
+    home: Client,
     keeper: Keeper,
     /// Whether this gateway keeps it.
     on: watch::Receiver<bool>,
-}
-
-enum Done {
-    Beats(String, Option<Vec<Beat>>),
-    /// The copies of the job's database where they are known now, and what was learned of its run.
-    Job(JobId, Option<u32>, Vec<Heard>),
-    /// The copies as above, and the leaves that are gone.
-    Removed(JobId, Option<u32>, Vec<Revision>),
-    Marked,
+    /// How many copies the region's databases have, where that is known.
+    copies: BTreeMap<String, u32>,
+    leave: CancellationToken,
 }
 
 /// What the loop owns.
@@ -81,7 +94,7 @@ struct Keeping {
     worker: Worker,
     clock: Clock,
     rooms: BTreeMap<String, Room>,
-    copies: HashMap<String, u32>,
+    gather: Gather,
     tasks: JoinSet<Done>,
     duties: JoinSet<()>,
     /// A duty has changed hands.
@@ -94,7 +107,7 @@ pub(crate) async fn keep(worker: Worker, mut told: Receiver<Told>, stop: Cancell
         worker,
         clock: Clock::start(),
         rooms: BTreeMap::new(),
-        copies: HashMap::new(),
+        gather: Gather::default(),
         tasks: JoinSet::new(),
         duties: JoinSet::new(),
         changed: Arc::new(Notify::new()),
@@ -127,30 +140,61 @@ pub(crate) async fn keep(worker: Worker, mut told: Receiver<Told>, stop: Cancell
 }
 
 impl Keeping {
-    fn hear(&mut self, Told { region, thing }: Told, stop: &CancellationToken) {
+    fn hear(&mut self, told: Told, stop: &CancellationToken) {
+        match told {
+            Told::Opened { region, stay, home, epoch } => {
+                tracing::debug!(region, epoch, "the keeper hears it at home");
+                self.close(&region);
+                let mut room = self.enter(&region, stay, home, stop);
+                room.keeper.hear_epoch(self.clock.now(), epoch);
+                self.rooms.insert(region, room);
+            }
+            Told::Closed { region, stay } => {
+                if self.rooms.get(&region).is_some_and(|room| room.stay == stay) {
+                    self.close(&region);
+                }
+            }
+            Told::Heard { region, stay, thing } => self.hear_thing(&region, stay, thing),
+        }
+    }
+
+    fn hear_thing(&mut self, region: &str, stay: Option<Stay>, thing: Heard) {
         let now = self.clock.now();
-        if let Some(Heard::Replaced(database)) = &thing {
-            self.copies.remove(database);
+        let Some(stay) = stay else {
+            // That a copy is made anew says nothing of the home.
+            if !matches!(thing, Heard::Replaced(_)) {
+                self.gather.hear(now, &thing);
+            }
+            return;
+        };
+        let Some(room) = self.rooms.get_mut(region).filter(|room| room.stay == stay) else {
+            return;
+        };
+        if let Heard::Replaced(database) = &thing {
+            room.copies.remove(database);
         }
-        if !self.rooms.contains_key(&region) {
-            let room = self.enter(&region, stop);
-            self.rooms.insert(region.clone(), room);
-        }
-        if let (Some(room), Some(thing)) = (self.rooms.get_mut(&region), thing) {
-            room.keeper.hear(now, thing);
+        self.gather.hear(now, &thing);
+        room.keeper.hear(now, thing);
+    }
+
+    /// Gives the duty of a region back.
+    fn close(&mut self, region: &str) {
+        if let Some(room) = self.rooms.remove(region) {
+            room.leave.cancel();
         }
     }
 
     /// A region's keeper, and this gateway's side of the duty.
-    fn enter(&mut self, region: &str, stop: &CancellationToken) -> Room {
-        let Worker { store, timing, name, incarnation } = self.worker.clone();
+    fn enter(&mut self, region: &str, stay: Stay, home: Client, stop: &CancellationToken) -> Room {
+        let Worker { timing, name, incarnation, .. } = self.worker.clone();
         let (say, on) = watch::channel(false);
         let (database, clock, changed) =
-            (store.database(&beats_database(region)), self.clock, Arc::clone(&self.changed));
-        let (stop, mut changes) = (stop.clone(), on.clone());
+            (home.database(&beats_database(region)), self.clock, Arc::clone(&self.changed));
+        let (leave, mut changes) = (stop.child_token(), on.clone());
+        let leaves = leave.clone();
         let duty = Duty::new(&name, incarnation, timing);
         self.duties.spawn(async move {
-            let leave = stop.cancelled();
+            let leave = leaves.cancelled();
             let keeps = duty::keep(database, DUTY, duty, || clock.now(), timing.beat, say, leave);
             let tells = async {
                 while changes.changed().await.is_ok() {
@@ -159,7 +203,10 @@ impl Keeping {
             };
             tokio::join!(keeps, tells);
         });
-        Room { keeper: Keeper::new(timing, Guards::default()), on }
+        // Those that have gone leave nothing behind.
+        while self.duties.try_join_next().is_some() {}
+        let keeper = Keeper::new(timing, Guards::default());
+        Room { stay, home, keeper, on, copies: BTreeMap::new(), leave }
     }
 
     /// Does what is due; gives how long there is nothing more.
@@ -171,138 +218,91 @@ impl Keeping {
             actions.extend(room.keeper.tick(now));
             for (region, engines) in room.keeper.poll(now) {
                 let ids = engines.iter().map(|engine| Beat::document_id(engine)).collect();
-                self.tasks.spawn(poll(self.worker.store.clone(), region, ids));
+                self.tasks.spawn(poll(room.home.clone(), room.stay, region, ids));
             }
             due = due.into_iter().chain(room.keeper.due()).min();
         }
         for action in actions {
             self.perform(action);
         }
+        let keeps = |region: &str| self.rooms.get(region).is_some_and(|room| *room.on.borrow());
+        for gather::Write { job, go } in self.gather.tick(now, keeps) {
+            // A run may have tasks in regions whose keeper is another one: whoever decided writes to all homes.
+            let Some(home) = self.home(&job) else { continue };
+            let jobs = home.database(&job.jobs_database());
+            self.tasks.spawn(async move {
+                let stands = go.write(&jobs, &job).await;
+                Done::Go(job, stands)
+            });
+        }
+        due = due.into_iter().chain(self.gather.due(keeps)).min();
         due.map_or(LOOK_MAX, |due: Duration| due.saturating_sub(now).clamp(LOOK_MIN, LOOK_MAX))
     }
 
     fn perform(&mut self, action: Action) {
         match action {
             Action::Write { job, over, run } => {
-                let (jobs, known) = self.jobs(&job);
-                self.tasks.spawn(write(jobs, known, job, over, run));
+                let Some((jobs, stay, known)) = self.jobs(&job) else { return };
+                self.tasks.spawn(write(jobs, stay, known, job, over, run));
             }
             Action::Remove { job, losers } => {
-                let (jobs, known) = self.jobs(&job);
-                self.tasks.spawn(remove(jobs, known, job, losers));
+                let Some((jobs, stay, known)) = self.jobs(&job) else { return };
+                self.tasks.spawn(remove(jobs, stay, known, job, losers));
             }
             Action::Yank { plugin, reason } => {
-                self.tasks.spawn(yank(self.worker.store.clone(), plugin, reason));
+                self.tasks.spawn(yank(self.worker.stores.reach.near().clone(), plugin, reason));
             }
         }
     }
 
-    fn jobs(&self, job: &JobId) -> (Database, Option<u32>) {
-        let jobs = self.worker.store.database(&job.jobs_database());
-        let known = self.copies.get(jobs.name()).copied();
-        (jobs, known)
+    fn jobs(&self, job: &JobId) -> Option<(Database, Stay, Option<u32>)> {
+        let room = self.rooms.get(job.region())?;
+        let jobs = room.home.database(&job.jobs_database());
+        let known = room.copies.get(jobs.name()).copied();
+        Some((jobs, room.stay, known))
+    }
+
+    /// The home of a job's region, when it can be entered.
+    fn home(&self, job: &JobId) -> Option<Client> {
+        if let Some(room) = self.rooms.get(job.region()) {
+            return Some(room.home.clone());
+        }
+        let Stores { reach, .. } = &self.worker.stores;
+        let home = reach.choice(&self.worker.stores.region(job)?).home?;
+        Some(reach.client(home).clone())
+    }
+
+    /// The room of a region, if this is still the stay in which something was asked.
+    fn room(&mut self, region: &str, stay: Stay) -> Option<&mut Room> {
+        self.rooms.get_mut(region).filter(|room| room.stay == stay)
     }
 
     fn done(&mut self, done: Done) {
         let now = self.clock.now();
         match done {
-            Done::Beats(region, Some(beats)) => {
-                if let Some(room) = self.rooms.get_mut(&region) {
+            Done::Beats(region, stay, Some(beats)) => {
+                if let Some(room) = self.room(&region, stay) {
                     room.keeper.hear_beats(now, &region, &beats);
                 }
             }
-            Done::Job(job, copies, things) => {
-                self.copies.extend(copies.map(|n| (job.jobs_database(), n)));
-                if let Some(room) = self.rooms.get_mut(job.region()) {
-                    things.into_iter().for_each(|thing| room.keeper.hear(now, thing));
+            Done::Job(job, stay, copies, things) => {
+                let Some(room) = self.room(job.region(), stay) else { return };
+                room.copies.extend(copies.map(|n| (job.jobs_database(), n)));
+                for thing in &things {
+                    room.keeper.hear(now, thing.clone());
                 }
+                things.iter().for_each(|thing| self.gather.hear(now, thing));
             }
-            Done::Removed(job, copies, gone) => {
-                self.copies.extend(copies.map(|n| (job.jobs_database(), n)));
-                if let Some(room) = self.rooms.get_mut(job.region()) {
-                    room.keeper.remove_answered(now, &job, &gone);
-                }
+            Done::Removed(job, stay, copies, gone) => {
+                let Some(room) = self.room(job.region(), stay) else { return };
+                room.copies.extend(copies.map(|n| (job.jobs_database(), n)));
+                room.keeper.remove_answered(now, &job, &gone);
             }
-            Done::Beats(_, None) | Done::Marked => {}
+            Done::Go(job, Some(stands)) => {
+                tracing::info!(%job, members = stands.members.len(), refused = stands.refused, "goes");
+                self.gather.hear_go(now, &job, stands);
+            }
+            Done::Beats(_, _, None) | Done::Go(_, None) | Done::Marked => {}
         }
     }
-}
-
-async fn poll(store: Client, region: String, ids: Vec<String>) -> Done {
-    let beats = match read::list(&store.database(&beats_database(&region)), read::keys(ids)).await {
-        Ok(rows) => Some(rows.into_iter().map(|(_, _, beat)| beat).collect()),
-        Err(error) => {
-            tracing::warn!(region, %error, "cannot poll beats");
-            None
-        }
-    };
-    Done::Beats(region, beats)
-}
-
-/// How many copies the database has; what cannot be asked now is asked again with the next action.
-async fn copies(jobs: &Database, known: Option<u32>) -> Option<u32> {
-    if known.is_some() {
-        return known;
-    }
-    let info = jobs.info().await;
-    let info =
-        info.inspect_err(|error| tracing::warn!(%error, "the keeper cannot act, trying again"));
-    info.ok().map(|info| info.cluster.n)
-}
-
-async fn write(
-    jobs: Database,
-    known: Option<u32>,
-    job: JobId,
-    over: Option<Revision>,
-    run: Run,
-) -> Done {
-    let Some(copies) = copies(&jobs, known).await else { return Done::Job(job, None, Vec::new()) };
-    let learned = match claim::write(&jobs, copies, &job, over.as_ref(), &run).await {
-        Answer::Won(revision) => {
-            tracing::info!(%job, state = run.state(), "written by the keeper");
-            vec![Heard::Run(job.clone(), revision, run)]
-        }
-        // The keeper knew less than the store has.
-        Answer::Lost => claim::hear(&jobs, copies, &job).await.unwrap_or_default(),
-        Answer::Unknown => Vec::new(),
-    };
-    Done::Job(job, Some(copies), learned)
-}
-
-/// Removes leaves that lost.
-async fn remove(jobs: Database, known: Option<u32>, job: JobId, mut losers: Vec<Revision>) -> Done {
-    let Some(copies) = copies(&jobs, known).await else {
-        return Done::Removed(job, None, Vec::new());
-    };
-    match claim::remove(&jobs, copies, &job, &losers).await {
-        Ok(left) => {
-            losers.retain(|loser| !left.contains(loser));
-            tracing::debug!(%job, left = left.len(), "leaves that lost are removed");
-        }
-        Err(error) => {
-            losers.clear();
-            tracing::warn!(%job, %error, "leaves that lost are not removed, trying again");
-        }
-    }
-    Done::Removed(job, Some(copies), losers)
-}
-
-/// Takes a version back that kills engines.
-async fn yank(store: Client, plugin: Plugin, reason: String) -> Done {
-    let Plugin { name, version, .. } = &plugin;
-    let yanked = Mark::new(MarkKind::Yanked, name, version, &reason, now_ms());
-    for _ in 0..MARK_TRIES {
-        match mark(&store, &yanked).await {
-            Ok(_) => {
-                tracing::warn!(plugin = yanked.label(), reason, "taken back: it kills engines");
-                return Done::Marked;
-            }
-            Err(error) => {
-                tracing::warn!(plugin = yanked.label(), %error, "not taken back, trying again");
-            }
-        }
-        tokio::time::sleep(MARK_AGAIN).await;
-    }
-    Done::Marked
 }

@@ -1,11 +1,18 @@
 //! The gateway: the routing layer between users and the store. Tenants never talk to CouchDB.
 //!
 //! Read along the road: `server` takes requests, `guard` lets them in, `submit` turns one into documents, as long as `queue` has room,
-//! `hub` hears what becomes of jobs, `events` tells it to those who follow, `history` reads what was.
+//! `hub` hears what becomes of jobs, `events` tells it to those who follow, `history` reads what was and `view` shows it.
 //! `plugins` publishes versions and takes them back. `watch` is its ears; `catalog` knows regions, engines and plugins; `keeper` performs what `blitz_jobs::keeper` decides.
+//! `rotation` gives regions new databases and drops old ones, and `mending` starts replications again that were cut: where it may.
+//! [`issuer`] gives engines the tokens with which they enter the near cluster.
 //!
-//! *Invariants:* a gateway keeps nothing that the store does not have, so that it can be restarted at any
-//! moment and several can serve side by side. One feed a database, however many follow.
+//! There may be many clusters. `reach` learns which of those that this gateway can enter answer, and where a region is best
+//! written and read: at its home, else at a hub; `stores` asks one place after the other. The control database is the near
+//! cluster's; the keeper's duty is at each region's home.
+//!
+//! *Invariants:* a gateway keeps nothing that the stores do not have, so that it can be restarted at any
+//! moment and several can serve side by side. One feed a database, however many follow. What is written in two clusters is the
+//! same in both.
 
 pub mod config;
 mod server;
@@ -17,9 +24,18 @@ mod plugins;
 mod hub;
 mod events;
 mod history;
+mod view;
 mod catalog;
+mod reach;
+mod stores;
 mod watch;
 mod keeper;
+mod rotation;
+mod mending;
+#[cfg(test)]
+mod embedded;
+pub mod issuer;
 
 pub use config::Config;
-pub use server::{Error, run};
+pub use issuer::Issuer;
+pub use server::{Error, run, run_with};

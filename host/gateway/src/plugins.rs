@@ -147,7 +147,8 @@ pub(crate) async fn publish(
     check_contract(&document.manifest.contract)
         .map_err(|unspoken| Failure::usage(format!("{label}: {unspoken}")))?;
     may_name(&document, shared.catalog.owner(&document.manifest.name))?;
-    let created = create(&shared.config.store, &document, &file).await.map_err(|e| refuse(&e))?;
+    let created =
+        create(shared.config.clusters.near(), &document, &file).await.map_err(|e| refuse(&e))?;
     // At once, so that whoever published finds it here; the feed says the same a moment later.
     shared.catalog.hear_control(&document.document_id(), json!(document));
     let status = if created == Created::New { StatusCode::CREATED } else { StatusCode::OK };
@@ -234,7 +235,8 @@ async fn put_mark(
     reason: &str,
 ) -> Result<Json<Value>, Failure> {
     let said = Mark::new(kind, &plugin.manifest.name, &plugin.manifest.version, reason, now_ms());
-    let is_new = mark(&shared.config.store, &said).await.map_err(|e| Failure::store(&e))?;
+    let is_new =
+        mark(shared.config.clusters.near(), &said).await.map_err(|e| Failure::store(&e))?;
     if is_new {
         shared.catalog.hear_control(&said.document_id(), json!(said));
     }

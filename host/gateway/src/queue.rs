@@ -76,11 +76,14 @@ impl Queue {
             Heard::Spec(spec) if !known.passed.has(&spec.job) => known.add(&spec.job),
             Heard::Run(job, _, Run::Open { .. }) => known.add(job),
             Heard::Run(job, ..) | Heard::Unreadable(job, _) => known.pass(job),
-            Heard::Replaced(database) => known.waiting.values_mut().for_each(|jobs| {
-                jobs.retain(|job| job.jobs_database() != *database);
-            }),
+            Heard::Replaced(database) => known.forget(database),
             _ => {}
         }
+    }
+
+    /// A database is listed again, perhaps at another place: what waits there is told anew.
+    pub(crate) fn begin(&self, database: &str) {
+        self.jobs().forget(database);
     }
 }
 
@@ -96,6 +99,11 @@ impl Jobs {
         if let Some(jobs) = self.waiting.get_mut(job.region()) {
             jobs.remove(job);
         }
+    }
+
+    fn forget(&mut self, database: &str) {
+        let of_others = |job: &JobId| job.jobs_database() != database;
+        self.waiting.values_mut().for_each(|jobs| jobs.retain(of_others));
     }
 
     fn pass(&mut self, job: &JobId) {

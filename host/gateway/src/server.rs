@@ -1,7 +1,7 @@
 //! The HTTP API, and the life of a gateway.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -13,29 +13,35 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
-use blitz_contract::arguments::{all_masked, masked};
+use blitz_jobs::setup::Operators;
 use blitz_jobs::spec::INPUTS_BYTES_MAX;
 use blitz_jobs::{Incarnation, JobId, Position};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::events;
+use crate::events::{self, Known};
 use crate::failure::Failure;
 use crate::guard::Guard;
 use crate::history::{self, Job};
 use crate::hub::Hub;
+use crate::issuer::{self, Issuer};
 use crate::keeper::{self, Worker};
+use crate::mending;
 use crate::plugins::{self, Publishings};
 use crate::queue::Queue;
-use crate::submit::{self, Desk};
-use crate::watch::{Ears, HEARD_WAITING};
+use crate::reach::{Reach, Site, is_silence};
+use crate::rotation::{self, Rotator};
+use crate::stores::Stores;
+use crate::submit::{self, Copies, Desk};
+use crate::view::job_view;
+use crate::watch::{Ears, HEARD_WAITING, Listening};
 
 /// A request's body: all inputs in base64, and room for the rest.
 const BODY_BYTES_MAX: usize = INPUTS_BYTES_MAX / 3 * 4 + (1 << 20);
@@ -54,6 +60,9 @@ const LAST: usize = 20;
 
 /// The store is asked whether it is there for so long.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A control database that could not be read at the start is tried again after this long.
+const START_AGAIN: Duration = Duration::from_secs(1);
 
 /// Open answers may take this long to end when the gateway stops.
 const CLOSE_MAX: Duration = Duration::from_secs(3);
@@ -78,8 +87,15 @@ pub enum Error {
 /// What every request may use.
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    guard: Guard,
+    pub(crate) guard: Guard,
+    pub(crate) issuer: Option<Issuer>,
+    /// Places for those who ask it.
+    pub(crate) joins: Semaphore,
     pub(crate) catalog: Catalog,
+    pub(crate) stores: Stores,
+    copies: Copies,
+    /// Regions and plugins are known: until then nothing is served but the health check.
+    is_ready: AtomicBool,
     hub: Hub,
     queue: Queue,
     pub(crate) publishings: Publishings,
@@ -89,44 +105,89 @@ pub(crate) struct Shared {
 
 pub(crate) type Gateway = State<Arc<Shared>>;
 
-/// Serves until `shutdown`. The control database must exist; what is in it is known before the first answer.
+/// Serves until `shutdown`. What is in the near cluster's control database is known before the first answer; while that
+/// cluster does not answer at the start every request is told so, and to try again.
 ///
 /// # Errors
 ///
-/// [`Error`] when the store cannot be read at the start, or when the listener fails.
+/// [`Error`] when the near cluster answers at the start and the control database cannot be read, or when the listener fails.
 pub async fn run(
     listener: TcpListener,
     config: Config,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    run_with(listener, config, None, shutdown).await
+}
+
+/// The same for a gateway that issues tokens too.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_with(
+    listener: TcpListener,
+    config: Config,
+    issuer: Option<Issuer>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     let (heard_in, heard) = mpsc::channel(HEARD_WAITING);
-    let ears = Ears {
-        store: config.store.clone(),
+    let stores = Stores {
+        reach: Reach::new(config.clusters.clone(), &config.timing),
         catalog: Catalog::new(config.timing.presence),
+    };
+    let ears = Ears {
+        stores: stores.clone(),
         hub: Hub::default(),
         queue: Queue::default(),
         keeper: heard_in,
     };
-    let loaded = ears.load().await?;
+    let _reaches = AbortOnDropHandle::new(tokio::spawn(stores.reach.clone().watch()));
+    let listening = match ears.start().await {
+        Ok(listening) => Some(listening),
+        Err(error) if is_silence(&error) => {
+            tracing::warn!(%error, "the near cluster does not answer, trying on");
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
     let shared = Arc::new(Shared {
         guard: Guard::new(config.token.clone(), &config.hosts, listener.local_addr()?),
-        catalog: ears.catalog.clone(),
+        catalog: stores.catalog.clone(),
+        stores: stores.clone(),
+        copies: Copies::default(),
+        is_ready: AtomicBool::new(listening.is_some()),
         hub: ears.hub.clone(),
         queue: ears.queue.clone(),
         publishings: Publishings::default(),
         requests: AtomicU64::new(0),
+        issuer,
+        joins: Semaphore::new(issuer::JOINS_MAX),
         shutdown: shutdown.clone(),
         config,
     });
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| Error::Random(error.to_string()))?;
     let worker = Worker {
-        store: shared.config.store.clone(),
+        stores,
         timing: shared.config.timing,
         name: format!("gateway-{}", listener.local_addr()?),
         incarnation: Incarnation::from_random(random),
     };
+    let operators = Operators {
+        clusters: shared.config.clusters.clone(),
+        names: shared.config.operators.clone(),
+    };
+    let rotator = Rotator {
+        operators: operators.clone(),
+        timing: worker.timing,
+        name: worker.name.clone(),
+        incarnation: worker.incarnation.clone(),
+    };
     let keeper_stop = CancellationToken::new();
+    let rotates = tokio::spawn(rotation::rotate(rotator, keeper_stop.clone()));
+    let rotates = AbortOnDropHandle::new(rotates);
+    let _mends =
+        AbortOnDropHandle::new(tokio::spawn(mending::mend(operators, keeper_stop.clone())));
     // A task of its own: it gives its duties back after the last request.
     let keeps = keeper::keep(worker, heard, keeper_stop.clone());
     let mut keeps = AbortOnDropHandle::new(tokio::spawn(keeps));
@@ -136,11 +197,23 @@ pub async fn run(
             tracing::debug!(%error, "a connection without TCP_NODELAY");
         }
     });
+    let listens = {
+        let shared = Arc::clone(&shared);
+        async move {
+            let listening = match listening {
+                Some(listening) => listening,
+                None => start_at_last(&ears).await?,
+            };
+            shared.is_ready.store(true, Ordering::Release);
+            listening.run().await;
+            Ok(())
+        }
+    };
     let serves = axum::serve(listener, router(shared))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
     tokio::select! {
         served = serves => served?,
-        () = ears.listen(loaded) => {}
+        failed = listens => failed.map_err(|error: blitz_couchdb::Error| Error::Store(error))?,
         ended = &mut keeps => return ended.map_err(|error| Error::Keeper(error.to_string())),
         // Readers that do not read must not keep it from ending.
         () = async {
@@ -149,7 +222,25 @@ pub async fn run(
         } => {}
     }
     keeper_stop.cancel();
+    if let Err(error) = rotates.await {
+        tracing::error!(%error, "the rotation failed");
+    }
     keeps.await.map_err(|error| Error::Keeper(error.to_string()))
+}
+
+/// Waits for a near cluster that does not answer.
+async fn start_at_last(ears: &Ears) -> Result<Listening, blitz_couchdb::Error> {
+    use blitz_couchdb::Error::NotFound;
+    loop {
+        tokio::time::sleep(START_AGAIN).await;
+        match ears.start().await {
+            // One that was away may have to be made ready first.
+            Err(error) if is_silence(&error) || matches!(error, NotFound { .. }) => {
+                tracing::warn!(%error, "the near cluster does not answer, trying on");
+            }
+            started => return started,
+        }
+    }
 }
 
 fn router(shared: Arc<Shared>) -> Router {
@@ -160,7 +251,9 @@ fn router(shared: Arc<Shared>) -> Router {
         .merge(plugins::routes())
         .route("/v1/regions", get(regions))
         .route("/v1/engines", get(engines))
+        .merge(issuer::operators_routes())
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), let_in))
+        .merge(issuer::open_routes(&shared))
         .route("/healthz", get(health))
         .fallback(async || Failure::unknown_path())
         .method_not_allowed_fallback(async || Failure::wrong_method())
@@ -172,6 +265,9 @@ async fn let_in(State(shared): Gateway, request: Request, next: Next) -> Respons
     shared.requests.fetch_add(1, Ordering::Relaxed);
     let headers = request.headers();
     match shared.guard.check_names(headers).and_then(|()| shared.guard.check_token(headers)) {
+        Ok(()) if !shared.is_ready.load(Ordering::Acquire) => {
+            Failure::not_ready(shared.stores.reach.name(Site::NEAR)).into_response()
+        }
         Ok(()) => next.run(request).await,
         Err(failure) => failure.into_response(),
     }
@@ -179,7 +275,7 @@ async fn let_in(State(shared): Gateway, request: Request, next: Next) -> Respons
 
 /// Open to all: whether the gateway and its store are there, and how many requests were served.
 async fn health(State(shared): Gateway) -> Json<Value> {
-    let answer = tokio::time::timeout(HEALTH_TIMEOUT, shared.config.store.server()).await;
+    let answer = tokio::time::timeout(HEALTH_TIMEOUT, shared.config.clusters.near().server()).await;
     let store = if matches!(answer, Ok(Ok(_))) { "up" } else { "down" };
     let requests = shared.requests.load(Ordering::Relaxed);
     Json(json!({"ok": true, "store": store, "requests": requests}))
@@ -196,10 +292,11 @@ async fn submit_job(
         _ => Failure::bad_request(rejection.body_text()),
     })?;
     let desk = Desk {
-        store: &shared.config.store,
-        catalog: &shared.catalog,
+        stores: &shared.stores,
+        copies: &shared.copies,
         hub: &shared.hub,
         queue: &shared.queue,
+        consent: &shared.config.consent,
     };
     let accepted = desk.submit(request).await?;
     Ok((StatusCode::CREATED, Json(accepted)).into_response())
@@ -217,17 +314,29 @@ async fn jobs(
     let Query(query) = query.map_err(|e| Failure::bad_request(e.body_text()))?;
     let last = query.last.unwrap_or(LAST).min(LAST_MAX);
     let mut all: Vec<Job> = Vec::new();
-    for region in shared.catalog.all_regions() {
-        for database in region.jobs_databases() {
-            let newest = history::newest(&shared.config.store, &database, last).await;
-            all.extend(newest.map_err(|error| Failure::store(&error))?);
+    // A region that is out of reach does not hide the jobs of the others.
+    let (mut away, mut failed) = (Vec::new(), None);
+    let regions = shared.catalog.all_regions();
+    for region in &regions {
+        match history::newest(&shared.stores, region, last).await {
+            Ok(newest) => all.extend(newest),
+            Err(error) => {
+                away.push(region.name.clone());
+                failed = failed.or(Some(error));
+            }
         }
+    }
+    if let Some(error) = failed.filter(|_| away.len() == regions.len()) {
+        return Err(Failure::store(&error));
     }
     all.sort_by_key(|job| std::cmp::Reverse(job.spec.created_at_ms));
     all.truncate(last);
-    Ok(Json(
-        json!({"jobs": all.iter().map(|job| job_view(&shared.catalog, job)).collect::<Vec<_>>()}),
-    ))
+    let jobs: Vec<Value> = all.iter().map(|job| job_view(&shared.catalog, job)).collect();
+    let mut answer = json!({"jobs": jobs});
+    if !away.is_empty() {
+        answer["unreachable"] = json!(away);
+    }
+    Ok(Json(answer))
 }
 
 async fn job(State(shared): Gateway, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
@@ -240,7 +349,7 @@ async fn cancel_job(State(shared): Gateway, Path(id): Path<String>) -> Result<Re
     if let Some(run) = job.run.as_ref().filter(|run| run.is_final()) {
         return Ok(Json(json!({"id": id, "state": run.state()})).into_response());
     }
-    submit::cancel(&shared.config.store, &id).await.map_err(|error| Failure::store(&error))?;
+    submit::cancel(&shared.stores, &id).await.map_err(|error| Failure::store(&error))?;
     let answer = Json(json!({"id": id, "state": "cancelling"}));
     Ok((StatusCode::ACCEPTED, answer).into_response())
 }
@@ -261,9 +370,19 @@ async fn job_events(
     };
     // Joined before the store is read, so that nothing falls between the two.
     let live = shared.hub.join(&job);
-    let run = if live.is_whole() { None } else { find(&shared, &id).await?.1.run };
+    let known = if live.is_whole() {
+        Known::Job(None)
+    } else {
+        match history::job(&shared.stores, &job).await {
+            Ok(Some(found)) => Known::Job(found.run),
+            Ok(None) => return Err(Failure::unknown_job(&id)),
+            // Its reader is told that its region is away, and waits.
+            Err(_) if shared.stores.outage(&job).is_some() => Known::Nothing,
+            Err(error) => return Err(Failure::store(&error)),
+        }
+    };
     let (events_in, events) = mpsc::channel(EVENTS_WAITING);
-    let tells = events::tell(shared.config.store.clone(), job, live, after, run, events_in);
+    let tells = Box::pin(events::tell(shared.stores.clone(), job, live, after, known, events_in));
     let shutdown = shared.shutdown.clone();
     tokio::spawn(async move {
         let _ = shutdown.run_until_cancelled(tells).await;
@@ -277,74 +396,15 @@ async fn job_events(
 async fn find(shared: &Shared, id: &str) -> Result<(JobId, Job), Failure> {
     let unknown = || Failure::unknown_job(id);
     let job: JobId = id.parse().map_err(|_| unknown())?;
-    let found = history::job(&shared.config.store, &job).await;
+    let found = history::job(&shared.stores, &job).await;
     let found = found.map_err(|error| Failure::store(&error))?.ok_or_else(unknown)?;
     Ok((job, found))
 }
 
-fn job_view(catalog: &Catalog, job: &Job) -> Value {
-    let (spec, run) = (&job.spec, job.run.as_ref());
-    let state = match run {
-        None if job.cancelled => "cancelling",
-        None => "queued",
-        Some(run) if job.cancelled && !run.is_final() => "cancelling",
-        Some(run) => run.state(),
-    };
-    let end = run.and_then(|run| run.end());
-    json!({
-        "id": spec.job,
-        "run": spec.run,
-        "region": spec.job.region(),
-        "plugin": spec.plugin,
-        "version": spec.version,
-        "args": args_view(catalog, &spec.plugin, &spec.version, &spec.args),
-        "state": state,
-        "reason": run.and_then(|run| run.reason()),
-        "exit": end.map(|end| &end.exit),
-        "engine": run.and_then(|run| run.claim()).map(|claim| &claim.engine),
-        "created_at_ms": spec.created_at_ms,
-        "duration_ms": end.map(|end| end.duration_ms),
-    })
-}
-
-/// A command line without its secrets. The manifest says which words they are: of a plugin that is not known
-/// only the number of words is shown.
-fn args_view(catalog: &Catalog, plugin: &str, version: &str, args: &[String]) -> Vec<String> {
-    match catalog.version(plugin, version) {
-        Some(plugin) => masked(&plugin.manifest, args),
-        None => all_masked(args),
-    }
-}
-
 async fn regions(State(shared): Gateway) -> Json<Value> {
-    Json(json!({"regions": shared.catalog.regions_view()}))
+    Json(json!({"regions": shared.stores.regions_view()}))
 }
 
 async fn engines(State(shared): Gateway) -> Json<Value> {
     Json(json!({"engines": shared.catalog.engines_view()}))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn command_lines_are_shown_without_secrets() {
-        let catalog = Catalog::new(Duration::from_secs(1));
-        let manifest = json!({
-            "name": "demo", "version": "0.1.0", "summary": "for tests", "contract": "0.1.0",
-            "arguments": [{"name": "user", "short": "u", "kind": "secret"}, {"name": "URL", "positional": true}],
-        });
-        let manifest = serde_json::from_value(manifest).unwrap();
-        let demo = blitz_jobs::plugin::PluginDocument::new(manifest, b"component");
-        catalog.hear_control(&demo.document_id(), json!(demo));
-        let args = ["-u", "me:pw", "http://x"].map(str::to_owned);
-        for (plugin, version, shown) in [
-            ("demo", "0.1.0", ["-u", "***", "http://x"]),
-            ("demo", "0.2.0", ["***", "***", "***"]),
-            ("other", "0.1.0", ["***", "***", "***"]),
-        ] {
-            assert_eq!(args_view(&catalog, plugin, version, &args), shown, "{plugin}@{version}");
-        }
-    }
 }

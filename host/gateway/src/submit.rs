@@ -1,6 +1,8 @@
-//! A request becomes a job's documents: checked against the plugin's manifest, given a region (`places`), written once
-//! (`papers`).
+//! A request becomes a job's documents: checked against the plugin's manifest, given a region (`places`), asked whether it may go
+//! where it says (`consent`), made once (`papers`) and written where it is safe (`accept`).
 
+mod accept;
+mod consent;
 mod papers;
 mod places;
 
@@ -10,23 +12,25 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use blitz_contract::Arguments;
-use blitz_couchdb::{Client, Error, PutOptions};
-use blitz_jobs::id::DocumentId;
+use blitz_contract::load::Consent;
+use blitz_contract::{Arguments, Capability};
 use blitz_jobs::plugin::PluginDocument;
-use blitz_jobs::spec::{Cancel, INPUTS_BYTES_MAX, SpecKind};
-use blitz_jobs::timing::{JOB_TIMEOUT, JOB_TIMEOUT_MAX, QUEUE_TIMEOUT};
+use blitz_jobs::region::Region;
+use blitz_jobs::spec::{INPUTS_BYTES_MAX, SpecKind};
+use blitz_jobs::timing::{JOB_TIMEOUT, JOB_TIMEOUT_MAX, LOAD_TIMEOUT, QUEUE_TIMEOUT};
 use blitz_jobs::{JobId, Spec};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::Catalog;
 use crate::failure::Failure;
 use crate::hub::Hub;
 use crate::queue::Queue;
-use papers::{Content, write};
+use crate::stores::Stores;
+use accept::accept;
+use papers::{Content, Papers};
 use places::{Place, places};
 
+pub(crate) use accept::{Copies, cancel};
 pub(crate) use places::regions_of;
 
 /// Tasks of one run: a command line that asks for more than all regions of the world is a mistake.
@@ -71,6 +75,9 @@ pub(crate) struct Accepted {
     version: String,
     sha256: String,
     jobs: Vec<AcceptedJob>,
+    /// What of the request was read otherwise than it may have been meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,10 +93,11 @@ struct AcceptedJob {
 
 /// What a submission needs.
 pub(crate) struct Desk<'a> {
-    pub(crate) store: &'a Client,
-    pub(crate) catalog: &'a Catalog,
+    pub(crate) stores: &'a Stores,
+    pub(crate) copies: &'a Copies,
     pub(crate) hub: &'a Hub,
     pub(crate) queue: &'a Queue,
+    pub(crate) consent: &'a Consent,
 }
 
 impl Desk<'_> {
@@ -100,8 +108,7 @@ impl Desk<'_> {
 }
 
 async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> {
-    let Desk { store, catalog, hub, queue } = *desk;
-    let timeout = limit(request.timeout_ms, JOB_TIMEOUT);
+    let Desk { stores, copies, hub, queue, consent } = *desk;
     let queue_timeout = limit(request.queue_timeout_ms, QUEUE_TIMEOUT);
     let engines = request.engines.unwrap_or(1).max(1);
     let too_many =
@@ -109,17 +116,19 @@ async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> 
     if request.regions.len() > TASKS_MAX {
         return Err(too_many(request.regions.len()));
     }
-    let places = places(catalog, &request)?;
+    let (places, notes) = places(stores, &request)?;
     let asked = places.len().saturating_mul(engines);
     if asked > TASKS_MAX {
         return Err(too_many(asked));
     }
     let first = places.first().map(|place| Arc::clone(&place.plugin));
     let first = first.ok_or_else(|| Failure::bad_request("no region was named"))?;
-    let mut inputs = inputs(&first, &request)?;
+    let makes_load = first.manifest.capabilities.contains(&Capability::Load);
+    let timeout = limit(request.timeout_ms, if makes_load { LOAD_TIMEOUT } else { JOB_TIMEOUT });
+    let mut inputs = inputs(&first, &request, consent)?;
     // Another version may take other arguments.
     for place in places.iter().filter(|place| place.plugin.sha256 != first.sha256) {
-        inputs = self::inputs(&place.plugin, &request)?;
+        inputs = self::inputs(&place.plugin, &request, consent)?;
     }
     let places: Vec<Place> =
         places.into_iter().flat_map(|place| std::iter::repeat_n(place, engines)).collect();
@@ -127,7 +136,7 @@ async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> 
     let jobs: Vec<AcceptedJob> = places
         .iter()
         .map(|place| AcceptedJob {
-            id: JobId::new(&place.region.name, place.region.current),
+            id: new_job(&place.region),
             region: place.region.name.clone(),
             asked: place.asked.clone(),
             version: place.plugin.manifest.version.clone(),
@@ -137,7 +146,7 @@ async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> 
     let run = run_id(&jobs);
     let tasks: Vec<JobId> = jobs.iter().map(|job| job.id.clone()).collect();
     queue.enter(&tasks).map_err(|full| Failure::queue_full(&full))?;
-    let writes = tasks.iter().zip(&places).map(|(job, Place { plugin, .. })| {
+    let writes = tasks.iter().zip(&places).map(|(job, Place { plugin, region, .. })| {
         let spec = Spec {
             kind: SpecKind::Spec,
             blitz: blitz_jobs::BUILD.to_owned(),
@@ -153,17 +162,19 @@ async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> 
             timeout_ms: timeout,
             queue_timeout_ms: queue_timeout,
             inputs: Vec::new(),
+            home_epoch: region.home_epoch,
             created_at_ms: now_ms(),
         };
         hub.expect(job);
-        write(store, spec, &inputs)
+        let (papers, database) = (Papers::new(spec, &inputs), job.jobs_database());
+        async move { accept(&stores.reach, copies, region, &database, &papers).await }
     });
     let written = join_all(writes).await;
     if let Some(failed) = written.into_iter().find_map(Result::err) {
         queue.leave(&tasks);
         // The others must not run either: the caller was told that nothing was accepted.
         for job in &tasks {
-            if let Err(error) = cancel(store, job).await {
+            if let Err(error) = cancel(stores, job).await {
                 tracing::warn!(%job, %error, "a job of a failed submission is not cancelled");
             }
         }
@@ -175,19 +186,27 @@ async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> 
         version: first.manifest.version.clone(),
         sha256: first.sha256.clone(),
         jobs,
+        notes,
     })
 }
 
-/// Writes the create-only wish that a job stops.
-pub(crate) async fn cancel(store: &Client, job: &JobId) -> Result<(), Error> {
-    let id = DocumentId::Cancel(job.clone()).to_string();
-    let jobs = store.database(&job.jobs_database());
-    // A conflict means that it was cancelled before, which is as good.
-    jobs.put(&id, None, &Cancel::new(job.clone()), PutOptions::default()).await.map(drop)
+/// A job's id, in one of the databases that take new ones: which, its random bits say, so that they are filled alike.
+fn new_job(region: &Region) -> JobId {
+    let lanes: Vec<u32> = region.taking().collect();
+    let job = JobId::new(&region.name, region.current);
+    let lane = u128::try_from(lanes.len()).ok().and_then(|count| job.ulid().checked_rem(count));
+    match lane.and_then(|lane| lanes.get(usize::try_from(lane).ok()?)) {
+        Some(lane) => job.in_database(*lane),
+        None => job,
+    }
 }
 
 /// The arguments are checked here again: a client of another version may know other ones.
-fn inputs(plugin: &PluginDocument, request: &Request) -> Result<Vec<Content>, Failure> {
+fn inputs(
+    plugin: &PluginDocument,
+    request: &Request,
+    consent: &Consent,
+) -> Result<Vec<Content>, Failure> {
     let args_bytes: usize = request.args.iter().map(String::len).sum();
     if args_bytes > ARGS_BYTES_MAX {
         return Err(Failure::input_too_large(format!(
@@ -196,6 +215,7 @@ fn inputs(plugin: &PluginDocument, request: &Request) -> Result<Vec<Content>, Fa
     }
     let arguments = Arguments::parse(&plugin.manifest, &request.args)
         .map_err(|error| Failure::usage(format!("{}: {error}", plugin.manifest.name)))?;
+    consent::check(consent, &plugin.manifest, &arguments)?;
     let mut inputs = Vec::new();
     let mut total = 0;
     for input in &request.inputs {

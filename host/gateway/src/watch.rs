@@ -1,25 +1,29 @@
-//! The gateway's ears: it loads the catalog, and then hears of everything by one feed a database.
+//! The gateway's ears: it loads the catalog from the near cluster's control database, and then hears of everything by one feed a
+//! database, each region's where it is best read (`region`).
 
-use std::collections::HashSet;
+mod region;
+
+use std::collections::HashMap;
 use std::time::Duration;
 
-use blitz_couchdb::{AllDocs, Change, Client, Database, Error, FollowOptions, Sequence};
+use blitz_couchdb::{AllDocs, Change, Database, Error, FollowOptions, Sequence};
+use blitz_jobs::cluster::Cluster;
 use blitz_jobs::engine::EngineDocument;
-use blitz_jobs::feed::{self, Asked, Heard};
-use blitz_jobs::id::DocumentId;
-use blitz_jobs::output::Chunk;
 use blitz_jobs::read;
 use blitz_jobs::region::{CONTROL, Region};
 use blitz_jobs::timing::HEARTBEAT;
+use futures_util::future::join_all;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::mpsc::{self, Sender};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc::Sender;
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::catalog::Catalog;
 use crate::hub::Hub;
 use crate::keeper::Told;
 use crate::queue::Queue;
+use crate::reach::{ELSEWHERE_AFTER, Site};
+use crate::stores::Stores;
 
 /// A database that has gone is looked for again after this long.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -27,171 +31,148 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Things heard that wait for the keeper.
 pub(crate) const HEARD_WAITING: usize = 1024;
 
+/// The first request is served this long after the start at the latest, also while some regions are not heard yet.
+const BEGIN_MAX: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether they are.
+const BEGIN_LOOK: Duration = Duration::from_millis(5);
+
 /// What the ears fill.
 #[derive(Debug, Clone)]
 pub(crate) struct Ears {
-    pub(crate) store: Client,
-    pub(crate) catalog: Catalog,
+    pub(crate) stores: Stores,
     pub(crate) hub: Hub,
     pub(crate) queue: Queue,
     pub(crate) keeper: Sender<Told>,
 }
 
-/// What was there when the gateway started, and from where to hear on.
+/// Ears that know what there was, and hear what changes.
 #[derive(Debug)]
-pub(crate) struct Loaded {
+pub(crate) struct Listening {
+    ears: Ears,
+    /// Of the control database.
     since: Sequence,
-    /// Output of jobs that are submitted from now on comes after these.
-    output: Vec<(String, Sequence)>,
+    regions: HashMap<String, AbortOnDropHandle<()>>,
 }
 
 impl Ears {
-    /// Reads regions, plugins and engines, so that the first request finds them.
-    pub(crate) async fn load(&self) -> Result<Loaded, Error> {
-        let control = self.store.database(CONTROL);
-        let since = control.info().await?.update_seq;
-        for (id, _, doc) in read::list(&control, AllDocs::default()).await? {
-            self.hear_control(&id, doc);
+    /// Reads clusters, regions, plugins and engines, so that the first request finds them, and begins to hear of regions.
+    ///
+    /// # Errors
+    ///
+    /// When the near cluster's control database cannot be read.
+    pub(crate) async fn start(&self) -> Result<Listening, Error> {
+        let (reach, catalog) = (&self.stores.reach, &self.stores.catalog);
+        let control = reach.near().database(CONTROL);
+        let info = control.info().await;
+        reach.note(Site::NEAR, &info);
+        let since = info?.update_seq;
+        let all = AllDocs { include_docs: true, conflicts: true, ..AllDocs::default() };
+        for row in control.all_docs::<Value>(&all).await?.rows {
+            let Some(doc) = row.doc else { continue };
+            self.hear_control(&control, &row.id, doc, !row.conflicts.is_empty()).await;
         }
-        let mut output = Vec::new();
-        for region in self.catalog.all_regions() {
-            for name in region.output_databases() {
-                match self.store.database(&name).info().await {
-                    Ok(info) => output.push((name, info.update_seq)),
-                    // One region without its databases must not keep the others from being served.
-                    Err(error @ Error::NotFound { .. }) => {
-                        tracing::warn!(region = region.name, %error, "a region is not whole");
-                    }
-                    Err(error) => return Err(error),
-                }
+        reach.look().await;
+        let mut listening = Listening { ears: self.clone(), since, regions: HashMap::new() };
+        listening.follow_regions();
+        let regions = catalog.all_regions();
+        let engines = join_all(regions.iter().map(|region| self.load_engines(region)));
+        let heard = async {
+            let of_region = |region: &Region| {
+                let can_be = reach.choice(region).is_there;
+                can_be && !region.output_databases().all(|name| self.hub.hears(&name))
+            };
+            while regions.iter().any(of_region) {
+                sleep(BEGIN_LOOK).await;
             }
-            let engines = self.store.database(&region.engines_database());
-            match read::list(&engines, AllDocs::default()).await {
-                Ok(rows) => rows.into_iter().for_each(|(_, _, e)| self.catalog.hear_engine(e)),
-                Err(Error::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
+        };
+        if timeout(BEGIN_MAX, async { tokio::join!(engines, heard) }).await.is_err() {
+            tracing::warn!("serving while not all regions are heard yet");
         }
-        Ok(Loaded { since, output })
+        Ok(listening)
     }
 
-    /// Hears until it is dropped.
-    pub(crate) async fn listen(self, loaded: Loaded) {
-        let mut feeds = JoinSet::new();
-        let mut followed = HashSet::new();
-        for (name, since) in loaded.output {
-            feeds.spawn(self.clone().follow_output(name.clone(), since));
-            followed.insert(name);
-        }
-        self.follow_regions(&mut feeds, &mut followed);
-        let mut feed = self.store.database(CONTROL).follow_for_ever(options(loaded.since));
-        loop {
-            let change = feed.next().await;
-            if let Ok(Some(document)) = change.document() {
-                self.hear_control(&change.id, document.body);
+    /// The engines of a region: also its feed brings them, a moment later.
+    async fn load_engines(&self, region: &Region) {
+        let Some(site) = self.stores.reach.choice(region).best() else { return };
+        let engines = self.stores.reach.client(site).database(&region.engines_database());
+        let listed = read::list::<EngineDocument>(&engines, AllDocs::default());
+        match self.stores.reach.ask(site, ELSEWHERE_AFTER, listed).await {
+            Ok(rows) => {
+                rows.into_iter().for_each(|(_, _, engine)| self.stores.catalog.hear_engine(engine));
             }
-            self.follow_regions(&mut feeds, &mut followed);
+            Err(error) => tracing::warn!(region = region.name, %error, "a region is not whole"),
         }
     }
 
-    fn hear_control(&self, id: &str, doc: Value) {
+    /// Hears of a document of the control database. Of a region's that was edited on two sides all leaves are read.
+    async fn hear_control(&self, control: &Database, id: &str, doc: Value, has_conflicts: bool) {
+        let Stores { reach, catalog } = &self.stores;
         if id.starts_with("region:") {
-            if let Some(region) = read::document::<Region>(id, doc) {
-                self.catalog.hear_region(region);
+            let winner = read::document::<Region>(id, doc);
+            let region = if has_conflicts { merged(control, id, winner).await } else { winner };
+            region.into_iter().for_each(|region| catalog.hear_region(region));
+        } else if id.starts_with("cluster:") {
+            if let Some(cluster) = read::document::<Cluster>(id, doc) {
+                reach.hear_cluster(&cluster);
             }
         } else {
-            self.catalog.hear_control(id, doc);
-        }
-    }
-
-    /// Follows every database that a known region has and that is not followed yet.
-    fn follow_regions(&self, feeds: &mut JoinSet<()>, followed: &mut HashSet<String>) {
-        for region in self.catalog.all_regions() {
-            for name in region.jobs_databases() {
-                if followed.insert(name.clone()) {
-                    feeds.spawn(self.clone().follow_jobs(region.name.clone(), name));
-                }
-            }
-            for name in region.output_databases() {
-                if followed.insert(name.clone()) {
-                    feeds.spawn(self.clone().follow_output(name, Sequence::zero()));
-                }
-            }
-            let name = region.engines_database();
-            if followed.insert(name.clone()) {
-                feeds.spawn(self.clone().follow_engines(name));
-            }
-        }
-    }
-
-    async fn follow_jobs(self, region: String, name: String) {
-        if self.keeper.send(Told { region: region.clone(), thing: None }).await.is_err() {
-            return;
-        }
-        let database = self.store.database(&name);
-        loop {
-            let (heard_in, heard) = mpsc::channel(HEARD_WAITING);
-            let copies = copies(&database).await;
-            let follows = feed::follow(database.clone(), copies, None, Asked::never(), heard_in);
-            tokio::select! {
-                () = follows => return,
-                goes_on = self.hear_jobs(&region, heard) => if !goes_on { return },
-            }
-        }
-    }
-
-    /// Hears of jobs until their database was replaced, perhaps by one with more copies. False when nobody listens.
-    async fn hear_jobs(&self, region: &str, mut heard: mpsc::Receiver<Heard>) -> bool {
-        while let Some(thing) = heard.recv().await {
-            if let Heard::Run(job, _, run) = &thing {
-                self.hub.hear_run(job, run);
-            }
-            self.queue.hear(&thing);
-            let is_replaced = matches!(thing, Heard::Replaced(_));
-            let told = Told { region: region.to_owned(), thing: Some(thing) };
-            if self.keeper.send(told).await.is_err() {
-                return false;
-            }
-            if is_replaced {
-                return true;
-            }
-        }
-        true
-    }
-
-    async fn follow_output(self, name: String, since: Sequence) {
-        let mut feed = self.store.database(&name).follow_for_ever(options(since));
-        loop {
-            let change = feed.next().await;
-            // Asked before the chunk is read: most output is followed elsewhere or by nobody.
-            if let Ok(DocumentId::Output(job, position)) = change.id.parse()
-                && self.hub.wants(&job)
-                && let Some(chunk) = document::<Chunk>(&change)
-            {
-                self.hub.hear_chunk(&job, position, chunk);
-            }
-        }
-    }
-
-    async fn follow_engines(self, name: String) {
-        let mut feed = self.store.database(&name).follow_for_ever(options(Sequence::zero()));
-        loop {
-            if let Some(engine) = document::<EngineDocument>(&feed.next().await) {
-                self.catalog.hear_engine(engine);
-            }
+            catalog.hear_control(id, doc);
         }
     }
 }
 
-/// How many copies a database has, once it is there.
-async fn copies(database: &Database) -> u32 {
-    loop {
-        match database.info().await {
-            Ok(info) => return info.cluster.n,
-            Err(error) => {
-                tracing::warn!(database = database.name(), %error, "cannot follow jobs, trying again");
-                tokio::time::sleep(LOOK_AGAIN).await;
+impl Listening {
+    /// Hears until it is dropped.
+    pub(crate) async fn run(mut self) {
+        let control = self.ears.stores.reach.near().database(CONTROL);
+        let options = FollowOptions { all_leaves: true, ..options(self.since.clone()) };
+        let mut feed = control.follow_for_ever(options);
+        loop {
+            let change = feed.next().await;
+            self.ears.stores.reach.answered(Site::NEAR);
+            match change.id.strip_prefix("region:") {
+                Some(name) if change.deleted => self.ears.stores.catalog.forget_region(name),
+                _ => {
+                    if let Ok(Some(document)) = change.document() {
+                        let has_conflicts = change.revisions.len() > 1;
+                        self.ears
+                            .hear_control(&control, &change.id, document.body, has_conflicts)
+                            .await;
+                    }
+                }
             }
+            self.follow_regions();
+        }
+    }
+
+    /// Begins to hear of regions that are new, and ends with those that have gone.
+    fn follow_regions(&mut self) {
+        let regions = self.ears.stores.catalog.region_names();
+        self.regions.retain(|name, task| regions.contains(name) && !task.is_finished());
+        for name in regions {
+            let ears = &self.ears;
+            self.regions.entry(name.clone()).or_insert_with(|| {
+                AbortOnDropHandle::new(tokio::spawn(region::follow(ears.clone(), name)))
+            });
+        }
+    }
+}
+
+/// One document of all leaves that a region's has.
+async fn merged(control: &Database, id: &str, winner: Option<Region>) -> Option<Region> {
+    match control.leaves::<Value>(id, None).await {
+        Ok(leaves) => {
+            if leaves.len() > 1 {
+                let leaves = leaves.len();
+                tracing::warn!(id, leaves, "a region's document was edited on two sides");
+            }
+            let leaves = leaves.into_iter().filter_map(|leaf| read::document(id, leaf.body));
+            Region::merged(&leaves.collect::<Vec<Region>>()).or(winner)
+        }
+        Err(error) => {
+            tracing::warn!(id, %error, "cannot read the leaves of a region's document");
+            winner
         }
     }
 }

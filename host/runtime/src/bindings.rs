@@ -15,5 +15,6 @@ wasmtime::component::bindgen!({
     with: {
         "blitz:plugin/web.body": crate::web::Body,
         "blitz:plugin/probes.session": crate::probes::Session,
+        "blitz:plugin/load.test": crate::load::Test,
     },
 });

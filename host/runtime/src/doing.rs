@@ -27,6 +27,8 @@ pub(crate) enum Activity {
     Lookup,
     /// Waits for what the network says to its probes.
     Probes,
+    /// Waits for the engines of its load test, or for what its workers say.
+    Load,
 }
 
 impl Doing {
@@ -61,6 +63,7 @@ impl Doing {
             Activity::Output => " while nobody took its output",
             Activity::Lookup => " while it waited for an answer of the DNS",
             Activity::Probes => " while it waited for answers to its probes",
+            Activity::Load => " while its load test ran",
             Activity::Turn(slowest) => {
                 return format!(" while it waited for its turn ({slowest})");
             }

@@ -13,7 +13,8 @@
 //!
 //! *Invariant:* nothing here reads `http_proxy` or another variable of the environment, and nothing
 //! else in this crate opens a socket to a peer, but for [`crate::probes`]: its packets are no connections, and they
-//! go to the address of a [`Pinned`] alone, which only `pin` makes, behind the same policy.
+//! go to the address of a [`Pinned`] alone, which only `pin` makes, behind the same policy; and for [`crate::load`], whose
+//! workers' connections go to addresses alone that were resolved and judged here ([`Egress::all_allowed`]).
 
 mod policy;
 mod rule;
@@ -204,6 +205,13 @@ impl Egress {
         Self::paced(policy, protected, Rates::UNLIMITED)
     }
 
+    /// As if the run's lookups took their time.
+    #[cfg(test)]
+    pub(crate) fn hold_lookups(&self) -> tokio::sync::OwnedSemaphorePermit {
+        let all = u32::try_from(limits::LOOKUPS_OF_RUN_MAX).unwrap();
+        Arc::clone(&self.lookups).try_acquire_many_owned(all).unwrap()
+    }
+
     /// On a machine with these addresses.
     #[cfg(test)]
     fn with_interfaces(
@@ -213,6 +221,11 @@ impl Egress {
     ) -> Self {
         let never = Never::with_interfaces(protected, interfaces);
         Self::with_never(policy, never, Rates::UNLIMITED)
+    }
+
+    /// One more service of the operator that no policy opens.
+    pub(crate) fn protect(&self, endpoint: Endpoint) {
+        self.shared.never.add(endpoint);
     }
 
     fn with_never(policy: TargetPolicy, never: Never, rates: Rates) -> Self {
@@ -312,6 +325,16 @@ impl Egress {
     ) -> Result<Vec<SocketAddr>, EgressError> {
         self.open()?;
         connect::allowed(self, resolved).await
+    }
+
+    /// Whether the policy allows every one of them.
+    ///
+    /// # Errors
+    ///
+    /// [`EgressError::Denied`] for the first that it refuses.
+    pub(crate) async fn all_allowed(&self, resolved: &Resolved) -> Result<(), EgressError> {
+        self.open()?;
+        connect::all_allowed(self, resolved).await
     }
 
     /// Judges the two ends of a socket that is connected.

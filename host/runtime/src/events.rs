@@ -2,12 +2,16 @@
 
 use blitz_contract::Stream;
 use blitz_contract::frame::{EVENT_KIND_BYTES_MAX, is_event_kind};
+use blitz_contract::load::{OPENING_EVENT, TICK_EVENT};
 use serde::de::IgnoredAny;
 
 use crate::bindings::blitz::plugin::events::{Error, Host};
 use crate::bindings::blitz::plugin::types;
 use crate::job::Job;
 use crate::limits::EVENT_MAX_BYTES;
+
+/// Kinds that no plugin makes: whoever reads them relies on the host's word.
+const HOSTS_OWN: [&str; 2] = [TICK_EVENT, OPENING_EVENT];
 
 impl types::Host for Job {}
 
@@ -22,6 +26,11 @@ impl Host for Job {
 }
 
 fn check(kind: &str, body: &str) -> Result<(), Error> {
+    if HOSTS_OWN.contains(&kind) {
+        return Err(Error::Denied(format!(
+            "events of the kind {kind:?} are the host's own: they say what a load test did"
+        )));
+    }
     if !is_event_kind(kind) {
         return Err(Error::Failed(format!(
             "an event's kind is 1 to {EVENT_KIND_BYTES_MAX} of a-z, 0-9 and -, not {:?}",
@@ -57,6 +66,8 @@ mod tests {
             (long_kind.as_str(), "1", "an event's kind"),
             ("hop", "", "the event \"hop\" is not JSON"),
             ("hop", "{} {}", "the event \"hop\" is not JSON"),
+            ("load-tick", "{}", "events of the kind \"load-tick\" are the host's own"),
+            ("load-open", "{}", "events of the kind \"load-open\" are the host's own"),
             ("hop", long_body.as_str(), "an event has at most 65536 bytes"),
         ] {
             let text = match check(kind, body) {

@@ -56,7 +56,7 @@ const fn offer(name: &'static str, needs: Option<Capability>, words: &'static st
 }
 
 /// In the order of a report: what reaches out first.
-static OFFERS: [Offer; 16] = [
+static OFFERS: [Offer; 17] = [
     offer(
         "blitz:plugin/web",
         Some(Capability::Web),
@@ -81,6 +81,11 @@ static OFFERS: [Offer; 16] = [
         "blitz:plugin/probes",
         Some(Capability::Probes),
         "send probes (UDP, ICMP, TCP) to addresses that the engine allows",
+    ),
+    offer(
+        "blitz:plugin/load",
+        Some(Capability::Load),
+        "load targets whose owners or whose operator agree to it",
     ),
     offer("blitz:plugin/networks", None, "look addresses up in the engine's database of networks"),
     offer(
@@ -145,7 +150,7 @@ mod tests {
         assert_eq!(
             refused.to_string(),
             "the plugin cannot be used: it asks for the right \"teleport\", and this engine knows web, sockets, \
-             dns, probes; upgrade the engine"
+             dns, probes, load; upgrade the engine"
         );
     }
 
@@ -158,6 +163,7 @@ mod tests {
             ("wasi:sockets/tcp-create-socket@0.2.0", Some(Capability::Sockets)),
             ("wasi:sockets/ip-name-lookup@0.2.6", Some(Capability::Sockets)),
             ("blitz:plugin/dns@0.1.0", Some(Capability::Dns)),
+            ("blitz:plugin/load@0.1.0", Some(Capability::Load)),
             ("blitz:plugin/metrics@0.1.0", None),
             ("wasi:cli/stdout@0.2.0", None),
             ("wasi:filesystem/preopens@0.2.0", None),

@@ -24,6 +24,7 @@ use crate::doing::{Activity, Doing};
 use crate::grants::Grants;
 use crate::job::{Job, Lent};
 use crate::limits::{Effective, LAST_RECORD_TIME, Span};
+use crate::load::LoadSetting;
 use crate::memory::MemoryLimit;
 use crate::meter::{CpuExceeded, CpuTime, Metered};
 use crate::metrics::{METRICS_KIND, Metrics};
@@ -42,6 +43,7 @@ pub(crate) struct Allowance {
     pub(crate) output: mpsc::Sender<Frame>,
     pub(crate) cancel: CancellationToken,
     pub(crate) tape: Tape,
+    pub(crate) load: LoadSetting,
 }
 
 /// Which of its two functions is called, if any.
@@ -65,7 +67,8 @@ pub(crate) async fn call(
     call: Call,
     allowance: Allowance,
 ) -> Result<Answer, Stopped> {
-    let Allowance { limits, deadline, capabilities, inputs, output, cancel, tape } = allowance;
+    let Allowance { limits, deadline, capabilities, inputs, output, cancel, tape, load } =
+        allowance;
     let grants = Grants::new(capabilities)?;
     let until = Instant::now().checked_add(deadline);
     let control = Control { until, cancel, grace: limits.grace };
@@ -107,6 +110,8 @@ pub(crate) async fn call(
             metrics: metrics.clone(),
             http,
             networks: Arc::clone(&shared.networks),
+            loads: Arc::clone(&shared.loads),
+            load,
             program: component.map(|loaded| loaded.program(&call)).unwrap_or_default(),
             sockets_max: limits.sockets,
         });

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::load::LoadSetting;
 use crate::tape::Tape;
 
 /// One run: what the plugin is told, what it may use, and where its output goes.
@@ -34,4 +35,6 @@ pub struct Invocation {
     pub cancel: CancellationToken,
     /// Whether what the run hears is the world's, and is recorded, or comes from a tape.
     pub tape: Tape,
+    /// What its load tests are given.
+    pub load: LoadSetting,
 }

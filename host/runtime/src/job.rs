@@ -16,6 +16,7 @@ use crate::doing::Doing;
 use crate::grants::Grants;
 use crate::http;
 use crate::limits::{RANDOM_MAX_BYTES, RESOURCES_MAX};
+use crate::load::{LoadSetting, Loads};
 use crate::memory::MemoryLimit;
 use crate::meter::CpuTime;
 use crate::metrics::Metrics;
@@ -44,6 +45,10 @@ pub(crate) struct Job {
     pub(crate) bodies: usize,
     /// Sessions of probes that are open.
     pub(crate) sessions: usize,
+    /// A load test is open.
+    pub(crate) has_test: bool,
+    pub(crate) loads: Arc<Loads>,
+    pub(crate) load: LoadSetting,
     pub(crate) tape: Deck,
     pub(crate) net: Net,
     pub(crate) wasi_http: WasiHttp,
@@ -61,6 +66,8 @@ pub(crate) struct Lent {
     pub(crate) metrics: Metrics,
     pub(crate) http: http::Client,
     pub(crate) networks: Arc<Networks>,
+    pub(crate) loads: Arc<Loads>,
+    pub(crate) load: LoadSetting,
     /// What a WASI command is told of its process.
     pub(crate) program: Program,
     pub(crate) sockets_max: u32,
@@ -79,6 +86,8 @@ impl Job {
             metrics,
             http,
             networks,
+            loads,
+            load,
             program,
             sockets_max,
         } = lent;
@@ -112,6 +121,9 @@ impl Job {
             networks,
             bodies: 0,
             sessions: 0,
+            has_test: false,
+            loads,
+            load,
             tape: Deck::default(),
         }
     }

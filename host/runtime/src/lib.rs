@@ -6,13 +6,13 @@
 //! come from, `carrier` the kinds of component, `loaded` the plugins in memory, `cache` those on disk; `compile`
 //! makes machine code, in a `child` where there is a program for it. `guest` is one instance under its limits, which are in
 //! `limits`, `memory`, `meter` and `ticker`, on `threads` of its own; `output` carries what it prints. Then the imports, a file
-//! each: `events`, `files`, `control`, `metrics`, `dns`, `web`, `probes`, `networks`, and what standard libraries call, `wasi_sockets` and
+//! each: `events`, `files`, `control`, `metrics`, `dns`, `web`, `probes`, `networks`, `load`, and what standard libraries call, `wasi_sockets` and
 //! `wasi_http`. Behind `web` and `wasi_http` stands `http`, one exchange from the URL to the last byte with an
 //! instant for every phase. All connections, of every import, are made by `egress`, which resolves, asks
 //! [`TargetPolicy`], waits where `rate` says that it is too fast, and connects; `probes` sends its packets to
-//! addresses that were judged there. Which import needs which right is in
+//! addresses that were judged there, and `load` lets worker processes connect to such alone. Which import needs which right is in
 //! `grants` alone. `native` is the other carrier, a shared library in a caged process, whose imports are the same.
-//! [`Tape`] is what a run hears from all of them, for a second run.
+//! [`powers`] says what the machine does not let it do. [`Tape`] is what a run hears from all of them, for a second run.
 //!
 //! *Invariant:* knows no database, no job and no tenant, and decides nobody's trust: whoever calls
 //! [`Runtime::load`] has decided that these bytes may run. wasmtime ends in this crate.
@@ -46,17 +46,19 @@ mod dns;
 mod web;
 mod probes;
 mod networks;
+mod load;
 mod wasi_sockets;
 mod wasi_http;
 mod rate;
 mod tape;
+pub mod powers;
 mod http;
 mod egress;
 mod error;
 #[cfg(test)]
 mod tests;
 
-pub use child::{CHILD, ChildProgram, child_main};
+pub use child::{CHILD, ChildProgram, ChildWork, child_main, child_main_with};
 pub use compile::CompileLimits;
 pub use egress::{Endpoint, Rule, RuleError, TargetPolicy};
 pub use error::Error;
@@ -66,6 +68,7 @@ pub use limits::{
     CPU_DEFAULT, CPU_MAX, GRACE_MAX, INSTANCES_MAX, MEMORY_DEFAULT_BYTES, MEMORY_MAX_BYTES,
     OUTPUT_DEFAULT_BYTES, OUTPUT_MAX_BYTES, SOCKETS_DEFAULT, SOCKETS_MAX,
 };
+pub use load::{Alone, LoadCage, LoadCaps, LoadConfig, LoadSetting, Meeting, Meets, Met};
 pub use native::NativePolicy;
 pub use plugin::Plugin;
 pub use rate::Rates;

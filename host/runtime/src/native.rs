@@ -35,7 +35,8 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
-pub(crate) use child::main as child_main;
+pub(crate) use child::{line_of_child, main as child_main};
+pub(crate) use process::{Ends, Process};
 pub(crate) use run::run;
 
 use crate::child::ChildProgram;

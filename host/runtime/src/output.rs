@@ -55,6 +55,11 @@ impl Outlet {
         Self { frames, state: Arc::new(Mutex::new(state)), doing }
     }
 
+    /// The same for somebody who gives beside the guest: what it waits for is not what the guest is busy with.
+    pub(crate) fn beside(&self) -> Self {
+        Self { doing: Doing::default(), ..self.clone() }
+    }
+
     /// Gives `bytes` to `stream` and waits until the receiver has room for all of them. No bytes are one
     /// empty frame: an empty file is a file.
     pub(crate) async fn give(&self, stream: &Stream, bytes: &[u8]) -> Result<(), Halt> {

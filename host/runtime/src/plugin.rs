@@ -18,6 +18,7 @@ use crate::guest::{self, Allowance, Answer, Call};
 use crate::invocation::Invocation;
 use crate::job::Job;
 use crate::limits::{DESCRIBE_CPU, DESCRIBE_TIME, Effective, MANIFEST_MAX_BYTES, Size};
+use crate::load::LoadSetting;
 use crate::native::Library;
 use crate::runtime::Shared;
 use crate::tape::Tape;
@@ -126,6 +127,7 @@ impl Plugin {
             output,
             cancel: CancellationToken::new(),
             tape: Tape::Live,
+            load: LoadSetting::default(),
         }
     }
 
@@ -164,6 +166,7 @@ impl Plugin {
             output,
             cancel,
             tape,
+            load,
         } = invocation;
         let allowance = Allowance {
             limits: Effective::of(&limits),
@@ -173,6 +176,7 @@ impl Plugin {
             output,
             cancel,
             tape,
+            load,
         };
         let call = Call::Run { args, region };
         match self.call(call, allowance).await {

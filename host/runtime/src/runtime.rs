@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use blitz_contract::load::Consent;
 use blitz_contract::package;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -24,6 +25,7 @@ use crate::job::Job;
 use crate::limits::{
     COMPILES_AT_ONCE, COMPONENT_MAX_BYTES, INSTANCES_MAX, LOADED_CODE_MAX_BYTES, LOADED_MAX,
 };
+use crate::load::{LoadConfig, Loads};
 use crate::loaded::LoadedPlugins;
 use crate::meter::Turns;
 use crate::native::{NativePolicy, Natives};
@@ -48,14 +50,16 @@ pub struct RuntimeConfig {
     pub rates: Rates,
     /// Runs at once; `None` is [`crate::INSTANCES_MAX`].
     pub instances_max: Option<usize>,
-    /// What compiles components and runs native plugins; `None` compiles in this process, and runs no
-    /// native plugin.
+    /// What compiles components, runs native plugins and sends the requests of load tests; `None` compiles in this process,
+    /// and runs neither.
     pub child: Option<ChildProgram>,
     /// Whether native plugins run.
     pub native: NativePolicy,
     /// Files in MaxMind's format that say whose addresses are, read once, when the runtime starts. Each fact is the
     /// first one's that knows it.
     pub networks: Vec<PathBuf>,
+    /// What load tests may do.
+    pub load: LoadConfig,
 }
 
 /// Loads and runs plugins. A clone is the same runtime.
@@ -81,6 +85,7 @@ pub(crate) struct Shared {
     pub(crate) http: http::Client,
     pub(crate) networks: Arc<Networks>,
     pub(crate) natives: Natives,
+    pub(crate) loads: Arc<Loads>,
 }
 
 impl Runtime {
@@ -132,9 +137,16 @@ impl Runtime {
                     config.rates,
                 )),
                 networks: Arc::new(networks),
+                loads: Arc::new(Loads::new(config.load, config.child.clone())),
                 natives: Natives::new(config.native, config.child),
             }),
         })
+    }
+
+    /// No run reaches this from now on, whatever the policy of targets says: beside the protected endpoints of the
+    /// configuration, those that become known later.
+    pub fn protect(&self, endpoint: Endpoint) {
+        self.shared.http.egress().protect(endpoint);
     }
 
     /// Loads the component that has this SHA-256 (hex): verified, then compiled off the async threads, in a
@@ -176,6 +188,11 @@ impl Runtime {
         let loaded = cell.get_or_try_init(|| self.find(&sha256)).await.cloned();
         self.shared.loaded().settle(&sha256);
         Some(Plugin::new(Arc::clone(&self.shared), loaded.ok()?))
+    }
+
+    /// Replaces what the operator agrees to load. Tests under way that may not go on are stopped.
+    pub fn agree_to_load(&self, consent: Consent) {
+        self.shared.loads.agree(consent);
     }
 
     #[cfg(test)]

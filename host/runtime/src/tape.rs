@@ -5,7 +5,7 @@
 //! second run of the same program with the same arguments does the same, without a network and without waiting.
 //!
 //! [`Tape`] is what a run is given, `Deck` is the side of the imports: each asks `Deck::replay` before it does
-//! something, and tells `Deck::record` what came of it. `file` is the form on disk. `web`, `dns`, `networks`, `probes` and
+//! something, and tells `Deck::record` what came of it. `file` is the form on disk. `web`, `dns`, `networks`, `probes`, `load` and
 //! `wasi` are the words of each import in that form, `heard` and `bytes` what they share.
 //!
 //! What is not on tapes: sockets and wasi:http. A replay has no network at all (see [`crate::egress`]), so they are
@@ -15,6 +15,7 @@ mod bytes;
 mod file;
 mod heard;
 pub(crate) mod dns;
+pub(crate) mod load;
 pub(crate) mod networks;
 pub(crate) mod probes;
 pub(crate) mod wasi;
@@ -156,11 +157,12 @@ pub(crate) struct Deck {
     outlet: Option<Outlet>,
     bodies: u64,
     sessions: u64,
+    tests: u64,
 }
 
 impl Deck {
     pub(crate) fn new(tape: Tape, outlet: Outlet) -> Self {
-        Self { tape, outlet: Some(outlet), bodies: 0, sessions: 0 }
+        Self { tape, outlet: Some(outlet), bodies: 0, sessions: 0, tests: 0 }
     }
 
     /// Neither recorded nor replayed: the answer is the world's, and nobody writes it down.
@@ -232,6 +234,13 @@ impl Deck {
     pub(crate) fn next_session(&mut self) -> u64 {
         let number = self.sessions;
         self.sessions += 1;
+        number
+    }
+
+    /// The number of the next load test, from 0: its name on a tape.
+    pub(crate) fn next_test(&mut self) -> u64 {
+        let number = self.tests;
+        self.tests += 1;
         number
     }
 

@@ -5,9 +5,10 @@
 //! [`Arguments::value`] falls back on the declared default, [`Arguments::has`] does not.
 //!
 //! Read in this order: `declared` is what a line is matched against, `kind` what a value must look like, `usage` why
-//! a line does not fit, `mask` what of it may be shown, `rules` which declarations make sense.
+//! a line does not fit, `given` one option of a line with the name behind it, `mask` what of it may be shown, `rules` which declarations make sense.
 
 mod declared;
+mod given;
 mod kind;
 mod mask;
 pub(crate) mod rules;
@@ -18,6 +19,7 @@ use std::collections::BTreeSet;
 use crate::manifest::{ArgumentKind, Manifest};
 
 pub use declared::{Choices, Declared};
+pub use given::Given;
 pub use kind::duration;
 pub use mask::{all_masked, masked};
 pub use usage::UsageError;
@@ -32,6 +34,8 @@ pub struct Arguments {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Value {
     name: String,
+    /// What the user named it; empty where nobody is asked for a name.
+    key: String,
     kind: ArgumentKind,
     /// Empty for a flag.
     text: String,
@@ -52,7 +56,8 @@ impl Arguments {
     /// Matches `args` (without the plugin's name) against the manifest's declarations.
     ///
     /// Long options take `--name value` or `--name=value`; letters cluster (`-sS`, `-XPOST`); options and
-    /// positional arguments mix; after `--` everything is positional; a lone `-` is a value.
+    /// positional arguments mix; after `--` everything is positional; a lone `-` is a value. Behind a
+    /// [`named`](crate::Argument::named) option stands its name: `-v:NAME value`, `--name:NAME=value`.
     ///
     /// # Errors
     ///
@@ -94,7 +99,7 @@ impl Arguments {
             let Some(default) = argument.default else {
                 return Err(UsageError::Missing { name: argument.name.to_owned() });
             };
-            parsed.push(argument, default, None);
+            parsed.push(argument, "", default, None);
         }
         Ok(parsed)
     }
@@ -110,16 +115,20 @@ impl Arguments {
             None => (long, None),
         };
         let option = format!("--{name}");
-        let Some(declared) = declared.iter().find(|a| !a.positional && a.name == name) else {
+        let (name, key) = given::split(name);
+        let Some(declared) =
+            declared.iter().find(|a| !a.positional && a.name == name && (a.named || key.is_none()))
+        else {
             return Err(UsageError::Unknown { option });
         };
+        let key = given::key(declared, &format!("--{name}"), key)?;
         let (place, value) = match (declared.kind, inline) {
             (ArgumentKind::Flag, None) => (Place { word, offset: option.len() }, ""),
             (ArgumentKind::Flag, Some(_)) => return Err(UsageError::UnexpectedValue { option }),
             (_, Some(value)) => (Place { word, offset: option.len() + 1 }, value),
             (_, None) => next_word(rest, &option)?,
         };
-        self.give(declared, &option, value, place)
+        self.give(declared, &option, key, value, place)
     }
 
     fn take_letters<'a>(
@@ -137,14 +146,20 @@ impl Arguments {
             // Behind the dash and this letter.
             let behind = Place { word, offset: 1 + end };
             if declared.kind == ArgumentKind::Flag {
-                self.give(declared, &option, "", behind)?;
+                self.give(declared, &option, "", "", behind)?;
                 continue;
+            }
+            if declared.named {
+                let key = given::key(declared, &option, letters[end..].strip_prefix(':'))?;
+                let option = format!("{option}:{key}");
+                let (place, value) = next_word(rest, &option)?;
+                return self.give(declared, &option, key, value, place);
             }
             let (place, value) = match &letters[end..] {
                 "" => next_word(rest, &option)?,
                 attached => (behind, attached),
             };
-            return self.give(declared, &option, value, place);
+            return self.give(declared, &option, "", value, place);
         }
         Ok(())
     }
@@ -159,7 +174,7 @@ impl Arguments {
             let Some(argument) = declared.peek().copied() else {
                 return Err(UsageError::Extra { value: value.to_owned() });
             };
-            self.give(argument, argument.name, value, Place { word, offset: 0 })?;
+            self.give(argument, argument.name, "", value, Place { word, offset: 0 })?;
             if !argument.repeated {
                 declared.next();
             }
@@ -171,6 +186,7 @@ impl Arguments {
         &mut self,
         declared: &Declared<'_>,
         option: &str,
+        key: &str,
         value: &str,
         place: Place,
     ) -> Result<(), UsageError> {
@@ -188,13 +204,13 @@ impl Arguments {
                 choices: declared.choices.joined(),
             });
         }
-        self.push(declared, value, Some(place));
+        self.push(declared, key, value, Some(place));
         Ok(())
     }
 
-    fn push(&mut self, declared: &Declared<'_>, text: &str, place: Option<Place>) {
-        let name = declared.name.to_owned();
-        self.values.push(Value { name, kind: declared.kind, text: text.to_owned(), place });
+    fn push(&mut self, declared: &Declared<'_>, key: &str, text: &str, place: Option<Place>) {
+        let (name, key) = (declared.name.to_owned(), key.to_owned());
+        self.values.push(Value { name, key, kind: declared.kind, text: text.to_owned(), place });
     }
 
     /// Whether the user gave the argument; a default is not given.
@@ -220,6 +236,12 @@ impl Arguments {
         self.given().map(|v| (v.name.as_str(), v.text.as_str()))
     }
 
+    /// The same with the names that the user gave: for a command whose options belong to the positional argument
+    /// behind them.
+    pub fn occurrences(&self) -> impl Iterator<Item = Given<'_>> {
+        self.given().map(|v| Given { name: &v.name, key: &v.key, value: &v.text })
+    }
+
     /// The files of the user's machine that must be sent along; `-` is stdin.
     ///
     /// Only the user names a file: of a default nothing but stdin counts, whatever a foreign manifest says.
@@ -238,6 +260,13 @@ impl Arguments {
             .filter(|v| v.kind == ArgumentKind::OutputFile && v.text != "-")
             .map(|v| v.text.as_str())
             .collect()
+    }
+
+    /// The URLs and hosts among the values, the defaults too: where the command goes, as far as it says so.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        let targets =
+            self.values.iter().filter(|v| matches!(v.kind, ArgumentKind::Url | ArgumentKind::Host));
+        targets.map(|v| v.text.as_str())
     }
 
     fn given(&self) -> impl Iterator<Item = &Value> {

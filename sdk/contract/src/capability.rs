@@ -18,13 +18,15 @@ pub enum Capability {
     Dns,
     /// Packets with a time to live to targets that the engine's target policy allows, and what comes back.
     Probes,
+    /// Load tests of targets that the engine's operator, or their owners, agree to.
+    Load,
     /// One that this version does not know.
     Unknown(String),
 }
 
 impl Capability {
     /// All that this version knows.
-    pub const KNOWN: [Self; 4] = [Self::Web, Self::Sockets, Self::Dns, Self::Probes];
+    pub const KNOWN: [Self; 5] = [Self::Web, Self::Sockets, Self::Dns, Self::Probes, Self::Load];
 
     /// The word of the manifest.
     #[must_use]
@@ -34,6 +36,7 @@ impl Capability {
             Self::Sockets => "sockets",
             Self::Dns => "dns",
             Self::Probes => "probes",
+            Self::Load => "load",
             Self::Unknown(name) => name,
         }
     }
@@ -46,6 +49,7 @@ impl Capability {
             Self::Sockets => "open TCP and UDP connections to addresses that the engine allows",
             Self::Dns => "ask the DNS, also a server of its choice that the engine allows",
             Self::Probes => "send probes (UDP, ICMP, TCP) to addresses that the engine allows",
+            Self::Load => "load targets whose owners or whose operator agree to it",
             Self::Unknown(_) => "something that this version of blitz does not know",
         }
     }
@@ -83,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_right_survives_its_name() {
-        for name in ["web", "sockets", "dns", "probes", "teleport"] {
+        for name in ["web", "sockets", "dns", "probes", "load", "teleport"] {
             let right: Capability = serde_json::from_str(&format!("{name:?}")).unwrap();
             assert_eq!(right.name(), name);
             assert_eq!(serde_json::to_string(&right).unwrap(), format!("{name:?}"));

@@ -4,7 +4,7 @@
 //! Read in this order: [`manifest`] says what a plugin is and which arguments it takes, [`Capability`] which rights,
 //! [`package`] where it stands in a component, [`table`] how its results become rows, [`arguments`] parses a command
 //! line against it, [`frame`] is one piece of output, [`exit`] is how a run ends, [`web`] are the small words of an HTTP
-//! exchange, [`dns`] and [`probes`] those of a DNS server and of probes. `native` is the contract's form for a shared library. The WIT text of the same contract is in `sdk/wit`.
+//! exchange, [`dns`] and [`probes`] those of a DNS server and of probes, [`load`] those of a load test. `native` is the contract's form for a shared library. The WIT text of the same contract is in `sdk/wit`.
 //!
 //! *Invariant:* no I/O, no async, nothing of the host: a guest compiles this crate to WASM.
 
@@ -22,6 +22,7 @@ pub mod exit;
 pub mod web;
 pub mod dns;
 pub mod probes;
+pub mod load;
 
 pub use arguments::{Arguments, UsageError};
 pub use capability::Capability;

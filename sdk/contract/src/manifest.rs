@@ -66,6 +66,9 @@ pub struct Argument {
     /// May be given more than once.
     #[serde(default, skip_serializing_if = "is_false")]
     pub repeated: bool,
+    /// The user gives it a name, and its value behind that: `-v:NAME VALUE`, `--variable:NAME VALUE`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub named: bool,
     /// Must be given.
     #[serde(default, skip_serializing_if = "is_false")]
     pub required: bool,

@@ -24,12 +24,14 @@ pub(crate) fn of(read: &Read) -> String {
 }
 
 fn declared(argument: &Argument) -> String {
-    let Argument { name, short, kind, positional, repeated, required, default, choices, .. } =
-        argument;
+    let Argument {
+        name, short, kind, positional, repeated, named, required, default, choices, ..
+    } = argument;
     format!(
         "::blitz_plugin::embedded::Declared {{
             name: {name:?}, short: {short:?}, kind: ::blitz_plugin::embedded::ArgumentKind::{kind:?},
-            positional: {positional}, repeated: {repeated}, required: {required}, default: {default:?},
+            positional: {positional}, repeated: {repeated}, named: {named}, required: {required},
+            default: {default:?},
             choices: ::blitz_plugin::embedded::Choices::Constant(&{choices:?}),
         }},"
     )

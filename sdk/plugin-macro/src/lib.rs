@@ -42,7 +42,7 @@ pub fn manifest_items(_: TokenStream) -> TokenStream {
 /// | `output-file` | `blitz_plugin::arguments::OutputFile` |
 ///
 /// An argument that is `required` or has a `default` is a plain value, a `repeated` one a `Vec`, any other an
-/// `Option`.
+/// `Option`; a `named` one is a `Vec` of the names that the user gave and their values.
 #[proc_macro]
 pub fn arguments(declaration: TokenStream) -> TokenStream {
     let made = typed::Declaration::read(declaration).and_then(|declaration| {

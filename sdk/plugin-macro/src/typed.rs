@@ -127,6 +127,7 @@ impl Field<'_> {
             }
         };
         match self.how_often() {
+            "named" => format!("::std::vec::Vec<(::std::string::String, {one})>"),
             "repeated" => format!("::std::vec::Vec<{one}>"),
             "optional" => format!("::std::option::Option<{one}>"),
             _ => one.to_owned(),
@@ -141,8 +142,9 @@ impl Field<'_> {
 
     /// The function of `blitz_plugin::arguments` that takes it.
     fn how_often(&self) -> &'static str {
-        let Argument { kind, repeated, required, default, .. } = self.argument;
+        let Argument { kind, repeated, named, required, default, .. } = self.argument;
         match (kind, repeated) {
+            _ if *named => "named",
             (ArgumentKind::Flag, true) => "count",
             (ArgumentKind::Flag, false) => "flag",
             (_, true) => "repeated",

@@ -221,6 +221,14 @@ pub fn repeated<T: Value>(arguments: &Arguments, name: &str) -> Vec<T> {
     arguments.values(name).map(|text| checked(name, text)).collect()
 }
 
+/// An argument that the user names.
+#[doc(hidden)]
+#[must_use]
+pub fn named<T: Value>(arguments: &Arguments, name: &str) -> Vec<(String, T)> {
+    let given = arguments.occurrences().filter(|given| given.name == name);
+    given.map(|given| (given.key.to_owned(), checked(name, given.value))).collect()
+}
+
 fn checked<T: Value>(name: &str, text: &str) -> T {
     T::of(text).unwrap_or_else(|| mismatch(name))
 }

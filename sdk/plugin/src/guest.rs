@@ -1,6 +1,7 @@
 //! The plugin's side of the WIT package: exports that call the author's type, and the imports as a [`Host`].
 
 mod paths;
+mod load;
 
 use std::io::{self, LineWriter, Stderr, Stdout, Write};
 use std::marker::PhantomData;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use crate::dns;
 use crate::embedded::Embedded;
 use crate::host::{Host, HostError};
+use crate::load::{LoadTest, Plan};
 use crate::plugin::{RawCall, dispatch};
 use crate::probes::{Network, Session, Target};
 use crate::web;
@@ -170,6 +172,10 @@ impl Host for Imports {
 
     fn networks(&mut self, addresses: &[IpAddr]) -> Result<Vec<Option<Network>>, HostError> {
         paths::networks(addresses)
+    }
+
+    fn load(&mut self, plan: &Plan) -> Result<Box<dyn LoadTest>, HostError> {
+        load::start(plan)
     }
 
     fn count(&mut self, name: &str, by: u64) -> Result<(), HostError> {

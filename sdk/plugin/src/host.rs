@@ -5,6 +5,7 @@ use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use crate::dns;
+use crate::load::{LoadTest, Plan};
 use crate::probes::{Network, Session, Target};
 use crate::web::{Answer, Failure, Request};
 
@@ -100,6 +101,20 @@ pub trait Host {
     ///
     /// [`HostError::Failed`] on an engine without one.
     fn networks(&mut self, addresses: &[IpAddr]) -> Result<Vec<Option<Network>>, HostError>;
+
+    /// Begins a load test: the engine's own workers send what the plan says, and tell each second what came of it. Comes back
+    /// when the test has begun, which waits for all engines of the run.
+    ///
+    /// A target is loaded only where it is the engine's own network, where the engine's operator lists it, or where its
+    /// owner has agreed.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Denied`] without the grant `load`, or when nobody has agreed to a target; then no packet was sent.
+    /// [`HostError::Limit`] for more than this engine gives, for a second test beside the first, and in a job that is asked
+    /// to end. [`HostError::Failed`] for a plan that cannot be carried out (says which place of it), a target without an
+    /// address, and too few engines.
+    fn load(&mut self, plan: &Plan) -> Result<Box<dyn LoadTest>, HostError>;
 
     /// Adds to a counter of the run's `metrics` record. The name is 1 to 40 of a-z, 0-9 and `_`, and ends
     /// with its unit.

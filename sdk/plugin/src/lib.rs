@@ -38,7 +38,7 @@
 //!
 //! Read in this order: [`plugin`] is the trait and how a call becomes one, [`arguments`](mod@arguments) what a typed argument can
 //! be, [`host`] what the host lends, [`Record`] a structured record, [`web`] the words of an HTTP exchange, [`dns`] those
-//! of a lookup, [`probes`] those of probes, [`testing`] a host for unit tests. The hidden module `embedded` is the manifest as constants; the
+//! of a lookup, [`probes`] those of probes, [`load`] those of a load test, [`testing`] a host for unit tests. The hidden module `embedded` is the manifest as constants; the
 //! private module `guest` ties them to the WIT package and exists on WASM only, `native` to the tables of a shared
 //! library with the feature of that name.
 //!
@@ -53,6 +53,7 @@ mod record;
 pub mod web;
 pub mod dns;
 pub mod probes;
+pub mod load;
 #[doc(hidden)]
 pub mod embedded;
 #[cfg(target_family = "wasm")]
@@ -68,7 +69,7 @@ pub use native as guest;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
-pub use blitz_contract::arguments::duration;
+pub use blitz_contract::arguments::{Given, duration};
 pub use blitz_contract::{Arguments, Manifest, UsageError};
 pub use blitz_plugin_macro::arguments;
 pub use failure::Failure;

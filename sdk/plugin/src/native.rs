@@ -1,10 +1,11 @@
 //! The plugin's side of a shared library: the table that it exports, and the host's table as a [`Host`](crate::Host).
 //!
-//! Read in this order: `export_library!` and `enter` are the way in, `lent` is what the host lends, `paths` what of it
-//! is asked by name; `words` turns exchanges and lookups into the contract's JSON and back.
+//! Read in this order: `export_library!` and `enter` are the way in, `lent` is what the host lends, `paths` and `load`
+//! what of it is asked by name; `words` turns exchanges and lookups into the contract's JSON and back.
 
 mod lent;
 mod paths;
+mod load;
 mod words;
 
 use std::ffi::c_void;

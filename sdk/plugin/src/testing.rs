@@ -26,16 +26,18 @@
 //! assert_eq!((ran.status, ran.stderr().as_str()), (3, "greet: told to stop\n"));
 //! ```
 //!
-//! Read in this order: [`run!`](macro@run) makes a run and [`Ran`] holds it, [`FakeHost`] is its host, [`CannedAnswer`] an
-//! HTTP answer, [`Recorder`] a stream.
+//! Read in this order: [`run!`](macro@run) makes a run and [`Ran`] holds it, [`FakeHost`] is its host (`lends` as plugins see
+//! it), [`CannedAnswer`] an HTTP answer, [`FakePath`] a way of probes, [`FakeLoad`] a load test, [`Recorder`] a stream.
 //!
 //! What a test here cannot show: that the component is small and quick enough, and that the engine's policy lets it
 //! go where it wants to go. `blitz plugin test` runs the component itself.
 
 mod host;
+mod lends;
 mod answer;
 mod recorder;
 mod path;
+mod load;
 #[cfg(test)]
 mod tests;
 
@@ -46,6 +48,7 @@ use serde_json::Value;
 pub use crate::run_plugin as run;
 pub use answer::CannedAnswer;
 pub use host::FakeHost;
+pub use load::FakeLoad;
 pub use path::FakePath;
 pub use recorder::Recorder;
 

@@ -13,7 +13,8 @@
 //!
 //! `revision` names a version; `tree` is what one document went through, known once for all copies; `copy`
 //! is which leaves of it one copy has, and its log. `cluster` holds them together: `write` (with `tally`) and `read` are
-//! the coordinator of a request, `feed` is `_changes`, `trouble` is what happens to nodes.
+//! the coordinator of a request, `feed` is `_changes`, `replicate` is what goes to another cluster, `trouble` is what
+//! happens to nodes.
 //!
 //! *Left out:* attachments, views, more than one shard, bodies of tombstones, validation functions, and the
 //! forgetting of old revisions where it would be seen.
@@ -26,6 +27,7 @@ mod write;
 mod tally;
 mod read;
 mod feed;
+mod replicate;
 mod trouble;
 #[cfg(test)]
 mod single;
@@ -37,6 +39,7 @@ mod troubles;
 pub use cluster::{COPIES_MAX, Cluster};
 pub use feed::{Change, Changes, Seq};
 pub use read::{Leaf, Read, Row};
+pub use replicate::Carried;
 pub use revision::{BuildMixer, Mixer, Rev};
 pub use tally::Answer;
 pub use trouble::{

@@ -146,6 +146,7 @@ impl Region {
                 incarnation,
                 region: REGION.to_owned(),
                 epoch: 1,
+                only_safe: false,
                 slots: 1,
                 timing: Timing::default(),
                 guards: Guards::default(),
@@ -348,6 +349,7 @@ fn spec(number: usize) -> Spec {
         timeout_ms: 60_000,
         queue_timeout_ms: 10_000,
         inputs: Vec::new(),
+        home_epoch: 1,
         created_at_ms: 0,
     }
 }

@@ -6,10 +6,11 @@
 //!
 //! # The order to read in
 //!
-//! `plan` draws a world from its seed; `event` is what happens when; `store` brings requests to the model of
-//! CouchDB and answers back; `calls` says what an answer means to who asked. `peer` is what all that act have in common,
+//! `plan` draws a world from its seed; `event` is what happens when; `site` is what a cluster has of a region, `store` brings requests to
+//! the model of CouchDB there and answers back; `calls` says what an answer means to who asked. `peer` is what all that act have in common,
 //! with their `feed`; `engine`, `keeper` and `gateway` drive the core as the real ones do; `running` is an
-//! engine's work on one job. `trouble` is what goes wrong. `verdict` looks on, `tally` adds up, `mutant` breaks one rule, and
+//! engine's work on one job. `trouble` is what goes wrong. A `region` may have several clusters: `replication` goes between
+//! them, `stay` is who is where, and `topology` is what befalls them. `verdict` looks on, `tally` adds up, `mutant` breaks one rule, and
 //! `command` is the command line.
 
 mod calls;
@@ -27,15 +28,20 @@ mod mutant;
 mod peer;
 mod plan;
 mod proof;
+mod region;
+mod replication;
 mod running;
+mod site;
+mod stay;
 mod store;
 mod tally;
+mod topology;
 mod trouble;
 mod verdict;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash as _, Hasher as _};
 use std::time::Duration;
 
@@ -47,7 +53,10 @@ use chance::Chance;
 use event::{Base, Event, Peer, Queue};
 use job::Job;
 use peer::{Life, PeerState};
-use store::Region;
+use region::Region;
+use replication::Flow;
+use site::Site;
+use stay::Machine;
 
 pub use command::{CLEAN, FOUND, USAGE, command};
 pub use mutant::{Mutant, Mutants};
@@ -64,6 +73,11 @@ pub struct World {
     plan: plan::Plan,
     peers: Vec<PeerState>,
     regions: Vec<Region>,
+    sites: Vec<Site>,
+    flows: Vec<Flow>,
+    machines: Vec<Machine>,
+    /// From beside which site nobody gets to which other, and for how many reasons.
+    cuts: BTreeMap<(usize, usize), u32>,
     jobs: Vec<Job>,
     job_of: HashMap<JobId, usize, BuildMixer>,
     /// Every start of every engine.
@@ -97,6 +111,10 @@ impl World {
             plan,
             peers: Vec::new(),
             regions: Vec::new(),
+            sites: Vec::new(),
+            flows: Vec::new(),
+            machines: Vec::new(),
+            cuts: BTreeMap::new(),
             jobs: Vec::new(),
             job_of: HashMap::default(),
             lives: Vec::new(),
@@ -154,8 +172,8 @@ impl World {
         }
         match event {
             Event::Request(id) => self.request_arrives(id),
-            Event::Arrive { region, base, write, copy } => {
-                self.copy_hears(region, base, write, copy);
+            Event::Arrive { site, base, write, copy } => {
+                self.copy_hears(site, base, write, copy);
             }
             Event::Reply(id) => self.reply_arrives(id, event),
             Event::TimeOut(id) => self.no_reply(id, event),
@@ -169,15 +187,23 @@ impl World {
             Event::Submit(job) => self.submit(job),
             Event::Cancel(job) => self.submit_cancel(job),
             Event::Fault => self.fault(),
-            Event::Store { region, trouble } => self.trouble_store(region, trouble),
+            Event::Store { site, trouble } => self.trouble_store(site, trouble),
             Event::Start { peer, .. } => self.boot(peer),
             Event::Resume { peer, .. } => self.resume(peer),
             Event::Heal { peer, .. } => self.heal(peer),
-            Event::NodeUp { region, node } => self.node_up(region, node),
-            Event::NodeNotice { region, node } => self.node_noticed(region, node),
-            Event::Repair { region, node, job } => self.repair(region, node, job),
-            Event::Sync { region } => self.sync(region),
-            Event::Join { region } => self.join(region),
+            Event::NodeUp { site, node } => self.node_up(site, node),
+            Event::NodeNotice { site, node } => self.node_noticed(site, node),
+            Event::Repair { site, node, job } => self.repair(site, node, job),
+            Event::Sync { site } => self.sync(site),
+            Event::Join { site } => self.join(site),
+            Event::Replicate(flow) => self.replicate(flow),
+            Event::LinkUp { from, to } => self.link_up(from, to),
+            Event::Change { region, change } => self.change(region, change),
+            Event::MadeAnew(site) => self.made_anew(site),
+            Event::DropLook(region) => self.drop_look(region),
+            Event::Drop(site) => self.drop_first(site),
+            Event::Around(machine) => self.around(machine),
+            Event::Place(peer) => self.find_places(peer),
             Event::Look => self.look(),
         }
     }

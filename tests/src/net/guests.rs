@@ -111,6 +111,7 @@ async fn one(plugin: &Plugin, run: usize, args: Vec<String>) -> Done {
         output,
         cancel: CancellationToken::new(),
         tape: Tape::Live,
+        load: Default::default(),
     };
     let Printed { exit, stdout, mut stderr } = printed::run(plugin, invocation, frames).await;
     let code = match exit {

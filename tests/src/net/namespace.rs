@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const PREFIX: &str = "blitz-test-";
 
 /// Where `ip netns` keeps them.
-const NAMESPACES: &str = "/run/netns";
+pub(super) const NAMESPACES: &str = "/run/netns";
 
 /// Where `ip netns exec` finds the files that it puts over those of `/etc`.
 const FILES: &str = "/etc/netns";
@@ -175,8 +175,12 @@ pub(super) fn remove_leftovers() {
 
 /// Ends what runs in a namespace of ours, and removes it with its files. What fails is left to the next run.
 fn remove(name: &str) {
+    let own = std::process::id().to_string();
     for pid in run("ip", &["netns", "pids", name]).unwrap_or_default().split_whitespace() {
-        run("kill", &["-KILL", pid]).ok();
+        // Who has entered it leaves it by ending.
+        if pid != own {
+            run("kill", &["-KILL", pid]).ok();
+        }
     }
     run("ip", &["netns", "delete", name]).ok();
     fs::remove_dir_all(Path::new(FILES).join(name)).ok();

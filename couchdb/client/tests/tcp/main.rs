@@ -4,3 +4,4 @@
 mod exchange;
 mod feed;
 mod script;
+mod server;

@@ -22,6 +22,7 @@ use crate::{
         database::Database,
         list::{Changes, ChangesRange, Detail},
     },
+    user::User,
 };
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -38,6 +39,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Ask {
     pub(crate) server: Arc<Server>,
     pub(crate) database: Arc<Database>,
+    pub(crate) user: Arc<User>,
     pub(crate) form: Form,
     pub(crate) since: Sequence,
     pub(crate) limit: u64,
@@ -131,6 +133,7 @@ async fn read(call: &Call, database: &Arc<Database>) -> Result<Ask, Refusal> {
     Ok(Ask {
         server: Arc::clone(&call.server),
         database: Arc::clone(database),
+        user: Arc::clone(&call.user),
         form,
         since,
         limit,

@@ -1,7 +1,7 @@
 //! `_changes` that waits: `longpoll` until the first change, `continuous` and `eventsource` for ever.
 //!
 //! A feed sleeps until its database's hub tells of a commit that its filter may want, its heartbeat is
-//! due, its time is over, or the server stops. It is a part of the connection's body: a client that does
+//! due, its time is over, or the server stops; and until it may not go on any more, see [`standing`](super::standing). It is a part of the connection's body: a client that does
 //! not read stops its own feed and nothing else, and a client that goes takes the feed with it.
 
 use super::{
@@ -9,6 +9,7 @@ use super::{
     filter::{self, FeedError},
     refusal::Refusal,
     reply::{self, Broken, Pieces, Reply},
+    standing::Standing,
 };
 use crate::{document::render, feed::change::Change, sequence::Sequence};
 use http::StatusCode;
@@ -61,6 +62,7 @@ pub(crate) fn start(ask: Ask) -> Reply {
 struct Feed<'a> {
     ask: &'a Ask,
     pieces: &'a Pieces,
+    standing: Standing<'a>,
     text: Vec<u8>,
     position: Sequence,
     written: u64,
@@ -73,7 +75,8 @@ impl<'a> Feed<'a> {
     fn new(ask: &'a Ask, pieces: &'a Pieces) -> Feed<'a> {
         let position = ask.start();
         let due = Instant::now() + wait(ask);
-        Feed { ask, pieces, text: Vec::new(), position, written: 0, greeted: false, due }
+        let standing = Standing::new(ask);
+        Feed { ask, pieces, standing, text: Vec::new(), position, written: 0, greeted: false, due }
     }
 
     async fn run(&mut self) -> Result<(), Broken> {
@@ -87,6 +90,9 @@ impl<'a> Feed<'a> {
         }
         let mut over = false;
         loop {
+            if !self.standing.holds().await {
+                return self.end().await;
+            }
             self.ask.server.store.stats().feed_looks.add(1);
             let committed = commits.look();
             // It slept through what it does not want.
@@ -117,6 +123,7 @@ impl<'a> Feed<'a> {
                     biased;
                     () = commits.woken() => false,
                     () = sleep.as_mut() => true,
+                    () = self.standing.shaken() => false,
                 };
                 if is_due && self.ask.heartbeat.is_some() {
                     self.heartbeat().await?;
@@ -158,6 +165,10 @@ impl<'a> Feed<'a> {
                 self.flush().await?;
             }
             if !page.more && self.ask.descending {
+                return Ok(Ok(()));
+            }
+            // A client that reads slowly takes long for what was before it came. What ends it ends it in `run`.
+            if page.more && !self.standing.holds().await {
                 return Ok(Ok(()));
             }
         }

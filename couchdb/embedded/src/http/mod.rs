@@ -38,6 +38,7 @@ mod security;
 mod server;
 mod session;
 mod stall;
+mod standing;
 mod trouble;
 mod unpack;
 mod users;

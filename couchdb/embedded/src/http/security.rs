@@ -73,6 +73,11 @@ pub(crate) fn is_admin(user: &User, database: &Database) -> bool {
     user.is_admin() || Security::of(database).admins.has(user)
 }
 
+/// Whether the user may see the database.
+pub(crate) fn is_member(user: &User, database: &Database) -> bool {
+    Security::of(database).has_member(user)
+}
+
 /// Lets a request into a database, or not. `rest` is its path below the database.
 pub(crate) fn enter(call: &Call, database: &Database, rest: &[String]) -> Result<(), Refusal> {
     if call.user.is_admin() {
@@ -128,7 +133,7 @@ pub(crate) fn may_write_local(call: &Call, database: &Database) -> Result<(), Re
 }
 
 fn need_member(call: &Call, database: &Database) -> Result<(), Refusal> {
-    if Security::of(database).has_member(&call.user) {
+    if is_member(&call.user, database) {
         return Ok(());
     }
     Err(match call.user.name {
@@ -161,11 +166,13 @@ pub(crate) async fn security(call: &Call, database: &Arc<Database>) -> Handled {
     let security = query::parse(received.text()?)?;
     check(&security)?;
     let text: Arc<str> = security.to_string().into();
-    let database = Arc::clone(database);
+    let changed = Arc::clone(database);
     let set = move |transaction: &mut Transaction<'_>| {
-        databases::set_security(transaction, &database, text)
+        databases::set_security(transaction, &changed, text)
     };
     call.store().write(set).await?;
+    // Its feeds look whether they may go on.
+    database.feed.nudge();
     Ok(reply::ok(StatusCode::OK))
 }
 
@@ -190,11 +197,12 @@ fn check(security: &Value) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::user::Holds;
     use serde_json::json;
 
     fn user(name: Option<&str>, roles: &[&str]) -> User {
         let roles = roles.iter().map(|role| (*role).to_owned()).collect();
-        User { name: name.map(str::to_owned), roles, proof: None }
+        User { name: name.map(str::to_owned), roles, proof: None, holds: Holds::Always }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A document whose attachments are too large to travel in base64: they are fetched one by one, and sent
 //! behind the document as the bytes that they are.
 
-use super::{patience::patiently, run::RunError};
+use super::{patience::Patience, run::RunError};
 use crate::{
     document::{object, render},
     store::database::random_id,
@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 pub(super) async fn carry(
     source: &Database,
     target: &Database,
+    patience: Patience,
     wanted: &Wanted,
     document: &RawValue,
 ) -> Result<(), RunError> {
@@ -32,7 +33,7 @@ pub(super) async fn carry(
         head.push(b'{');
         for (index, (name, told)) in attachments.0.iter().enumerate() {
             let fetch = || source.attachment_of(wanted, name);
-            let bytes = patiently(fetch).await?.ok_or_else(unread)?;
+            let bytes = patience.with(fetch).await?.ok_or_else(unread)?;
             if index > 0 {
                 head.push(b',');
             }
@@ -50,7 +51,7 @@ pub(super) async fn carry(
     parts.append(&mut tail);
     parts.extend_from_slice(format!("\r\n--{boundary}--").as_bytes());
     let parts = bytes::Bytes::from(parts);
-    patiently(|| target.merge_parts(&wanted.id, &boundary, parts.clone())).await?;
+    patience.with(|| target.merge_parts(&wanted.id, &boundary, parts.clone())).await?;
     Ok(())
 }
 
@@ -116,7 +117,7 @@ mod tests {
             document
         };
         let stubs = seen(&source, false).await;
-        carry(&source, &target, &wanted, &stubs).await.unwrap();
+        carry(&source, &target, Patience::default(), &wanted, &stubs).await.unwrap();
         assert_eq!(seen(&source, true).await.get(), seen(&target, true).await.get());
     }
 }

@@ -1,13 +1,10 @@
 //! One page of changes on its way: what the target does not have is fetched and stored, in batches.
 
-use super::{Places, apart, patience::patiently, progress::Progress, run::RunError};
+use super::{Places, apart, patience::Patience, progress::Progress, run::RunError};
 use blitz_couchdb::{Change, Database, Error, Fetched, Refused, Revision, Wanted};
 use serde_json::value::RawValue;
 use std::{collections::BTreeMap, sync::Arc};
-
-/// How large the documents of a batch should be together, in bytes. What they are is known only when
-/// they have come, so the next batch is sized by the one before.
-const BATCH_BYTES: usize = 2 << 20;
+use tokio::time::timeout;
 
 /// The first batch, before anything is known of the documents: at 8 MB each just what an answer holds.
 const BATCH_FIRST: usize = 8;
@@ -19,6 +16,7 @@ pub(crate) struct Copier {
     target: Database,
     progress: Arc<Progress>,
     places: Arc<Places>,
+    patience: Patience,
     size: BatchSize,
 }
 
@@ -28,10 +26,12 @@ impl Copier {
         target: Database,
         progress: Arc<Progress>,
         places: Arc<Places>,
+        patience: Patience,
         batch_max: usize,
     ) -> Copier {
-        let size = BatchSize { count: BATCH_FIRST.min(batch_max), max: batch_max };
-        Copier { source, target, progress, places, size }
+        let bytes = patience.batch_bytes();
+        let size = BatchSize { count: BATCH_FIRST.min(batch_max), max: batch_max, bytes };
+        Copier { source, target, progress, places, patience, size }
     }
 
     /// Copies what of these changes the target does not have.
@@ -43,13 +43,14 @@ impl Copier {
             // Held until what was fetched is stored: it bounds the memory of all replications.
             let _place = self.places.batches.acquire().await.map_err(|_| RunError::Stopped)?;
             let source = &self.source;
-            match patiently(|| source.fetch(&wanted, false)).await {
+            match self.patience.with(|| source.fetch(&wanted, false)).await {
                 Ok(fetched) => {
                     self.size.learn(fetched.iter().map(bytes).sum(), count);
                     self.store(fetched).await?;
                     wanted = rest;
                 }
-                Err(Error::TooLarge { .. }) if count > 1 => {
+                // Too large, or too much for the line in the time that there is: the first batch is a guess.
+                Err(Error::TooLarge { .. } | Error::Timeout { .. }) if count > 1 => {
                     self.size.count = count / 2;
                     wanted.extend(rest);
                 }
@@ -71,7 +72,7 @@ impl Copier {
             return Ok(Vec::new());
         }
         let target = &self.target;
-        let missing = patiently(|| target.revs_diff(&asked)).await?;
+        let missing = self.patience.with(|| target.revs_diff(&asked)).await?;
         let wanted: Vec<Wanted> = missing
             .into_iter()
             .flat_map(|(id, missing)| {
@@ -115,7 +116,7 @@ impl Copier {
     ) -> Result<(), RunError> {
         let _place = self.places.carried.acquire().await.map_err(|_| RunError::Stopped)?;
         let (source, wanted) = (&self.source, [wanted]);
-        let fetched = match patiently(|| source.fetch(&wanted, true)).await {
+        let fetched = match self.patience.with(|| source.fetch(&wanted, true)).await {
             Ok(fetched) => fetched,
             Err(Error::TooLarge { .. }) => return self.store_apart(&wanted[0], document).await,
             Err(error) => return Err(error.into()),
@@ -134,7 +135,7 @@ impl Copier {
 
     async fn store_apart(&self, wanted: &Wanted, document: &RawValue) -> Result<(), RunError> {
         self.progress.count(|counters| counters.docs_read += 1);
-        match apart::carry(&self.source, &self.target, wanted, document).await {
+        match apart::carry(&self.source, &self.target, self.patience, wanted, document).await {
             Ok(()) => self.progress.count(|counters| counters.docs_written += 1),
             // The target does not take it; the others go on.
             Err(RunError::Peer(error)) if refuses_content(&error) => {
@@ -161,13 +162,12 @@ impl Copier {
     /// Stores documents. When one of them makes the target refuse all, they are halved until it stands
     /// alone.
     async fn write(&self, documents: &[Box<RawValue>]) -> Result<(), RunError> {
-        let target = &self.target;
         let mut parts = vec![documents];
         while let Some(part) = parts.pop() {
             if part.is_empty() {
                 continue;
             }
-            match patiently(|| target.merge(part)).await {
+            match self.patience.with(|| self.merge(part)).await {
                 Ok(refused) => {
                     for one in &refused {
                         self.failed(&one.id, &format_args!("{}: {}", one.error, one.reason));
@@ -186,6 +186,15 @@ impl Copier {
             }
         }
         Ok(())
+    }
+
+    /// Stores documents in one request, which may take as long as so many bytes need.
+    async fn merge(&self, documents: &[Box<RawValue>]) -> Result<Vec<Refused>, Error> {
+        let after = self.patience.writing(documents.iter().map(|one| one.get().len()).sum());
+        timeout(after, self.target.merge(documents)).await.unwrap_or_else(|_| {
+            let (target, shown) = (self.target.name(), self.target.client().address());
+            Err(Error::Timeout { request: format!("POST {shown}/{target}/_bulk_docs"), after })
+        })
     }
 
     fn failed(&self, id: &str, reason: &dyn std::fmt::Display) {
@@ -215,6 +224,8 @@ fn count(number: usize) -> u64 {
 struct BatchSize {
     count: usize,
     max: usize,
+    /// How many bytes it should have.
+    bytes: usize,
 }
 
 impl BatchSize {
@@ -222,7 +233,7 @@ impl BatchSize {
     /// the next documents may be larger, and shrinks at once.
     fn learn(&mut self, bytes: usize, count: usize) {
         let each = (bytes / count.max(1)).max(1);
-        let fitting = BATCH_BYTES / each;
+        let fitting = self.bytes / each;
         self.count = fitting.min(self.count.saturating_mul(4)).clamp(1, self.max.max(1));
     }
 }
@@ -233,7 +244,7 @@ mod tests {
 
     #[test]
     fn batches_are_sized_by_bytes_and_count() {
-        let mut size = BatchSize { count: BATCH_FIRST, max: 500 };
+        let mut size = BatchSize { count: BATCH_FIRST, max: 500, bytes: 2 << 20 };
         let mut sizes = Vec::new();
         for (bytes, count) in
             [(800, 8), (3_200, 32), (12_800, 128), (4 << 20, 500), (16 << 20, 4), (100, 1), (0, 0)]

@@ -23,7 +23,7 @@ use crate::{
         list::{ChangesRange, Detail},
         read::{Opened, Which},
     },
-    user::User,
+    user::{Holds, User},
 };
 use serde_json::{Map, Value, json};
 use std::{sync::Arc, time::SystemTime};
@@ -186,7 +186,7 @@ fn user(document: &Map<String, Value>) -> User {
     let name = context.and_then(|context| context.get("name")?.as_str()).map(str::to_owned);
     let roles = context.and_then(|context| context.get("roles")?.as_array());
     let roles = roles.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
-    User { name, roles: roles.collect(), proof: None }
+    User { name, roles: roles.collect(), proof: None, holds: Holds::Always }
 }
 
 /// Replaces the `_replication_` members of a document. A document that was changed in the meantime

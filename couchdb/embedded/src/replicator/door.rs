@@ -91,6 +91,7 @@ fn append(text: &mut String, added: &Map<String, Value>) {
 mod tests {
     use super::*;
     use crate::user::ADMIN_ROLE;
+    use crate::user::Holds;
 
     fn ask(user: &User, document: &Value, merge: bool) -> Result<Value, NotAdmitted> {
         let (deleted, text, attachments) = (false, document.to_string(), Vec::new());
@@ -111,8 +112,10 @@ mod tests {
             name: Some("root".into()),
             roles: vec![String::from(ADMIN_ROLE)],
             proof: Some("default"),
+            holds: Holds::Always,
         };
-        let ann = User { name: Some("ann".into()), roles: vec!["r".into()], proof: None };
+        let (name, roles) = (Some("ann".into()), vec!["r".into()]);
+        let ann = User { name, roles, proof: None, holds: Holds::Always };
         let remote = json!({"source": "http://h/a", "target": "http://h/b"});
         let with = |more: Value| {
             let mut document = remote.clone();

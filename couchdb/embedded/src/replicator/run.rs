@@ -4,7 +4,6 @@ use super::{
     Places,
     checkpoint::{self, Log, Session},
     copy::Copier,
-    patience::patiently,
     progress::Progress,
     task::{Selection, Task},
 };
@@ -22,11 +21,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a source is asked to wait for a change before it answers that there was none: below the
-/// minute after which CouchDB and many proxies answer by themselves.
-const WAIT: Duration = Duration::from_secs(25);
-
-/// The shortest such wait, when a checkpoint is due.
+/// The shortest time that a source is asked to wait for a change, when a checkpoint is due.
 const WAIT_MIN: Duration = Duration::from_millis(20);
 
 /// How long the last checkpoint of a run that is stopped may take: below the time that a server has for
@@ -112,23 +107,24 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     async fn open(task: &'a Task, means: Means) -> Result<Run<'a>, RunError> {
-        let source = task.source.open(&means.pipes)?;
-        let target = task.target.open(&means.pipes)?;
+        let source = task.source.open(&means.pipes, task.patience)?;
+        let target = task.target.open(&means.pipes, task.patience)?;
+        let patience = task.patience;
         let missing = |shown: &str| RunError::NoDatabase { shown: shown.to_owned() };
-        let source_info = match patiently(|| source.info()).await {
+        let source_info = match patience.with(|| source.info()).await {
             Err(Error::NotFound { .. }) => return Err(missing(task.source.shown())),
             info => info?,
         };
         if let Some(options) = task.create_target {
-            patiently(|| target.create_with(options)).await?;
+            patience.with(|| target.create_with(options)).await?;
         }
-        let target_info = match patiently(|| target.info()).await {
+        let target_info = match patience.with(|| target.info()).await {
             Err(Error::NotFound { .. }) => return Err(missing(task.target.shown())),
             info => info?,
         };
         let base = &task.id.base;
-        let source_log = patiently(|| source.get_local::<Log>(base)).await?.unwrap_or_default();
-        let target_log = patiently(|| target.get_local::<Log>(base)).await?.unwrap_or_default();
+        let source_log = patience.with(|| source.get_local::<Log>(base)).await?.unwrap_or_default();
+        let target_log = patience.with(|| target.get_local::<Log>(base)).await?.unwrap_or_default();
         let start = checkpoint::meet(&source_log, &target_log);
         let through = task.since.clone().or_else(|| start.since.clone()).unwrap_or_default();
         let progress = means.progress;
@@ -143,6 +139,7 @@ impl<'a> Run<'a> {
             target.clone(),
             Arc::clone(&progress),
             means.places,
+            patience,
             batch_max,
         );
         let by_ids = matches!(task.selection, Selection::Ids(_));
@@ -202,8 +199,8 @@ impl<'a> Run<'a> {
                 query.parameters.clone_from(parameters);
             }
         }
-        let source = &self.source;
-        let mut page = match patiently(|| source.changes(&query)).await {
+        let (source, patience) = (&self.source, self.task.patience);
+        let mut page = match patience.with(|| source.changes(&query)).await {
             Err(Error::Status { code: 404, .. }) if query.filter.is_some() => {
                 return Err(RunError::NoFilter { name: query.filter.unwrap_or_default() });
             }
@@ -218,10 +215,10 @@ impl<'a> Run<'a> {
     /// Until the next checkpoint is due, if there is something to write down.
     fn wait(&self) -> Duration {
         if self.through == self.committed || !self.task.use_checkpoints {
-            return WAIT;
+            return self.task.patience.wait();
         }
         let due = self.task.checkpoint_interval.saturating_sub(self.committed_at.elapsed());
-        due.clamp(WAIT_MIN, WAIT)
+        due.clamp(WAIT_MIN, self.task.patience.wait())
     }
 
     /// Writes down how far both sides have come. What was copied is durable before.
@@ -230,10 +227,10 @@ impl<'a> Run<'a> {
         if !self.task.use_checkpoints || self.through == self.committed {
             return Ok(());
         }
-        let (source, target) = (&self.source, &self.target);
+        let (source, target, patience) = (&self.source, &self.target, self.task.patience);
         let (source_now, target_now) = tokio::try_join!(
-            patiently(|| source.ensure_full_commit()),
-            patiently(|| target.ensure_full_commit()),
+            patience.with(|| source.ensure_full_commit()),
+            patience.with(|| target.ensure_full_commit()),
         )?;
         let same = |before: &str, now: &str| before == now || before == "0" || now == "0";
         if !same(&self.identities.0, &source_now) {
@@ -245,8 +242,8 @@ impl<'a> Run<'a> {
         let counters = self.progress.read().counters;
         let log = self.session.record(&self.through, counters, SystemTime::now());
         let id = &self.task.id.base;
-        patiently(|| source.put_local(id, &log)).await?;
-        patiently(|| target.put_local(id, &log)).await?;
+        patience.with(|| source.put_local(id, &log)).await?;
+        patience.with(|| target.put_local(id, &log)).await?;
         self.log = log;
         self.recorded = true;
         self.committed = self.through.clone();

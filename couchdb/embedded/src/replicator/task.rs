@@ -1,6 +1,6 @@
 //! What a replication is asked to do, parsed once from a body of `_replicate` or a document.
 
-use super::endpoint::Endpoint;
+use super::{endpoint::Endpoint, patience::Patience};
 use crate::{revision::hex, user::User};
 use blitz_couchdb::{CreateOptions, Sequence};
 use md5::{Digest as _, Md5};
@@ -38,6 +38,8 @@ pub(crate) struct Task {
     pub(crate) checkpoint_interval: Duration,
     /// How many changes are taken at once.
     pub(crate) batch: u64,
+    /// How soon it gives up an end that says nothing.
+    pub(crate) patience: Patience,
     /// Of everything that was asked for, passwords included: another one means that a job of the same
     /// id must begin anew.
     pub(crate) fingerprint: [u8; 16],
@@ -88,11 +90,6 @@ pub(crate) enum BadTask {
     Url { which: &'static str },
     #[error("the headers of {which} are no object of texts that HTTP takes")]
     Headers { which: &'static str },
-    #[error(
-        "{which} is an https address and this server speaks no TLS to others; use http:// on a trusted \
-         network, or a tunnel or TLS proxy beside this process"
-    )]
-    Tls { which: &'static str },
     #[error("`{name}` is not implemented: give the address of the database itself")]
     Proxy { name: &'static str },
     #[error("parameter `{name}` must be {kind}")]
@@ -126,6 +123,10 @@ impl Task {
         let target = Endpoint::parse("target", body.get("target"))?;
         let interval = number(body, "checkpoint_interval")?.map(Duration::from_millis);
         let batch = number(body, "worker_batch_size")?.unwrap_or(BATCH);
+        let patience = Patience::new(
+            number(body, "connection_timeout")?,
+            number(body, "retries_per_request")?,
+        );
         let since = match body.get("since_seq") {
             None | Some(Value::Null) => None,
             Some(value) => serde_json::from_value(value.clone()).ok(),
@@ -161,6 +162,7 @@ impl Task {
                 .unwrap_or(CHECKPOINT_INTERVAL)
                 .max(CHECKPOINT_INTERVAL_MIN),
             batch: batch.clamp(1, BATCH_MAX),
+            patience,
             fingerprint: fingerprint(body),
         })
     }

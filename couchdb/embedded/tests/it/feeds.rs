@@ -1,7 +1,14 @@
 //! Feeds: who hears of what, when, and what it costs the others.
 
-use crate::client::{Answer, Connection, Feed, Server, patient};
+use crate::{
+    auth::{add_user, ask, basic, options},
+    client::{Answer, Connection, Feed, Server, patient},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use blitz_embedded::Storage;
+use ring::hmac;
 use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 async fn put(server: &Server, id: &str, body: &str) -> Answer {
     let answer = server.ask(&format!("PUT /db/{id}"), body).await;
@@ -179,4 +186,121 @@ async fn many_feeds_hear_of_one_write() {
     feeds.truncate(1);
     put(&server, "last", r#"{"n":9}"#).await;
     assert_eq!(feeds[0].id().await, "last");
+}
+
+/// A feed that this user may follow, opened with this proof; the first heartbeat has come.
+async fn follow_as(server: &Server, authorization: &str) -> Connection {
+    let mut connection = Connection::open(server.address).await;
+    let line = "GET /db/_changes?feed=continuous&since=now&heartbeat=60000";
+    connection.send(line, authorization, "").await;
+    assert_eq!(connection.head().await.0, 200);
+    assert_eq!(connection.chunk().await.unwrap(), b"\n");
+    connection
+}
+
+/// What a feed says until its end.
+async fn to_the_end(mut connection: Connection) -> String {
+    let mut said = Vec::new();
+    while let Some(chunk) = connection.chunk().await {
+        said.extend(chunk);
+    }
+    String::from_utf8(said).unwrap()
+}
+
+/// A server with a database that the role `engine` may follow.
+async fn guarded() -> Server {
+    let server = Server::start(Storage::Memory, options()).await;
+    let root = basic("root:pw");
+    let security = json!({"members": {"roles": ["engine"]}}).to_string();
+    for (line, body) in [("PUT /db", ""), ("PUT /db/_security", security.as_str())] {
+        let (status, _, said) = ask(&server, line, &root, body).await;
+        assert!(status < 300, "{line}: {said}");
+    }
+    server
+}
+
+#[tokio::test]
+async fn a_feed_ends_with_its_user() {
+    let server = guarded().await;
+    let root = basic("root:pw");
+    let session = json!({"name": "ann", "password": "x"}).to_string();
+    for what in ["deleted", "roles", "password", "database"] {
+        add_user(&server, "ann", "x", &["engine"]).await;
+        add_user(&server, "bob", "x", &["engine"]).await;
+        let (_, head, _) = ask(&server, "POST /_session", "", &session).await;
+        let cookie = head.split("AuthSession=").nth(1).unwrap().split(';').next().unwrap();
+        let by_password = follow_as(&server, &basic("ann:x")).await;
+        let by_cookie = follow_as(&server, &format!("Cookie: AuthSession={cookie}\r\n")).await;
+        let mut others = follow_as(&server, &basic("bob:x")).await;
+        let mut admins = follow_as(&server, &root).await;
+
+        let path = "/_users/org.couchdb.user:ann";
+        let found = ask(&server, &format!("GET {path}"), &root, "").await.2;
+        let mut user: Value = serde_json::from_str(&found).unwrap();
+        let revision = user["_rev"].as_str().unwrap().to_owned();
+        match what {
+            "roles" => user["roles"] = json!(["engine", "another"]),
+            "password" => user["password"] = json!("y"),
+            _ => {}
+        }
+        let (line, body) = match what {
+            "deleted" => (format!("DELETE {path}?rev={revision}"), String::new()),
+            "database" => ("DELETE /_users".to_owned(), String::new()),
+            _ => (format!("PUT {path}"), user.to_string()),
+        };
+        let (status, _, said) = ask(&server, &line, &root, &body).await;
+        assert!(status < 300, "{what}: {said}");
+        for feed in [by_password, by_cookie] {
+            let said = to_the_end(feed).await;
+            assert!(said.starts_with("{\"last_seq\":"), "{what}: {said}");
+        }
+        // Those of others go on; of a database of users that is gone nobody is left but who is configured.
+        let (status, _, said) = ask(&server, &format!("PUT /db/{what}"), &root, "{}").await;
+        assert_eq!(status, 201, "{said}");
+        let row = String::from_utf8(admins.chunk().await.unwrap()).unwrap();
+        assert!(row.contains(what), "{row}");
+        let row = String::from_utf8(others.chunk().await.unwrap()).unwrap();
+        assert_eq!(row.contains("last_seq"), what == "database", "{row}");
+        ask(&server, "DELETE /_users", &root, "").await;
+        ask(&server, "PUT /_users", &root, "").await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_feed_ends_with_its_token_and_with_what_lets_it_in() {
+    let server = guarded().await;
+    let root = basic("root:pw");
+    let token = |seconds: u64| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let claims = json!({"sub": "e1", "exp": now + seconds, "_couchdb.roles": ["engine"]});
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", part(&json!({"alg": "HS256"})), part(&claims));
+        let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"secret"), signed.as_bytes());
+        format!("Authorization: Bearer {signed}.{}\r\n", URL_SAFE_NO_PAD.encode(mac))
+    };
+    let mut long = follow_as(&server, &token(3600)).await;
+    // On a busy machine a token may be over before it is shown.
+    let mut short = None;
+    for seconds in [2, 8, 30] {
+        let mut connection = Connection::open(server.address).await;
+        let line = "GET /db/_changes?feed=continuous&since=now&heartbeat=60000";
+        connection.send(line, &token(seconds), "").await;
+        if connection.head().await.0 == 200 {
+            short = Some(connection);
+            break;
+        }
+    }
+    let said = to_the_end(short.expect("a token of half a minute")).await;
+    assert!(said.trim_start().starts_with("{\"last_seq\":"), "{said}");
+    ask(&server, "PUT /db/a", &root, "{}").await;
+    let row = String::from_utf8(long.chunk().await.unwrap()).unwrap();
+    assert!(row.contains("\"id\":\"a\""), "{row}");
+
+    let another = json!({"members": {"roles": ["another"]}}).to_string();
+    let (status, _, said) = ask(&server, "PUT /db/_security", &root, &another).await;
+    assert_eq!(status, 200, "{said}");
+    let said = to_the_end(long).await;
+    assert!(said.starts_with("{\"last_seq\":"), "{said}");
+    server.stop().await;
 }

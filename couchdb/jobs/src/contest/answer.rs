@@ -57,7 +57,6 @@ impl Contest {
             {
                 self.let_go(now, job);
             }
-            // It has taken its part in the run, and takes no other.
             (Phase::Closing { run, .. }, Answer::Won(revision)) if run.is_final() => {
                 known.run = Some((revision, run));
                 self.forget(job);
@@ -139,8 +138,8 @@ impl Contest {
 
     /// Starts a job that may begin, unless it is to be given back at once.
     fn start(&mut self, now: Duration, job: &JobId, hold: Hold) -> Vec<Action> {
-        if self.gives_back {
-            return self.return_job(now, job, hold, false, "its engine goes");
+        if let Some(why) = self.going(job) {
+            return self.return_job(now, job, hold, false, why);
         }
         if hold.is_over(now, &self.config) {
             let why = "its engine could not be sure of it in time";
@@ -174,12 +173,21 @@ impl Contest {
             return self.return_job(now, job, hold, true, why);
         }
         let Some(end) = end else {
-            let why =
-                if self.gives_back { "its engine goes" } else { "its engine failed to run it" };
+            let why = self.going(job).unwrap_or("its engine failed to run it");
             return self.return_job(now, job, hold, true, why);
         };
         let step = Step::Finish { incarnation: self.config.incarnation.clone(), end };
         self.close(now, job, hold, step)
+    }
+
+    /// Why the job is not begun here, or not gone on with, if that is so.
+    fn going(&self, job: &JobId) -> Option<&'static str> {
+        let may_retry = self.known(job).is_some_and(super::phase::Known::may_retry);
+        match (self.gives_back, self.leaves_home && may_retry) {
+            (true, _) => Some("its engine goes"),
+            (false, true) => Some("its region has moved to another home"),
+            (false, false) => None,
+        }
     }
 
     fn return_job(

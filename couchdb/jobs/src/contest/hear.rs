@@ -6,17 +6,18 @@ use std::time::Duration;
 use blitz_couchdb::Revision;
 
 use super::phase::{Known, Phase};
-use super::{Action, Contest, DIED_MAX, JOBS_KNOWN_MAX, WATCHERS, Why};
+use super::taken::is_part;
+use super::{Action, Contest, JOBS_KNOWN_MAX, WATCHERS, Why};
 use crate::early::EarlyRun;
-use crate::engine::{Beat, Held};
+use crate::engine::Beat;
 use crate::feed::Heard;
 use crate::guards::Guard;
 use crate::id::JobId;
-use crate::run::{Claim, Run};
+use crate::run::Run;
 use crate::spec::Spec;
 
 impl Contest {
-    /// Hears one thing of the feed. What is the keeper's or the follower's is passed over.
+    /// Hears one thing of the feed. What is the keeper's, the follower's or its own driver's is passed over.
     pub fn hear(&mut self, now: Duration, thing: Heard) -> Vec<Action> {
         match thing {
             Heard::Spec(spec) => {
@@ -31,7 +32,7 @@ impl Contest {
             }
             Heard::Cancel(job) => self.hear_cancel(&job),
             Heard::Replaced(database) => self.hear_replaced(&database),
-            Heard::Losers(..) | Heard::Place(_) => Vec::new(),
+            Heard::Losers(..) | Heard::Ready(_) | Heard::Go(..) | Heard::Place(_) => Vec::new(),
         }
     }
 
@@ -44,8 +45,13 @@ impl Contest {
         if !is_ours || self.jobs.contains_key(&job) {
             return;
         }
-        if self.jobs.len() >= JOBS_KNOWN_MAX {
-            let oldest = self.left_out.entry(job.jobs_database()).or_insert_with(|| job.clone());
+        let left = if self.config.is_later(&spec) {
+            Some(&mut self.later)
+        } else {
+            (self.jobs.len() >= JOBS_KNOWN_MAX).then_some(&mut self.left_out)
+        };
+        if let Some(left) = left {
+            let oldest = left.entry(job.jobs_database()).or_insert_with(|| job.clone());
             *oldest = oldest.clone().min(job);
             return;
         }
@@ -55,7 +61,9 @@ impl Contest {
             return;
         }
         let run = self.runs_early.take(&job);
-        let known = Known { cancelled, ..Known::new(spec, now) };
+        let began = *self.began.get_or_insert(now);
+        let from = self.config.settled(now, began, &spec);
+        let known = Known { cancelled, ..Known::new(spec, from) };
         self.deadlines.insert((known.deadline(), job.clone()));
         self.jobs.insert(job.clone(), known);
         self.wait_for_turn(now, &job);
@@ -140,38 +148,17 @@ impl Contest {
         }
     }
 
-    /// A claim may name this engine, or an earlier start of it, as one that fell silent, or be that start's own: a beat
-    /// tells which of them lives.
-    fn hear_of_itself(&mut self, now: Duration, job: &JobId, claim: &Claim) {
-        let own = &self.config.incarnation;
-        let silent = claim.silent.iter().map(|silent| (&silent.engine, &silent.incarnation));
-        let is_silent = silent.clone().any(|(_, start)| start == own);
-        let named = silent.chain([(&claim.engine, &claim.incarnation)]);
-        let earlier = named.filter(|(engine, start)| {
-            let is_known = self.died.iter().any(|died| died.died_with.as_ref() == Some(*start));
-            **engine == self.config.engine && *start != own && !is_known
-        });
-        let died: Vec<Held> = earlier
-            .map(|(_, start)| Held {
-                died_with: Some(start.clone()),
-                ..Held::new(job.clone(), claim.attempt)
-            })
-            .collect();
-        if is_silent || !died.is_empty() {
-            self.owes_beat = Some(now);
-        }
-        self.died.extend(died);
-        let many = self.died.len().saturating_sub(DIED_MAX);
-        self.died.drain(..many);
-    }
-
     /// The claim that this engine tried to write stands, as the feed says, though no answer said so. Without room
     /// for it, it is left to the watchers.
     fn claim_again(&mut self, now: Duration, job: &JobId, run: Run) -> Vec<Action> {
         let Some(known) = self.jobs.get(job) else { return Vec::new() };
         let is_tried = known.tried.as_ref().is_some_and(|(tried, _)| *tried == run);
         let fits = known.weight(self.config.slots) <= self.slots_free();
-        if !is_tried || known.has_yielded || !fits || self.gives_back || self.writes.contains(job) {
+        let is_distinct = !self.taken.forbids(&known.spec);
+        if !is_tried || known.has_yielded || !fits || !is_distinct {
+            return Vec::new();
+        }
+        if self.gives_back || self.writes.contains(job) {
             return Vec::new();
         }
         vec![self.claim(now, job, run)]
@@ -231,13 +218,29 @@ impl Contest {
     /// The run of a job that is not ours has changed.
     pub(super) fn look_at(&mut self, now: Duration, job: &JobId) {
         let Some(known) = self.jobs.get_mut(job) else { return };
-        known.judge_from = Duration::ZERO;
+        known.judge_from = known.from;
+        let run = known.run.as_ref().map(|(_, run)| run);
+        let changes = match run {
+            Some(run) if run.is_final() => false,
+            // An earlier start of this engine may have it.
+            Some(run) if is_part(&self.config.engine, run) => {
+                self.taken.take(&known.spec);
+                true
+            }
+            _ => self.taken.leave(&known.spec),
+        };
+        if changes {
+            self.requeue_run(job);
+        }
+        let Some(known) = self.jobs.get_mut(job) else { return };
         match known.run.as_ref().map(|(_, run)| run) {
             Some(run) if run.is_final() => self.forget(job),
             Some(Run::Claimed { claim }) => {
                 known.phase = Phase::Waiting { not_before: now };
-                if self.is_watcher {
+                if self.is_watcher && known.is_judged(&self.config) {
                     self.watch.hear_claim(now, job, claim);
+                } else {
+                    self.watch.forget(job);
                 }
                 self.requeue(job);
             }
@@ -302,6 +305,8 @@ impl Contest {
         }
         let jobs: Vec<JobId> = JobId::of_database(&self.jobs, database).cloned().collect();
         self.left_out.remove(database);
+        self.later.remove(database);
+        self.runs_early.hear_replaced(database);
         let mut actions = Vec::new();
         for job in jobs {
             let Some(known) = self.jobs.get_mut(&job) else { continue };
@@ -327,13 +332,15 @@ impl Contest {
 
     /// Begins or ends to watch, when the number of engines says so.
     pub(super) fn take_role(&mut self, now: Duration) {
-        let is_watcher = self.herd.place(self.herd.engines(), "watch") < WATCHERS;
+        let is_watcher =
+            !self.leaves_home && self.herd.place(self.herd.engines(), "watch") < WATCHERS;
         if std::mem::replace(&mut self.is_watcher, is_watcher) == is_watcher {
             return;
         }
         if is_watcher {
             for (job, known) in &self.jobs {
                 if matches!(known.phase, Phase::Waiting { .. })
+                    && known.is_judged(&self.config)
                     && let Some((_, Run::Claimed { claim })) = &known.run
                 {
                     self.watch.hear_claim(now, job, claim);

@@ -1,12 +1,13 @@
 //! Where one job stands with this engine.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use blitz_contract::Retry;
 use blitz_couchdb::Revision;
 
+use super::taken::Taken;
 use super::{Config, Why};
 use crate::guards::Guard;
 use crate::run::{ATTEMPTS_MAX, Claim, Run};
@@ -20,7 +21,9 @@ pub(super) const WRITE_AGAIN_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) spec: Arc<Spec>,
-    pub(super) heard: Duration,
+    /// From when on it may be claimed, and its time counts: since it was heard of, or since what came of it at an earlier
+    /// home can be here.
+    pub(super) from: Duration,
     pub(super) cancelled: bool,
     /// The newest run that was heard of or written, with its revision.
     pub(super) run: Option<(Revision, Run)>,
@@ -124,14 +127,14 @@ impl Phase {
 }
 
 impl Known {
-    pub(super) fn new(spec: Arc<Spec>, heard: Duration) -> Self {
+    pub(super) fn new(spec: Arc<Spec>, from: Duration) -> Self {
         Self {
             spec,
-            heard,
+            from,
             cancelled: false,
             run: None,
             is_unreadable: false,
-            phase: Phase::Waiting { not_before: heard },
+            phase: Phase::Waiting { not_before: from },
             queued: None,
             tried: None,
             has_yielded: false,
@@ -148,7 +151,7 @@ impl Known {
     }
 
     pub(super) fn deadline(&self) -> Duration {
-        self.heard.saturating_add(self.spec.timeout())
+        self.from.saturating_add(self.spec.timeout())
     }
 
     /// How many slots it takes of an engine that has so many: at least one, at most all.
@@ -156,28 +159,38 @@ impl Known {
         self.spec.limits.slots.unwrap_or(1).clamp(1, slots.max(1))
     }
 
+    /// Whether its claim is judged by its engine's silence.
+    pub(super) fn is_judged(&self, config: &Config) -> bool {
+        let is_later = self.run.as_ref().is_some_and(|(_, run)| config.is_of_later_home(run));
+        !is_later && !config.leaves(&self.spec)
+    }
+
     /// Whether this engine could run it, were it open.
-    pub(super) fn is_fit(&self, plugins: &HashSet<String>, runs_taken: &BTreeSet<String>) -> bool {
+    pub(super) fn is_fit(&self, config: &Config, plugins: &HashSet<String>, taken: &Taken) -> bool {
         // Tasks of one run in one region go to distinct engines.
         !self.void
             && !self.is_unreadable
             && !self.cancelled
-            && !runs_taken.contains(&self.spec.run)
+            && !config.leaves(&self.spec)
+            && !taken.forbids(&self.spec)
             && plugins.contains(&self.spec.sha256)
     }
 
     /// From when on this engine may try to claim the job; `None` while it may not at all.
     pub(super) fn claimable_from(
         &self,
+        config: &Config,
         plugins: &HashSet<String>,
-        runs_taken: &BTreeSet<String>,
+        taken: &Taken,
     ) -> Option<Duration> {
         let Phase::Waiting { not_before } = self.phase else { return None };
         let free = match &self.run {
             None => true,
-            Some((_, Run::Open { last, .. })) => last.attempt < ATTEMPTS_MAX,
+            Some((_, run @ Run::Open { last, .. })) => {
+                last.attempt < ATTEMPTS_MAX && !config.is_of_later_home(run)
+            }
             Some(_) => false,
         };
-        (free && self.is_fit(plugins, runs_taken)).then_some(not_before)
+        (free && self.is_fit(config, plugins, taken)).then(|| not_before.max(self.from))
     }
 }

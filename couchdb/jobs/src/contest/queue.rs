@@ -5,7 +5,7 @@ use std::time::Duration;
 use blitz_couchdb::Revision;
 
 use super::phase::{Known, Phase};
-use super::{Action, Contest, RUNS_TAKEN_MAX};
+use super::{Action, Contest, taken};
 use crate::id::JobId;
 use crate::run::{Run, Step, Taker};
 
@@ -19,7 +19,7 @@ impl Contest {
         let Some(known) = self.jobs.get_mut(job) else { return };
         // The answer to an earlier write comes first.
         let from = known
-            .claimable_from(&self.plugins, &self.runs_taken)
+            .claimable_from(&self.config, &self.plugins, &self.taken)
             .filter(|_| !self.writes.contains(job));
         if from == known.queued {
             return;
@@ -34,7 +34,7 @@ impl Contest {
     }
 
     /// The same for all tasks of the job's run: which of them may be taken depends on those that were.
-    fn requeue_run(&mut self, job: &JobId) {
+    pub(super) fn requeue_run(&mut self, job: &JobId) {
         let Some(known) = self.jobs.get(job) else { return };
         if known.spec.tasks.len() < 2 {
             return self.requeue(job);
@@ -54,13 +54,9 @@ impl Contest {
                 // What it could not run a moment ago others try first, and not every attempt is used up in a second.
                 wait += self.config.timing.beat;
             }
-            known.phase = Phase::Waiting { not_before: now + wait };
+            known.phase = Phase::Waiting { not_before: now.max(known.from) + wait };
         }
         self.requeue(job);
-    }
-
-    pub(super) fn slots_free(&self) -> u32 {
-        self.config.slots.saturating_sub(self.slots_taken)
     }
 
     pub(super) fn taker(&self) -> Taker {
@@ -126,13 +122,7 @@ impl Contest {
             if known.tried.as_ref().is_none_or(|(tried, _)| *tried != run) {
                 known.tried = Some((run.clone(), now));
             }
-            let spec = &known.spec;
-            if spec.tasks.iter().filter(|task| task.region() == job.region()).count() > 1 {
-                self.runs_taken.insert(spec.run.clone());
-                if self.runs_taken.len() > RUNS_TAKEN_MAX {
-                    self.runs_taken.pop_first();
-                }
-            }
+            self.taken.take(&known.spec);
             if self.busy.insert(job.clone()) {
                 self.slots_taken += known.weight(self.config.slots);
             }
@@ -157,18 +147,19 @@ impl Contest {
     }
 
     /// The job is not ours, or not any more: forgotten when there is nothing left to do, else it waits. The engine may
-    /// take another task of the same run.
+    /// take another task of the same run, unless it had this one to its end, or a claim of it may yet turn out to stand.
     pub(super) fn give_up(&mut self, now: Duration, job: &JobId, not_before: Duration) {
         self.leave_slot(job);
         let Some(known) = self.jobs.get_mut(job) else { return };
-        self.runs_taken.remove(&known.spec.run);
-        known.phase = Phase::Waiting { not_before };
         let is_final = known.run.as_ref().is_some_and(|(_, run)| run.is_final());
+        let may_stand = matches!(known.phase, Phase::Claiming { .. }) && !known.has_yielded;
+        known.phase = Phase::Waiting { not_before };
         if is_final || known.void || now >= known.deadline() {
-            let tasks = known.spec.tasks.clone();
             self.forget(job);
-            tasks.iter().for_each(|task| self.requeue(task));
         } else {
+            if !may_stand {
+                self.taken.leave(&known.spec);
+            }
             self.requeue_run(job);
         }
     }
@@ -181,8 +172,14 @@ impl Contest {
                 self.queue.remove(&(at, job.clone()));
             }
             self.deadlines.remove(&(known.deadline(), job.clone()));
-            if known.run.is_some_and(|(_, run)| run.is_final()) {
+            let end = known.run.map(|(_, run)| run).filter(Run::is_final);
+            if end.is_some() {
                 self.ended.put(job);
+            }
+            // It has taken its part in the run, and takes no other; unless this was none.
+            let had = end.is_some_and(|end| taken::is_part(&self.config.engine, &end));
+            if !had && self.taken.leave(&known.spec) {
+                known.spec.tasks.iter().for_each(|task| self.requeue(task));
             }
         }
     }

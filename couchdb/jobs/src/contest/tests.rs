@@ -1,9 +1,12 @@
 //! What an engine does about jobs, event by event.
 
 mod claims;
+mod distinct;
+mod epochs;
 mod holding;
 mod property;
 mod region;
+mod sharing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +30,7 @@ fn config(slots: u32) -> Config {
         incarnation: incarnation(1),
         region: "japan".to_owned(),
         epoch: 1,
+        only_safe: false,
         slots,
         timing: Timing::of_tests(),
         guards: Guards::default(),
@@ -70,6 +74,10 @@ fn claim_of(byte: u8, attempt: u32) -> Claim {
 /// Another engine's claim.
 fn others(attempt: u32) -> Run {
     Run::Claimed { claim: claim_of(2, attempt) }
+}
+
+fn lost(claim: Claim) -> Run {
+    Run::Lost { claim: Some(claim), reason: "x".to_owned(), begun: true }
 }
 
 fn opened(last: Claim) -> Run {

@@ -72,7 +72,7 @@ impl Contest {
                 continue;
             }
             let may_take = !self.draining
-                && known.is_fit(&self.plugins, &self.runs_taken)
+                && known.is_fit(&self.config, &self.plugins, &self.taken)
                 && known.weight(self.config.slots) <= self.slots_free()
                 && now < known.deadline();
             let step = Step::Dead {

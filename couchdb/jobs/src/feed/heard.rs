@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::guards::Guards;
 use crate::id::{DocumentId, JobId};
+use crate::meeting::{Go, Ready};
 use crate::read;
 use crate::run::{Run, RunDocument};
 use crate::spec::{Cancel, Spec};
@@ -27,6 +28,10 @@ pub enum Heard {
     NoRun(JobId),
     /// Somebody cancelled it.
     Cancel(JobId),
+    /// Its engine waits for the other tasks of the run.
+    Ready(Arc<Ready>),
+    /// Who of its run begins.
+    Go(JobId, Arc<Go>),
     /// The database of this name is gone, or another has its name: everything heard of it is void. What the other
     /// one has is told after this.
     Replaced(String),
@@ -71,11 +76,20 @@ impl Heard {
                 }
                 Some(Self::Cancel(job))
             }
+            DocumentId::Ready(job) => {
+                let ready: Arc<Ready> = Arc::new(read::document(&text, doc)?);
+                if ready.job == job {
+                    return Some(Self::Ready(ready));
+                }
+                tracing::warn!(id = text, "a ready that names another job, ignored");
+                None
+            }
+            DocumentId::Go(job) => Some(Self::Go(job, Arc::new(Go::of(&text, doc)))),
             DocumentId::Start(_) | DocumentId::Input(..) | DocumentId::Output(..) => None,
         }
     }
 
-    /// What it means that a document was deleted. A spec or a cancel that is gone takes nothing back: who heard of
+    /// What it means that a document was deleted. A spec, a cancel, a ready or a go that is gone takes nothing back: who heard of
     /// it goes on, and who lists later does not see it.
     pub(super) fn of_deleted(id: DocumentId) -> Option<Self> {
         match id {
@@ -101,7 +115,9 @@ impl Heard {
     pub(super) fn job(&self) -> Option<&JobId> {
         match self {
             Self::Spec(spec) => Some(&spec.job),
-            Self::Run(job, ..)
+            Self::Ready(ready) => Some(&ready.job),
+            Self::Go(job, _)
+            | Self::Run(job, ..)
             | Self::Losers(job, _)
             | Self::Unreadable(job, _)
             | Self::NoRun(job)
@@ -169,6 +185,10 @@ mod tests {
             prop_assert!(matches!(run, Heard::Run(..) | Heard::Unreadable(..)), "{run:?}");
             prop_assert_eq!(of(DocumentId::Cancel(job.clone())), Some(Heard::Cancel(job.clone())));
             prop_assert!(of(DocumentId::Spec(job.clone())).is_none());
+            prop_assert!(of(DocumentId::Ready(job.clone())).is_none());
+            let go = of(DocumentId::Go(job.clone()));
+            let Some(Heard::Go(_, go)) = go else { panic!("{go:?}") };
+            prop_assert!(go.refused.is_some());
             prop_assert!(of(DocumentId::Start(job)).is_none());
         }
     }

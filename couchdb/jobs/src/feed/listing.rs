@@ -33,7 +33,7 @@ pub(super) async fn list(
         let Some(last) = page.rows.last() else { break };
         start = format!("{}\u{0}", last.id);
         let ids = page.rows.into_iter().map(|row| row.id).filter(|id| is_told(id));
-        let documents = AllDocs { include_docs: true, conflicts: copies > 1, ..read::keys(ids) };
+        let documents = AllDocs { include_docs: true, conflicts: true, ..read::keys(ids) };
         let rows = database.all_docs::<Value>(&documents).await?.rows;
         let things: Vec<(Heard, Vec<Revision>)> = rows
             .into_iter()
@@ -70,7 +70,7 @@ fn losers_of_ended(job: &JobId, winner: &Revision, conflicts: Vec<Revision>) -> 
     (!conflicts.is_empty()).then(|| Heard::Losers(job.clone(), all()))
 }
 
-/// Ids of one job sort together (cancel, in, run, spec), so a job is complete when its spec comes.
+/// Ids of one job sort together (cancel, go, in, ready, run, spec), so a job is complete when its spec comes.
 struct Sorter<'a> {
     heard: &'a Sender<Heard>,
     /// Of one job.
@@ -100,20 +100,20 @@ impl Sorter<'_> {
 }
 
 fn is_told(id: &str) -> bool {
-    matches!(id.parse(), Ok(DocumentId::Spec(_) | DocumentId::Run(_) | DocumentId::Cancel(_)))
+    use DocumentId::{Cancel, Go, Ready, Run, Spec};
+    matches!(id.parse(), Ok(Spec(_) | Run(_) | Cancel(_) | Ready(_) | Go(_)))
 }
 
-/// A listing has winners alone: of runs that have not ended all leaves are read, where there may be several.
+/// A listing has winners alone, of one copy: of runs that have not ended all leaves are read, where there are several or
+/// other copies may have more.
 async fn all_leaves(
     database: &Database,
     copies: u32,
     things: &[(Heard, Vec<Revision>)],
 ) -> Result<HashMap<JobId, Leaves>, Error> {
     let mut found = HashMap::new();
-    if copies < 2 {
-        return Ok(found);
-    }
-    let mut jobs = things.iter().filter_map(|(thing, _)| match thing {
+    let several = things.iter().filter(|(_, conflicts)| copies > 1 || !conflicts.is_empty());
+    let mut jobs = several.filter_map(|(thing, _)| match thing {
         Heard::Run(job, _, run) if !run.is_final() => Some(job.clone()),
         Heard::Unreadable(job, _) => Some(job.clone()),
         _ => None,

@@ -1,5 +1,7 @@
 //! What a keeper ends, and what it leaves alone.
 
+mod epochs;
+
 use super::*;
 use crate::engine::{BeatKind, Held};
 use crate::id::Incarnation;
@@ -44,6 +46,10 @@ fn states(actions: &[Action]) -> Vec<&'static str> {
     writes(actions).into_iter().map(|(_, _, state)| state).collect()
 }
 
+fn expired(reason: &str) -> Run {
+    Run::Expired { reason: reason.to_owned() }
+}
+
 fn keeper() -> Keeper {
     Keeper::new(Timing::of_tests(), Guards::default())
 }
@@ -63,6 +69,20 @@ fn after_engines() -> Duration {
 }
 
 #[test]
+fn a_task_that_finds_no_other_engine_expires_and_says_why() {
+    let tasks = [JobId::new("japan", 1), JobId::new("japan", 1), JobId::new("virginia", 1)];
+    let mut keeper = keeper();
+    let spec = Spec { tasks: tasks.to_vec(), ..Spec::sample(&tasks[1], Retry::Never) };
+    keeper.hear_spec(S, &spec);
+    let actions = keeper.tick(11 * S);
+    let [Action::Write { run: Run::Expired { reason, .. }, .. }] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert!(reason.contains("free of the other tasks of its run"), "{reason}");
+    assert!(reason.contains("the 2 tasks go to as many engines, one to each"), "{reason}");
+}
+
+#[test]
 fn a_job_that_nobody_takes_expires_once() {
     let job = JobId::new("japan", 1);
     let mut keeper = keeper();
@@ -73,7 +93,7 @@ fn a_job_that_nobody_takes_expires_once() {
     assert!(keeper.tick(12 * S).is_empty(), "it was asked for");
     assert_eq!(keeper.due(), Some(16 * S));
     assert_eq!(states(&keeper.tick(16 * S)), ["expired"], "the store did not take it");
-    keeper.hear_run(17 * S, &job, revision("1-a"), Run::Expired { reason: "late".to_owned() });
+    keeper.hear_run(17 * S, &job, revision("1-a"), expired("late"));
     assert_eq!(keeper.due(), None, "it is forgotten");
 }
 
@@ -179,7 +199,7 @@ fn a_run_that_comes_before_its_spec_counts() {
     assert_eq!(keeper.poll(S).len(), 1, "its engine is watched");
 
     let ended = JobId::new("japan", 1);
-    keeper.hear_run(S, &ended, revision("1-a"), Run::Expired { reason: "late".to_owned() });
+    keeper.hear_run(S, &ended, revision("1-a"), expired("late"));
     keeper.hear_spec(S, &Spec::sample(&ended, Retry::Never));
     let unreadable = JobId::new("japan", 1);
     keeper.hear_unreadable(S, &unreadable, revision("1-x"));
@@ -194,6 +214,22 @@ fn a_keeper_that_was_blind_starts_counting_anew() {
     assert!(keeper.tick(60 * S).is_empty(), "no poll was answered");
     keeper.hear_beats(60 * S, "japan", &[]);
     assert!(keeper.tick(60 * S).is_empty());
+}
+
+#[test]
+fn an_end_that_was_lost_with_its_database_is_none() {
+    let job = JobId::new("japan", 1);
+    let spec = Spec::sample(&job, Retry::Never);
+    let mut keeper = keeper();
+    keeper.hear_spec(Duration::ZERO, &spec);
+    // The feed tells the end twice, and the second time of a job that is forgotten.
+    for _ in 0..2 {
+        keeper.hear_run(S, &job, revision("1-a"), expired("nobody took it"));
+    }
+    keeper.hear_replaced(&job.jobs_database());
+    // It comes back from another cluster without its end.
+    keeper.hear_spec(2 * S, &spec);
+    assert_eq!(states(&keeper.tick(600 * S)), ["expired"]);
 }
 
 #[test]
@@ -253,7 +289,7 @@ fn a_run_that_cannot_be_read_gets_all_its_time_and_is_then_ended_over_itself() {
     let Action::Write { run, .. } = &actions[0] else { panic!("{actions:?}") };
     assert!(run.reason().unwrap().contains("could not be read"), "{run:?}");
     // A newer version finished it after all.
-    keeper.hear_run(87 * S, &job, revision("4-x"), Run::Expired { reason: String::new() });
+    keeper.hear_run(87 * S, &job, revision("4-x"), expired(""));
     assert_eq!(keeper.due(), None);
 }
 
@@ -336,17 +372,24 @@ fn what_is_due_after_a_tick_lies_ahead() {
         let job = &jobs[next(jobs.len())];
         let text = revision(&format!("1-{step:x}"));
         match next(9) {
-            0 | 1 => keeper.hear_spec(now, &Spec::sample(job, Retry::Safe)),
+            0 | 1 => {
+                let retry = if next(2) == 0 { Retry::Safe } else { Retry::Never };
+                let home_epoch = [1, 3, 5][next(3)];
+                keeper.hear_spec(now, &Spec { home_epoch, ..Spec::sample(job, retry) });
+            }
             2 => keeper.hear_run(now, job, text, Run::Claimed { claim: claim() }),
             3 => {
                 let run = Run::Open { last: claim(), reason: String::new() };
                 keeper.hear_run(now, job, text, run);
             }
-            4 => keeper.hear_run(now, job, text, Run::Expired { reason: String::new() }),
+            4 => keeper.hear_run(now, job, text, expired("")),
             5 => keeper.hear_cancel(job),
             6 => keeper.hear_beats(now, "japan", &[beat(job, u64::from(step / 40))]),
             7 => keeper.hear_unreadable(now, job, text),
             _ => keeper.hear_no_run(now, job),
+        }
+        if step % 4_000 == 0 {
+            keeper.hear_epoch(now, 1 + step / 4_000);
         }
         keeper.tick(now);
         keeper.poll(now);

@@ -106,7 +106,8 @@ impl Versions {
     }
 
     /// The version for a job: the asked one, or the newest that is not yanked and that all of these regions
-    /// may run. Without regions, the newest that none is kept from; where every version is limited, the newest.
+    /// may run. Without regions, the newest that none is kept from; where every version is limited, the newest. One that is
+    /// refused is the last choice: while engines are upgraded, the former version serves.
     ///
     /// # Errors
     ///
@@ -116,6 +117,7 @@ impl Versions {
         name: &str,
         version: Option<&str>,
         regions: &[&str],
+        is_refused: impl Fn(&PluginDocument) -> bool,
     ) -> Result<&PluginDocument, NoVersion> {
         if let Some(version) = version {
             if let Some(yanked) = self.yanked(name, version) {
@@ -140,7 +142,9 @@ impl Versions {
             [] => plugin.only.is_empty() || self.is_promoted(plugin),
             regions => regions.iter().all(|region| self.is_for(plugin, region)),
         };
-        match (versions.iter().find(fits), self.elsewhere(newest, regions)) {
+        let runs = |plugin: &&&PluginDocument| fits(plugin) && !is_refused(plugin);
+        let found = versions.iter().find(runs).or_else(|| versions.iter().find(fits));
+        match (found, self.elsewhere(newest, regions)) {
             (Some(plugin), _) => Ok(plugin),
             (None, Some(elsewhere)) => Err(elsewhere),
             (None, None) => Ok(newest),
@@ -204,7 +208,7 @@ mod tests {
             (&[], &[], None, &[], "unknown"),
         ] {
             let versions = versions(published, marks);
-            let got = match versions.choose("hops", version, regions) {
+            let got = match versions.choose("hops", version, regions, |_| false) {
                 Ok(plugin) => plugin.manifest.version.as_str(),
                 Err(NoVersion::Unknown) => "unknown",
                 Err(NoVersion::Yanked(mark)) => {
@@ -215,6 +219,20 @@ mod tests {
             };
             assert_eq!(got, wanted, "{marks:?} {version:?} {regions:?}");
         }
+    }
+
+    #[test]
+    fn what_all_engines_refuse_is_the_last_choice() {
+        let versions = versions(&[("0.1.0", &[]), ("0.2.0", &[]), ("0.3.0", &["japan"])], &[]);
+        let chosen = |version: Option<&str>, refused: &[&str]| {
+            let refuses = |plugin: &PluginDocument| refused.contains(&&*plugin.manifest.version);
+            let plugin = versions.choose("hops", version, &["virginia"], refuses).unwrap();
+            plugin.manifest.version.clone()
+        };
+        assert_eq!(chosen(None, &[]), "0.2.0");
+        assert_eq!(chosen(None, &["0.2.0"]), "0.1.0");
+        assert_eq!(chosen(None, &["0.2.0", "0.1.0"]), "0.2.0", "the job waits, and says for which");
+        assert_eq!(chosen(Some("0.2.0"), &["0.2.0"]), "0.2.0", "who names a version gets it");
     }
 
     #[test]

@@ -16,7 +16,7 @@ fn claimed(byte: u8) -> Run {
 
 fn lost(byte: u8) -> Run {
     let Run::Claimed { claim } = claimed(byte) else { unreachable!() };
-    Run::Lost { claim, reason: "x".to_owned(), begun: true }
+    Run::Lost { claim: Some(claim), reason: "x".to_owned(), begun: true }
 }
 
 /// What one side of a conversation says, in short.

@@ -1,5 +1,6 @@
 //! What a follower hears.
 
+use blitz_couchdb::{FeedEvent, FollowOptions, Sequence};
 use blitz_jobs::claim as claims;
 use blitz_jobs::feed::{Checkpoint, Heard, Place, Relist, follow};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -56,6 +57,8 @@ impl Ears {
                 Heard::Unreadable(job, revision) => return format!("unreadable {job} {revision}"),
                 Heard::NoRun(job) => return format!("no run {job}"),
                 Heard::Cancel(job) => return format!("cancel {job}"),
+                Heard::Ready(ready) => return format!("ready {}", ready.job),
+                Heard::Go(job, go) => return format!("go {job} {}", go.members.len()),
                 Heard::Replaced(database) => return format!("replaced {database}"),
             }
         }
@@ -111,6 +114,13 @@ async fn open_jobs_come_first_each_with_its_run_and_then_every_change() {
 
 #[tokio::test]
 async fn of_several_leaves_the_one_that_counts_is_told_and_the_losers_are_removed() {
+    // Also with one copy: replications bring what was written elsewhere.
+    for copies in [1, 3] {
+        of_several_leaves(copies).await;
+    }
+}
+
+async fn of_several_leaves(copies: u32) {
     let world = World::new().await;
     let [job, later] = new_jobs();
     // CouchDB's winner has the longer branch, and what counts is the end.
@@ -124,7 +134,7 @@ async fn of_several_leaves_the_one_that_counts_is_told_and_the_losers_are_remove
     };
     world.put_spec(&job).await;
     leaves(&job).await;
-    let mut ears = Ears::of(&world.jobs, 3, None);
+    let mut ears = Ears::of(&world.jobs, copies, None);
     assert_eq!(ears.next().await, format!("losers {job} {}", revision(3, "f")), "listed: it ended");
     world.put_spec(&later).await;
     assert_eq!(ears.next().await, format!("spec {later}"));
@@ -139,12 +149,12 @@ async fn of_several_leaves_the_one_that_counts_is_told_and_the_losers_are_remove
 
     let asked: Vec<Revision> =
         [revision(3, "f"), revision(2, "a")].iter().map(|text| text.parse().unwrap()).collect();
-    let not_removed = claims::remove(&world.jobs, 3, &later, &asked).await.unwrap();
+    let not_removed = claims::remove(&world.jobs, copies, &later, &asked).await.unwrap();
     assert!(not_removed.is_empty());
-    let left = claims::leaves(&world.jobs, 3, &later).await.unwrap();
+    let left = claims::leaves(&world.jobs, copies, &later).await.unwrap();
     assert_eq!(left.runs.len(), 1, "the one that counts stays, whoever asks");
     assert_eq!(left.runs[0].0.to_string(), revision(2, "a"));
-    assert!(claims::remove(&world.jobs, 3, &later, &asked).await.unwrap().is_empty());
+    assert!(claims::remove(&world.jobs, copies, &later, &asked).await.unwrap().is_empty());
     assert_eq!(ears.next().await, format!("lost {later}"));
 }
 
@@ -161,7 +171,7 @@ async fn losers_of_a_job_that_has_ended_are_listed_and_removed_in_one_request() 
     }
     world.put_leaves(&job, &all).await;
     world.put_run(&clean, &lost(1)).await;
-    let ears = || Ears::of(&world.jobs, 3, None);
+    let ears = || Ears::of(&world.jobs, 1, None);
     let told = ears().next().await;
     let [winner, others @ ..] = ["3-b", "2-c", "1-d", "1-a"].map(|text| {
         let (n, letter) = text.split_once('-').unwrap();
@@ -178,6 +188,37 @@ async fn losers_of_a_job_that_has_ended_are_listed_and_removed_in_one_request() 
     let later = JobId::new("japan", 1);
     world.put_spec(&later).await;
     assert_eq!(ears().next().await, format!("spec {later}"), "the others have ended, and no more");
+}
+
+#[tokio::test]
+async fn a_leaf_that_is_removed_keeps_its_kind_so_that_replications_carry_its_removal() {
+    let world = World::new().await;
+    let job = JobId::new("japan", 1);
+    let leaves = [(&*revision(3, "f"), body(&claimed(2))), (&*revision(1, "a"), body(&claimed(1)))];
+    world.put_leaves(&job, &leaves).await;
+    let lost = [revision(3, "f").parse().unwrap()];
+    assert!(claims::remove(&world.jobs, 1, &job, &lost).await.unwrap().is_empty());
+    // The other one goes too, without its kind: were that all, nobody would be told.
+    let id = DocumentId::Run(job).to_string();
+    let other = revision(1, "a").parse().unwrap();
+    assert!(matches!(world.jobs.delete(&id, &other).await.unwrap(), Put::Created(_)));
+    let mut feed = world.jobs.follow(FollowOptions {
+        since: Sequence::zero(),
+        instance_start_time: None,
+        selector: Some(json!({"kind": {"$in": ["run", "start"]}})),
+        include_docs: false,
+        all_leaves: true,
+        heartbeat: PATIENCE,
+    });
+    let told = timeout(PATIENCE, async {
+        loop {
+            if let FeedEvent::Change(change) = feed.next().await {
+                return change;
+            }
+        }
+    });
+    let change = told.await.expect("the removal is told");
+    assert!(change.deleted && change.id == id, "{change:?}");
 }
 
 #[tokio::test]

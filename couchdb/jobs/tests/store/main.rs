@@ -9,6 +9,10 @@
 mod claims;
 mod duties;
 mod feeds;
+mod meeting;
+mod rotation;
+mod regions;
+mod views;
 
 use std::time::Duration;
 
@@ -27,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A store with one empty jobs database.
 struct World {
+    /// With name and password.
+    url: String,
     client: Client,
     jobs: Database,
     _store: Held,
@@ -45,22 +51,23 @@ static SHARED: Mutex<()> = Mutex::const_new(());
 
 impl World {
     async fn new() -> Self {
-        let (client, store) = match std::env::var("BLITZ_TEST_COUCHDB") {
+        let (url, store) = match std::env::var("BLITZ_TEST_COUCHDB") {
             Ok(url) => {
                 let _alone = SHARED.lock().await;
-                (Client::new(url).unwrap(), Held::Shared { _alone })
+                (url, Held::Shared { _alone })
             }
             Err(_) => Self::embedded().await,
         };
+        let client = Client::new(&url).unwrap();
         let jobs = client.database("blitz-jobs-japan-1");
         for database in [&jobs, &client.database("blitz-beats-japan")] {
             database.drop().await.unwrap();
         }
         jobs.create().await.unwrap();
-        Self { client, jobs, _store: store }
+        Self { url, client, jobs, _store: store }
     }
 
-    async fn embedded() -> (Client, Held) {
+    async fn embedded() -> (String, Held) {
         let (name, password) = ("a".to_owned(), "b".to_owned());
         let options = Options { admins: vec![Admin { name, password }], ..Options::default() };
         let store = Store::open(Storage::Memory, options).unwrap();
@@ -68,8 +75,7 @@ impl World {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(serve(store, listener, stop.clone()));
-        let client = Client::new(format!("http://a:b@{address}")).unwrap();
-        (client, Held::Embedded { _stop: stop.drop_guard() })
+        (format!("http://a:b@{address}"), Held::Embedded { _stop: stop.drop_guard() })
     }
 
     /// Writes a document as it is.
@@ -124,7 +130,7 @@ fn claimed(byte: u8) -> Run {
 }
 
 fn lost(byte: u8) -> Run {
-    Run::Lost { claim: claim(byte), reason: "no beat".to_owned(), begun: true }
+    Run::Lost { claim: Some(claim(byte)), reason: "no beat".to_owned(), begun: true }
 }
 
 /// A revision of this generation whose hash is one letter, again and again.

@@ -8,6 +8,7 @@ use clap::{Command, CommandFactory as _};
 
 use super::world::World;
 use crate::commands::{Cli, global_flags};
+use crate::load;
 use crate::pin::Pin;
 use crate::words::GlobalFlag;
 use command::{commands, long_options, of_clap, of_command};
@@ -32,6 +33,11 @@ pub(super) enum Place {
 impl Candidate {
     pub(super) fn new(word: &str, meaning: &str) -> Self {
         Self { word: word.to_owned(), meaning: meaning.to_owned() }
+    }
+
+    fn of_command(command: &Command) -> Self {
+        let meaning = command.get_about().map(ToString::to_string).unwrap_or_default();
+        Self { word: command.get_name().to_owned(), meaning }
     }
 
     pub(super) fn bare(word: String) -> Self {
@@ -65,7 +71,10 @@ impl Place {
         if let Some((flag, prefix)) = inline_value(current, &flags) {
             return global_value(&cli, flag, prefix, current, world).await;
         }
-        match before_cursor(before, &flags) {
+        // Before the name nobody knows yet whether these are ours.
+        let with_load = [flags.clone(), load::options::flags()].concat();
+        match before_cursor(before, &with_load) {
+            Before::GlobalValue(flag) if !flags.contains(flag) => of_load(flag, ""),
             Before::GlobalValue(flag) => global_value(&cli, flag, "", current, world).await,
             Before::Nothing { is_run } => {
                 let mut words = Vec::new();
@@ -83,15 +92,23 @@ impl Place {
                 if !is_run && let Some(command) = cli.find_subcommand(name) {
                     return of_command(command, rest, current, world).await;
                 }
-                match name.parse::<Pin>() {
-                    Ok(pin) => match world.manifest(&pin).await {
-                        Some(manifest) => {
-                            of_plugin(&manifest, &cli, &flags, rest, current, world).await
-                        }
-                        None => Self::none(),
-                    },
-                    Err(_) => Self::none(),
+                let Ok(pin) = name.parse::<Pin>() else { return Self::none() };
+                if let Some(place) = of_saved_reports(&pin, rest, current) {
+                    return place;
                 }
+                let mut place = match world.manifest(&pin).await {
+                    Some(manifest) => {
+                        of_plugin(&manifest, &cli, &flags, rest, current, world).await
+                    }
+                    None => Self::none(),
+                };
+                if let Self::Words(words) = &mut place
+                    && rest.is_empty()
+                    && !current.starts_with('-')
+                {
+                    words.extend(load::local::commands(&pin).iter().map(Candidate::of_command));
+                }
+                place
             }
         }
     }
@@ -99,6 +116,19 @@ impl Place {
     fn none() -> Self {
         Self::Words(Vec::new())
     }
+}
+
+/// Behind `rush diff` and `rush report`: their files and options.
+fn of_saved_reports(pin: &Pin, rest: &[String], current: &str) -> Option<Place> {
+    let command = load::local::find(pin, rest.first()?)?;
+    if !current.starts_with('-') {
+        return Some(Place::Files { prefix: String::new() });
+    }
+    let mut words = long_options(&command);
+    if command.get_name() == "report" {
+        words.extend(long_options(&load::options::command()));
+    }
+    Some(Place::Words(words))
 }
 
 fn before_cursor<'a>(words: &'a [String], flags: &'a [GlobalFlag]) -> Before<'a> {
@@ -116,6 +146,13 @@ fn before_cursor<'a>(words: &'a [String], flags: &'a [GlobalFlag]) -> Before<'a>
         }
     }
     Before::Nothing { is_run }
+}
+
+/// The values of an option that is ours for load tests.
+fn of_load(flag: &GlobalFlag, prefix: &str) -> Place {
+    let command = load::options::command();
+    let arg = command.get_arguments().find(|arg| arg.get_long() == Some(flag.long.as_str()));
+    arg.map_or_else(Place::none, |arg| of_clap(arg, prefix))
 }
 
 /// A global flag, and whether its value is the next word.
@@ -193,6 +230,7 @@ mod tests {
         {"name":"data","short":"d","kind":"text-or-input-file"},
         {"name":"form","short":"F","kind":"form"},
         {"name":"json","kind":"text"},
+        {"name":"body","short":"b","named":true,"kind":"input-file"},
         {"name":"HOST","kind":"host","positional":true},
         {"name":"FILE","kind":"input-file","positional":true,"repeated":true}]}"#;
 
@@ -226,7 +264,7 @@ mod tests {
         for (line, wanted) in [
             ("ho", "hops"),
             ("cu", "curl"),
-            ("regi", "regions"),
+            ("regi", "region regions"),
             ("run ho", "hops"),
             ("run regi", ""),
             ("hops@", "hops@0.1.0"),
@@ -249,6 +287,20 @@ mod tests {
             ("hops -d x", ""),
             ("hops --data=@x", "files --data=@"),
             ("hops -F a=@", "files a=@"),
+            ("hops --bo", "--body:"),
+            ("hops -b:x ", "files "),
+            ("hops -qb:x ", "files "),
+            ("hops --body:x ", "files "),
+            ("hops --body:x=", "files --body:x="),
+            ("hops -b:x y ho", ""),
+            ("rush --html ", "files "),
+            ("rush --html=x", "files --html="),
+            ("rush --csv x --no-l", "--no-live"),
+            ("rush -- --no-l", ""),
+            ("rush --fail x --openm", "--openmetrics"),
+            ("--csv ", "files "),
+            ("--fail x ru", "run rush"),
+            ("hops --no-l", ""),
             ("hops x", ""),
             ("hops host ", "files "),
             ("hops host one tw", "files "),

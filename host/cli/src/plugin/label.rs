@@ -36,7 +36,7 @@ fn is_version(text: &str) -> bool {
 }
 
 /// The gateway that goes on when this command has ended: one in this process would forget what it was told.
-pub(super) fn gateway(
+pub(crate) fn gateway(
     what: &'static str,
     host: Option<&str>,
     environment: &Environment,

@@ -58,6 +58,7 @@ impl Trial<'_> {
             output,
             cancel: self.cancel,
             tape: self.tape,
+            load: Default::default(),
         };
         let plugin = self.plugin.clone();
         (async move { plugin.run(invocation).await }, frames)
@@ -198,9 +199,11 @@ impl Show<'_> {
         if let Some(code) = interrupted {
             outcome.interrupted(code);
         }
-        let code = exit_code::combine(FailOn::Any, &[outcome.code()], false);
         let mut actions = self.render.event(0, &Event::End(end));
-        actions.extend(self.render.finish(&[outcome], code));
+        let outcomes = [outcome];
+        let code = exit_code::combine(FailOn::Any, &[outcomes[0].code()], false);
+        let code = self.render.code(&outcomes, code);
+        actions.extend(self.render.finish(&outcomes, code));
         match self.perform(actions).await? {
             Flow::On => Ok(code),
             Flow::ReaderLeft => Ok(ExitCode::SUCCESS),
@@ -241,6 +244,8 @@ async fn write(
         Action::Draw { blocks, head } => {
             return screen.draw(blocks, head).await.map_err(cannot);
         }
+        Action::Show(view) => return screen.show(*view).await.map_err(cannot),
+        Action::Hide => return screen.hide().await.map_err(cannot),
         Action::Stderr(bytes) => screen.stderr(&bytes).await,
         Action::File { job, name, bytes } => {
             let written = files.write(job, &name, &bytes).await;
@@ -258,8 +263,8 @@ async fn write(
                 HELD_BYTES_MAX / 1024 / 1024
             )));
         }
-        // One attempt, and one job.
-        Action::ResetFiles { .. } | Action::Abandon { .. } => {}
+        // One attempt, and one job; files of our own are for commands.
+        Action::ResetFiles { .. } | Action::Abandon { .. } | Action::Write { .. } => {}
     }
     Ok(Reader::Listens)
 }

@@ -21,7 +21,7 @@ mod list;
 mod yank;
 mod trust;
 mod key;
-mod label;
+pub(crate) mod label;
 
 use clap::Subcommand;
 

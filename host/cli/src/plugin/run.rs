@@ -15,6 +15,7 @@ use crate::commands::{global_flags, parse_duration};
 use crate::environment::Environment;
 use crate::exit_code::ExitCode;
 use crate::help;
+use crate::load;
 use crate::plugin::Error;
 use crate::plugin::file::{self, PluginFile};
 use crate::plugin::local::{self, REGION, Show, TIMEOUT_DEFAULT, Trial};
@@ -210,6 +211,9 @@ fn scene(
         quiet: false,
         color: ColorChoice::default(),
         no_color: environment.no_color,
+        load: load::is_load(manifest)
+            .then(|| load::LoadOptions { no_live: true, ..load::LoadOptions::default() }),
+        owns_jobs: true,
     }
 }
 

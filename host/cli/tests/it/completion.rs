@@ -73,7 +73,7 @@ fn bash_completes_a_plugin_that_only_the_gateway_knows() {
         ("blitz --region=vi", &["--region", "=", "vi"], &["virginia"]),
         ("blitz job us", &["job", "us"], &["us-east-1-1-07"]),
         ("blitz help who", &["help", "who"], &["whois"]),
-        ("blitz regi", &["regi"], &["regions"]),
+        ("blitz regi", &["regi"], &["region", "regions"]),
         ("blitz nobody --", &["nobody", "--"], &[]),
     ] {
         assert_eq!(bash(&blitz, Some(&gateway), line, words), wanted, "{line}");
@@ -125,4 +125,18 @@ fn other_shells_read_their_scripts() {
             Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{shell}"),
         }
     }
+}
+
+#[test]
+fn saved_reports_are_completed() {
+    let blitz = Blitz::new();
+    assert_eq!(bash(&blitz, None, "blitz rush di", &["rush", "di"]), ["diff"]);
+    assert_eq!(bash(&blitz, None, "blitz rush re", &["rush", "re"]), ["report"]);
+    std::fs::write(blitz.directory().join("before.json"), "").unwrap();
+    let words = ["rush", "diff", "bef"];
+    assert_eq!(bash(&blitz, None, "blitz rush diff bef", &words), ["before.json"]);
+    let words = ["rush", "report", "--ht"];
+    assert_eq!(bash(&blitz, None, "blitz rush report --ht", &words), ["--html"]);
+    let other = bash(&blitz, None, "blitz curl di", &["curl", "di"]);
+    assert!(other.is_empty(), "{other:?}");
 }

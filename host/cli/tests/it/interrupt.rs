@@ -1,6 +1,6 @@
 //! ^C: the remote job is cancelled, and the shell gets its prompt back.
 
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -24,9 +24,11 @@ fn cancelled() -> String {
 
 #[test]
 fn the_first_one_cancels_and_waits_for_the_end() {
-    for (name, code) in [("-INT", 130), ("-TERM", 143)] {
+    for (name, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
         let gateway = endless(&cancelled());
-        let child = Blitz::new().command(Some(&gateway), "probe x").spawn().unwrap();
+        let blitz = Blitz::new();
+        // Whoever runs this test may itself outlive its terminal.
+        let child = through(&["env", "--default-signal=HUP"], &blitz, &gateway);
         gateway.wait_for("GET /v1/jobs/japan-1-01/events");
         signal(&child, name);
         let ran = Ran::from(child.wait_with_output().unwrap());
@@ -34,6 +36,29 @@ fn the_first_one_cancels_and_waits_for_the_end() {
         assert_eq!(ran.stderr, "blitz probe: cancelled\n");
         assert!(gateway.requests().contains(&"DELETE /v1/jobs/japan-1-01".to_owned()));
     }
+}
+
+/// The command `blitz probe x`, started by another program.
+fn through(words: &[&str], blitz: &Blitz, gateway: &Gateway) -> Child {
+    let command = blitz.command(Some(gateway), "probe x");
+    let mut other = Command::new(words[0]);
+    other.args(&words[1..]).arg(command.get_program()).args(command.get_args()).env_clear();
+    other.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    other.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    other.current_dir(blitz.directory()).spawn().unwrap()
+}
+
+/// `nohup`: the process outlives its terminal.
+#[test]
+fn who_ignores_a_closed_terminal_goes_on() {
+    let gateway = endless(&cancelled());
+    let blitz = Blitz::new();
+    let child = through(&["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"], &blitz, &gateway);
+    gateway.wait_for("GET /v1/jobs/japan-1-01/events");
+    signal(&child, "-HUP");
+    signal(&child, "-TERM");
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(143), "{ran:?}");
 }
 
 /// `timeout` of coreutils signals its child, and then its group.

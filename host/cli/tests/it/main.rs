@@ -1,12 +1,13 @@
 //! The `blitz` binary as a user runs it, against a scripted gateway.
 //!
-//! One binary for all stories. What needs a store and engines is in the workspace's `tests`.
+//! One binary for all stories. What needs engines is in the workspace's `tests`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod gateway;
 mod blitz;
 mod job;
+mod load;
 mod regions;
 mod formats;
 mod output;
@@ -19,3 +20,5 @@ mod up;
 mod trial;
 mod completion;
 mod pins;
+mod doctor;
+mod operate;

@@ -1,5 +1,7 @@
 //! A gateway that goes away while a job is followed.
 
+use std::io::{BufRead as _, BufReader};
+
 use crate::blitz::Blitz;
 use crate::gateway::{Gateway, Stream, claimed, done, frame, restart, stdout};
 
@@ -38,4 +40,19 @@ fn a_job_that_is_unknown_is_not_asked_for_again() {
     let gateway = Gateway::new(&["japan"]);
     let ran = Blitz::new().run(&gateway, "probe x");
     ran.check(125, "", "blitz probe: no job\n");
+}
+
+#[test]
+fn a_gateway_that_does_not_answer_is_said_at_once() {
+    let stream = Stream::UntilCancelled(stdout(0, "0\n"), stdout(1, "1\n"));
+    let gateway = Gateway::new(&["japan"]).events("japan", [stream]);
+    let mut child = Blitz::new().command(Some(&gateway), "probe x").spawn().unwrap();
+    gateway.wait_for("GET /v1/jobs/japan-1-01/events");
+    drop(gateway);
+    let mut said = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut said).unwrap();
+    assert_eq!(said, "blitz probe: lost the gateway, trying for 30 s\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

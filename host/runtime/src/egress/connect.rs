@@ -34,6 +34,15 @@ pub(super) async fn allowed(
     }
 }
 
+pub(super) async fn all_allowed(egress: &Egress, resolved: &Resolved) -> Result<(), EgressError> {
+    let shared = &*egress.shared;
+    shared.never.refresh().await;
+    let mut addresses = resolved.addresses.iter();
+    addresses
+        .try_for_each(|address| shared.policy.check(&shared.never, resolved, *address))
+        .map_err(EgressError::Denied)
+}
+
 pub(super) fn check_peer(
     egress: &Egress,
     resolved: &Resolved,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use super::limits::{
@@ -33,13 +33,19 @@ impl Endpoint {
 /// All of them, with their addresses.
 #[derive(Debug)]
 pub(super) struct Endpoints {
-    literal: Vec<(Endpoint, IpAddr)>,
-    named: Vec<Endpoint>,
+    all: RwLock<All>,
     known: Mutex<Known>,
     /// Its own, so that users' lookups that hang do not hold this one up.
     system: SystemResolver,
     /// One lookup at a time. Who comes meanwhile goes by what is known, or waits for the first one.
     lookup: tokio::sync::Mutex<()>,
+}
+
+/// Which ones there are. They only become more.
+#[derive(Debug, Default)]
+struct All {
+    literal: Vec<(Endpoint, IpAddr)>,
+    named: Vec<Endpoint>,
 }
 
 /// Where those that have names are.
@@ -52,33 +58,51 @@ struct Known {
 
 impl Endpoints {
     pub(super) fn new(endpoints: Vec<Endpoint>) -> Self {
-        let (mut literal, mut named) = (Vec::new(), Vec::new());
-        for endpoint in endpoints {
-            match endpoint.host.parse::<IpAddr>() {
-                Ok(address) => literal.push((endpoint, address.to_canonical())),
-                Err(_) => named.push(endpoint),
-            }
-        }
-        Self {
-            literal,
-            named,
+        let made = Self {
+            all: RwLock::default(),
             known: Mutex::default(),
             system: SystemResolver::default(),
             lookup: tokio::sync::Mutex::default(),
+        };
+        endpoints.into_iter().for_each(|endpoint| made.add(endpoint));
+        made
+    }
+
+    /// One more. Nothing is done about one that is there.
+    pub(super) fn add(&self, endpoint: Endpoint) {
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        match endpoint.host.parse::<IpAddr>() {
+            Ok(address) => {
+                if all.literal.iter().all(|(known, _)| *known != endpoint) {
+                    all.literal.push((endpoint, address.to_canonical()));
+                }
+            }
+            Err(_) => {
+                if !all.named.contains(&endpoint) {
+                    all.named.push(endpoint);
+                    // The next connection looks it up.
+                    self.known().looked_up = None;
+                }
+            }
         }
+    }
+
+    fn all(&self) -> RwLockReadGuard<'_, All> {
+        self.all.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the first one is called whose address and port `matches`.
     pub(super) fn find(&self, matches: impl Fn(IpAddr, u16) -> bool) -> Option<&'static str> {
-        let literal = self.literal.iter().find(|(endpoint, ip)| matches(*ip, endpoint.port));
+        let all = self.all();
+        let literal = all.literal.iter().find(|(endpoint, ip)| matches(*ip, endpoint.port));
         if let Some((endpoint, _)) = literal {
             return Some(endpoint.what);
         }
-        if self.named.is_empty() {
+        if all.named.is_empty() {
             return None;
         }
         let known = self.known();
-        let mut addresses = known.addresses.keys().map(|(at, ip)| (&self.named[*at], *ip));
+        let mut addresses = known.addresses.keys().map(|(at, ip)| (&all.named[*at], *ip));
         addresses
             .find(|(endpoint, ip)| matches(*ip, endpoint.port))
             .map(|(endpoint, _)| endpoint.what)
@@ -98,7 +122,9 @@ impl Endpoints {
         if self.is_fresh() {
             return;
         }
-        for (at, endpoint) in self.named.iter().enumerate() {
+        let named = self.all().named.clone();
+        let count = named.len();
+        for (at, endpoint) in named.iter().enumerate() {
             let lookup = self.system.lookup(&endpoint.host, endpoint.port, None);
             let found = tokio::time::timeout(ENDPOINT_LOOKUP_TIME, lookup).await;
             match found.unwrap_or_else(|late| Err(io::Error::other(late))) {
@@ -109,7 +135,11 @@ impl Endpoints {
                 }
             }
         }
-        self.known().looked_up = Some(Instant::now());
+        // One that was added meanwhile is still to be looked up.
+        let all = self.all();
+        if all.named.len() == count {
+            self.known().looked_up = Some(Instant::now());
+        }
     }
 
     fn note(&self, at: usize, addresses: &[SocketAddr], now: Instant) {
@@ -126,7 +156,7 @@ impl Endpoints {
     }
 
     fn is_fresh(&self) -> bool {
-        self.named.is_empty()
+        self.all().named.is_empty()
             || self.known().looked_up.is_some_and(|at| at.elapsed() < ENDPOINTS_MAX_AGE)
     }
 
@@ -179,5 +209,20 @@ mod tests {
         endpoints.refresh().await;
         assert!(endpoints.is_fresh());
         assert!(endpoints.find(|known, _| known.is_loopback()) == Some("the store"));
+    }
+
+    #[tokio::test]
+    async fn more_may_be_added_and_are_looked_up() {
+        let endpoints = Endpoints::new(Vec::new());
+        endpoints.add(Endpoint::new("the store", "10.0.0.1", 5984));
+        endpoints.add(Endpoint::new("the store", "10.0.0.1", 5984));
+        assert!(endpoints.is_fresh() && knows(&endpoints, FIRST));
+        assert_eq!(endpoints.all().literal.len(), 1);
+        endpoints.add(Endpoint::new("the home", "localhost", 5984));
+        assert!(!endpoints.is_fresh());
+        endpoints.refresh().await;
+        assert!(endpoints.find(|known, _| known.is_loopback()) == Some("the home"));
+        endpoints.add(Endpoint::new("the home", "localhost", 5984));
+        assert!(endpoints.is_fresh(), "nothing is new");
     }
 }

@@ -66,6 +66,11 @@ impl Never {
         Self { endpoints: Endpoints::new(protected), interfaces }
     }
 
+    /// One more service of the operator.
+    pub(super) fn add(&self, endpoint: Endpoint) {
+        self.endpoints.add(endpoint);
+    }
+
     /// Looks up where the protected endpoints are, unless that is known and fresh.
     pub(super) async fn refresh(&self) {
         self.endpoints.refresh().await;

@@ -9,9 +9,11 @@ use serde::de::DeserializeOwned;
 use wasmtime::component::Resource;
 
 use super::serve::{Answered, Imports};
+use crate::bindings::blitz::plugin::load::HostTest;
 use crate::bindings::blitz::plugin::probes::HostSession;
 use crate::bindings::blitz::plugin::types::Error;
 use crate::bindings::blitz::plugin::{dns, networks};
+use crate::load::Test;
 use crate::probes::Session;
 
 impl Imports {
@@ -52,6 +54,10 @@ impl Imports {
             | words::PROBES_NAMES
             | words::PROBES_ELAPSED
             | words::PROBES_CLOSE => self.of_session(import, question).await,
+            words::LOAD_START => self.start_test(question).await,
+            words::LOAD_OPENING | words::LOAD_NEXT | words::LOAD_STOP | words::LOAD_CLOSE => {
+                self.of_test(import, question).await
+            }
             other => {
                 let known = words::IMPORTS.join(", ");
                 let text = format!("this engine has no import {other:?}; it has {known}");
@@ -121,6 +127,58 @@ impl Imports {
             _ => {
                 self.sessions.remove(&number);
                 told(Ok(HostSession::drop(job, Resource::new_own(number)).await?))
+            }
+        }
+    }
+}
+
+impl Imports {
+    async fn start_test(&mut self, question: &[u8]) -> wasmtime::Result<Answered> {
+        let plan = match std::str::from_utf8(question) {
+            Ok(plan) => plan.to_owned(),
+            Err(error) => return Ok(Answered::new(FAILED, error.to_string().into_bytes())),
+        };
+        match HostTest::start(&mut self.job, plan).await? {
+            Ok(test) => {
+                let number = test.rep();
+                self.tests.insert(number);
+                told(Ok(words::Started { test: number.into() }))
+            }
+            Err(error) => told(Err::<(), _>(error)),
+        }
+    }
+
+    async fn of_test(&mut self, import: &str, question: &[u8]) -> wasmtime::Result<Answered> {
+        let words::OfTest { test } = match read(import, question) {
+            Ok(of) => of,
+            Err(refused) => return Ok(refused),
+        };
+        // A handle that this plugin was given, and did not give back.
+        let number = u32::try_from(test).ok().filter(|number| self.tests.contains(number));
+        let Some(number) = number else { wasmtime::bail!("it has no load test {test}") };
+        let lent = Resource::<Test>::new_borrow(number);
+        let job = &mut self.job;
+        match import {
+            // What the host tells is JSON already.
+            words::LOAD_OPENING => {
+                Ok(Answered::new(OK, HostTest::opening(job, lent).await?.into_bytes()))
+            }
+            words::LOAD_NEXT => {
+                let words::NextTicks { wait_ms, .. } = match read(import, question) {
+                    Ok(next) => next,
+                    Err(refused) => return Ok(refused),
+                };
+                match HostTest::next(job, lent, wait_ms).await? {
+                    Ok(ticks) => {
+                        Ok(Answered::new(OK, format!("[{}]", ticks.join(",")).into_bytes()))
+                    }
+                    Err(error) => told(Err::<(), _>(error)),
+                }
+            }
+            words::LOAD_STOP => told(Ok(HostTest::stop(job, lent).await?)),
+            _ => {
+                self.tests.remove(&number);
+                told(Ok(HostTest::drop(job, Resource::new_own(number)).await?))
             }
         }
     }

@@ -15,16 +15,7 @@ use super::line::{Line, LineError, Received};
 
 /// Runs one call of one library. The engine is at the other end of stdin.
 pub(crate) fn main() -> ExitCode {
-    // First of all: an engine that is killed leaves nobody.
-    if set_parent_process_death_signal(Some(Signal::KILL)).is_err() {
-        return ExitCode::FAILURE;
-    }
-    let Ok(socket) = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3) else {
-        return ExitCode::FAILURE;
-    };
-    if !close_others(&socket) {
-        return ExitCode::FAILURE;
-    }
+    let Some(socket) = line_of_child() else { return ExitCode::FAILURE };
     let mut line = Line::new(socket);
     let ended = match line.receive::<Start>() {
         Ok(start) => live(&mut line, start),
@@ -35,6 +26,15 @@ pub(crate) fn main() -> ExitCode {
         Err(reason) => line.send(&Ask::Refused, reason.as_bytes()),
     };
     if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What every child begins with: it ends with the engine, and has no descriptor but its streams and the line to it, which
+/// came as stdin.
+pub(crate) fn line_of_child() -> Option<OwnedFd> {
+    // First of all: an engine that is killed leaves nobody.
+    set_parent_process_death_signal(Some(Signal::KILL)).ok()?;
+    let socket = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3).ok()?;
+    close_others(&socket).then_some(socket)
 }
 
 /// Closes what the engine had from its own parent without knowing: descriptors that survive a new program.

@@ -1,5 +1,6 @@
 //! A child process from its start to its burial: it never outlives its run, and leaves no zombie.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -18,7 +19,7 @@ use crate::child::{CHILD, ChildProgram};
 const TICKS_PER_S: u64 = 100;
 
 /// A running child. Dropping it kills it.
-pub(super) struct Process {
+pub(crate) struct Process {
     /// `None` once it is buried.
     child: Option<Child>,
     end: AsyncFd<OwnedFd>,
@@ -26,19 +27,22 @@ pub(super) struct Process {
 }
 
 /// The engine's ends of what a child was started with.
-pub(super) struct Ends {
-    pub(super) socket: tokio::net::UnixStream,
-    pub(super) stdout: pipe::Receiver,
-    pub(super) stderr: pipe::Receiver,
+pub(crate) struct Ends {
+    pub(crate) socket: tokio::net::UnixStream,
+    pub(crate) stdout: pipe::Receiver,
+    pub(crate) stderr: pipe::Receiver,
 }
 
 impl Process {
-    /// Starts the program as a child that waits for its first frame.
+    /// Starts the program as a child with these words, which waits for its first frame.
     ///
     /// To be called on a thread that lives as long as the child may: the kernel kills the child when the thread
     /// that made it ends. Without a function that runs between fork and exec, `std` needs no copy of this
     /// process' page tables, so descriptors travel by the socket, and all of the cage is the child's work.
-    pub(super) fn start(program: &ChildProgram) -> io::Result<(Self, Ends)> {
+    pub(crate) fn start(
+        program: &ChildProgram,
+        words: impl IntoIterator<Item = OsString>,
+    ) -> io::Result<(Self, Ends)> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let (stdout, stdout_of_child) = io::pipe()?;
@@ -46,7 +50,7 @@ impl Process {
         let (stderr, stderr_of_child) = io::pipe()?;
         let child = Command::new(&program.program)
             .arg(CHILD)
-            .arg("native")
+            .args(words)
             .env_clear()
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(stdout_of_child)
@@ -69,17 +73,21 @@ impl Process {
         Ok((Self { child: unfinished.into_child(), end, pid }, ends))
     }
 
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Ends it, whatever it does.
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         if self.child.is_some()
             && let Err(error) = kill_process_group(self.pid, Signal::KILL)
         {
-            tracing::debug!(%error, "a native plugin was not killed");
+            tracing::debug!(%error, "a child process was not killed");
         }
     }
 
     /// Waits for its end and buries it.
-    pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
+    pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
         loop {
             let mut ready = self.end.readable().await?;
             let child = self.child.as_mut().ok_or(io::ErrorKind::NotFound)?;
@@ -92,7 +100,7 @@ impl Process {
     }
 
     /// CPU time that it used, in steps of 10 ms.
-    pub(super) fn cpu_time(&self) -> Option<Duration> {
+    pub(crate) fn cpu_time(&self) -> Option<Duration> {
         self.child.as_ref()?;
         let stat =
             std::fs::read_to_string(format!("/proc/{}/stat", self.pid.as_raw_nonzero())).ok()?;
@@ -140,7 +148,7 @@ fn bury(child: Option<Child>) {
     let waiting = move || child.wait().map(drop);
     match std::thread::Builder::new().name("blitz-bury".to_owned()).spawn(waiting) {
         Ok(thread) => drop(thread),
-        Err(error) => tracing::warn!(pid, %error, "a native plugin stays a zombie"),
+        Err(error) => tracing::warn!(pid, %error, "a child process stays a zombie"),
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) async fn run(
         sockets: limits.sockets,
         without_landlock: shared.natives.policy == NativePolicy::Warn,
     };
-    let (process, ends) = Process::start(program).map_err(unusable)?;
+    let (process, ends) = Process::start(program, ["native".into()]).map_err(unusable)?;
     let mut session = Session {
         imports: Imports::new(job),
         process,

@@ -26,6 +26,8 @@ pub(super) struct Imports {
     bodies: BTreeSet<u32>,
     /// The same of sessions of probes.
     pub(super) sessions: BTreeSet<u32>,
+    /// The same of load tests.
+    pub(super) tests: BTreeSet<u32>,
 }
 
 /// What goes back to the plugin.
@@ -68,7 +70,7 @@ impl From<Result<(), Error>> for Answered {
 
 impl Imports {
     pub(super) fn new(job: Job) -> Self {
-        Self { job, bodies: BTreeSet::new(), sessions: BTreeSet::new() }
+        Self { job, bodies: BTreeSet::new(), sessions: BTreeSet::new(), tests: BTreeSet::new() }
     }
 
     /// Does what was asked.

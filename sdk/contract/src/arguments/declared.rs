@@ -17,6 +17,8 @@ pub struct Declared<'a> {
     pub positional: bool,
     /// May be given more than once.
     pub repeated: bool,
+    /// As in [`Argument::named`].
+    pub named: bool,
     /// Must be given.
     pub required: bool,
     /// Taken when the user gives none.
@@ -53,13 +55,14 @@ impl Choices<'_> {
 
 impl<'a> From<&'a Argument> for Declared<'a> {
     fn from(argument: &'a Argument) -> Self {
-        let &Argument { short, kind, positional, repeated, required, .. } = argument;
+        let &Argument { short, kind, positional, repeated, named, required, .. } = argument;
         Self {
             name: &argument.name,
             short,
             kind,
             positional,
             repeated,
+            named,
             required,
             default: argument.default.as_deref(),
             choices: Choices::Read(&argument.choices),

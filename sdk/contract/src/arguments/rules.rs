@@ -51,6 +51,10 @@ fn alone(argument: &Argument) -> Result<(), ManifestError> {
             "true",
         );
     }
+    if argument.named && (*positional || *kind == ArgumentKind::Flag) {
+        let wanted = "absent, as only an option with a value has a name behind it";
+        return rule(argument, ".named", wanted, "true");
+    }
     choices(argument)?;
     default(argument)
 }
@@ -91,6 +95,7 @@ fn default(argument: &Argument) -> Result<(), ManifestError> {
     let wanted = match kind {
         ArgumentKind::Flag => Some("absent, as a flag has no value"),
         ArgumentKind::Secret => Some("absent, as help would show the secret"),
+        _ if argument.named => Some("absent, as the user gives the name of a value"),
         _ if argument.required => Some("absent, as the argument is required"),
         // A plugin must not choose which file of the user's machine is read or written.
         ArgumentKind::OutputFile if default != "-" => Some("- alone: only the user names a file"),
@@ -180,6 +185,15 @@ mod tests {
                 "arguments.a.required: absent, as a flag",
             ),
             (
+                format!("{A}positional = true\nnamed = true"),
+                "arguments.a.named: absent, as only an option with a value",
+            ),
+            (format!("{A}kind = \"flag\"\nnamed = true"), "arguments.a.named: absent, as only"),
+            (
+                format!("{A}named = true\ndefault = \"x\""),
+                "arguments.a.default: absent, as the user gives the name",
+            ),
+            (
                 format!("{A}required = true\ndefault = \"x\""),
                 "arguments.a.default: absent, as the argument is required, not \"x\"",
             ),
@@ -254,6 +268,7 @@ mod tests {
             "[[arguments]]\nname = \"a\"\nkind = \"text-or-input-file\"\ndefault = \"@-\"",
             "[[arguments]]\nname = \"a\"\nkind = \"output-file\"\ndefault = \"-\"",
             "[[arguments]]\nname = \"a\"\nkind = \"integer\"\nchoices = [\"4\", \"6\"]\ndefault = \"4\"",
+            "[[arguments]]\nname = \"a\"\nshort = \"v\"\nnamed = true\nrepeated = true",
             "[[arguments]]\nname = \"http1.1\"\nkind = \"flag\"\nrepeated = true\nshort = \"4\"",
         ] {
             assert_eq!(read(arguments).err(), None, "{arguments}");

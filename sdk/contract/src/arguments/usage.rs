@@ -15,6 +15,12 @@ pub enum UsageError {
         /// As typed.
         option: String,
     },
+    /// An option without the name that the user gives it.
+    #[error("option {option} requires a name behind it: {option}:NAME")]
+    MissingName {
+        /// As typed, without what is behind it.
+        option: String,
+    },
     /// A flag that was given a value.
     #[error("option {option} takes no value")]
     UnexpectedValue {

@@ -165,8 +165,19 @@ pub mod ask {
     /// An [`Of`], answered with null.
     pub const PROBES_CLOSE: &str = "probes.close";
 
+    /// A [`Plan`](crate::load::Plan), answered with a [`Started`] when the test has begun. Needs the grant `load`.
+    pub const LOAD_START: &str = "load.start";
+    /// An [`OfTest`], answered with an [`Opening`](crate::load::Opening).
+    pub const LOAD_OPENING: &str = "load.opening";
+    /// A [`NextTicks`], answered with a list of [`Tick`](crate::load::Tick).
+    pub const LOAD_NEXT: &str = "load.next";
+    /// An [`OfTest`], answered with null: nothing more is sent, and the last ticks follow.
+    pub const LOAD_STOP: &str = "load.stop";
+    /// An [`OfTest`], answered with null: the test is stopped and given back.
+    pub const LOAD_CLOSE: &str = "load.close";
+
     /// All of them.
-    pub const IMPORTS: [&str; 8] = [
+    pub const IMPORTS: [&str; 13] = [
         DNS_EXCHANGE,
         NETWORKS_WHOSE,
         PROBES_OPEN,
@@ -175,6 +186,11 @@ pub mod ask {
         PROBES_NAMES,
         PROBES_ELAPSED,
         PROBES_CLOSE,
+        LOAD_START,
+        LOAD_OPENING,
+        LOAD_NEXT,
+        LOAD_STOP,
+        LOAD_CLOSE,
     ];
 
     /// A session of probes; its number is known to this plugin alone, until it closes it.
@@ -216,6 +232,28 @@ pub mod ask {
     pub struct Names {
         pub session: u64,
         pub addresses: Vec<String>,
+        pub wait_ms: u64,
+    }
+
+    /// A load test that has begun; its number is known to this plugin alone, until it closes it.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[expect(missing_docs, reason = "its type has them")]
+    pub struct Started {
+        pub test: u64,
+    }
+
+    /// What concerns a load test, and nothing else.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[expect(missing_docs, reason = "its type has them")]
+    pub struct OfTest {
+        pub test: u64,
+    }
+
+    /// A wait for ticks.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[expect(missing_docs, reason = "the WIT has the words: test.next")]
+    pub struct NextTicks {
+        pub test: u64,
         pub wait_ms: u64,
     }
 }

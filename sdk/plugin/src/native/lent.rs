@@ -8,9 +8,11 @@ use std::time::Duration;
 use blitz_contract::native::wire::ask;
 use blitz_contract::native::{Bytes, Connect, HostTable, OK, STDERR, STDOUT, TwoTexts};
 
+use super::load::LentTest;
 use super::{borrow, paths, words};
 use crate::dns;
 use crate::host::{Host, HostError};
+use crate::load::{LoadTest, Plan};
 use crate::probes::{Network, Session, Target};
 use crate::web;
 
@@ -140,6 +142,10 @@ impl Host for Lent {
 
     fn networks(&mut self, addresses: &[IpAddr]) -> Result<Vec<Option<Network>>, HostError> {
         paths::ask(self.host, ask::NETWORKS_WHOSE, addresses)
+    }
+
+    fn load(&mut self, plan: &Plan) -> Result<Box<dyn LoadTest>, HostError> {
+        Ok(Box::new(LentTest::start(self.host, plan)?))
     }
 
     fn count(&mut self, name: &str, by: u64) -> Result<(), HostError> {

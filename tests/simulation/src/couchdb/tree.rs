@@ -206,6 +206,22 @@ impl<B> Tree<B> {
         newest
     }
 
+    /// A revision and its past as far as it is known, the newest first.
+    pub(super) fn path(&self, leaf: Place) -> Vec<Rev> {
+        let mut path = Vec::new();
+        let mut next = leaf;
+        while next != NOWHERE {
+            path.push(self.rev(next));
+            next = self.node(next).parent;
+        }
+        path
+    }
+
+    /// Whether the revision is anywhere in it.
+    pub(super) fn has_node(&self, rev: Rev) -> bool {
+        self.find(rev).is_some()
+    }
+
     /// Whether this leaf is the revision, or follows it.
     fn follows(&self, leaf: Place, earlier: Place) -> bool {
         let generation = self.rev(earlier).generation;

@@ -159,9 +159,8 @@ fn claim_mut(run: &mut Run) -> Option<&mut Claim> {
         Run::Claimed { claim }
         | Run::Done { claim, .. }
         | Run::Failed { claim, .. }
-        | Run::Lost { claim, .. }
         | Run::Poison { claim, .. } => Some(claim),
-        Run::Cancelled { claim, .. } => claim.as_mut(),
+        Run::Cancelled { claim, .. } | Run::Lost { claim, .. } => claim.as_mut(),
         Run::Open { last, .. } => Some(last),
         Run::Expired { .. } => None,
     }

@@ -45,6 +45,10 @@ pub(super) fn hidden(guard: Guard) -> Option<&'static str> {
             "so is this one: watchers say of who fell silent that he is dead whenever they like",
         ),
         Guard::NeighbourRegion => Some("there is one region, and one job in it"),
+        Guard::LaterEpoch
+        | Guard::EarlierEpochNever
+        | Guard::SettleFirst
+        | Guard::ProvisionalSafeOnly => Some("the region's home does not move"),
         Guard::IdentityVoids => Some("no database is replaced by another"),
         _ => None,
     }

@@ -166,7 +166,7 @@ impl Moves<'_> {
             let ended = match run {
                 Run::Done { claim, .. }
                 | Run::Failed { claim, .. }
-                | Run::Lost { claim, .. }
+                | Run::Lost { claim: Some(claim), .. }
                 | Run::Poison { claim, .. }
                 | Run::Cancelled { claim: Some(claim), .. } => Some(claim),
                 _ => None,

@@ -18,9 +18,10 @@ pub const USAGE: u8 = 2;
 
 const HELP: &str = "\
 Simulates regions of engines over a model of CouchDB in trouble, and judges what becomes of their jobs.
+About 60 of 100 regions have a home cluster and hubs: links that are cut, regions that move, failovers, wiped homes.
 
 Usage: simulate [--seeds A..B] [--engines N] [--regions N] [--jobs N] [--threads N]
-                [--mutant NAME[,NAME]] [--first] [--trace JOB] [--verbose]
+                [--single] [--mutant NAME[,NAME]] [--first] [--trace JOB] [--verbose]
        simulate --prove-mutants
        simulate --list-mutants
 
@@ -28,11 +29,12 @@ Usage: simulate [--seeds A..B] [--engines N] [--regions N] [--jobs N] [--threads
   --engines N         engines in all regions together [1000]
   --regions N         regions [5]
   --jobs N            jobs in all regions together [1000]
+  --single            no region has a hub: all are of one cluster
   --threads N         worlds at the same time [one a core]
   --mutant NAME,...   break these rules, to see that it is noticed
   --first             end a world at the first finding
   --trace JOB         tell every step of this job (its number or its id)
-  --verbose           a line for each world, with the digest of all that happened in it
+  --verbose           a line for each world, with the digest of all that happened in it, and its findings
   --prove-mutants     break every rule, and look for a world of 20 in which it is noticed
   --list-mutants      the rules that can be broken
 
@@ -52,6 +54,9 @@ A finding is one of these; the texts of world/verdict say exactly what is judged
                           at rest: no spec, no end, readers without one, copies that differ, leaves that lost, an
                           engine that still holds a job or has not heard of an end
   void                    an engine runs on a job of a database that was replaced
+  wrong-epoch             an engine begins a job of a later home, or one of an earlier home that must not run twice
+  unsettled               a job of an earlier home begins though what came of it there may still be on its way
+  dropped-open            a database is dropped though one of its jobs is open
   started-twice, busy-loop  an engine begins a job that it runs, or is busy with nothing
 
 Exits with 0 when nothing was found, 1 when something was, 2 when the command line is wrong.
@@ -107,7 +112,7 @@ pub fn command(arguments: impl Iterator<Item = String>, out: &mut impl Write) ->
 fn read(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
     let mut asked = Asked {
         seeds: 1..=100,
-        size: Size { engines: 1000, regions: 5, jobs: 1000 },
+        size: Size { engines: 1000, regions: 5, jobs: 1000, single: false },
         threads: thread::available_parallelism().map_or(1, NonZero::get),
         mutants: Vec::new(),
         first: false,
@@ -128,6 +133,7 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
                     asked.mutants.push(name.parse()?);
                 }
             }
+            "--single" => asked.size.single = true,
             "--first" => asked.first = true,
             "--trace" => asked.trace = Some(value()?),
             "--verbose" => asked.verbose = true,
@@ -206,9 +212,13 @@ fn tell(outcome: &Outcome, asked: &Asked, out: &mut impl Write) -> io::Result<()
     if asked.verbose {
         let (events, digest) = (outcome.tally.events, outcome.digest);
         writeln!(out, "seed {} digest {digest:016x} events {events}", outcome.seed)?;
+        for finding in &outcome.findings {
+            let seconds = finding.at.as_secs_f64();
+            writeln!(out, "  {} at {seconds:.3} s: {}", finding.verdict, finding.text)?;
+        }
     }
     if let Some(finding) = outcome.findings.first() {
-        let Size { engines, regions, jobs } = asked.size;
+        let Size { engines, regions, jobs, single } = asked.size;
         let count: u64 = outcome.tally.findings.values().sum();
         let seconds = finding.at.as_secs_f64();
         writeln!(
@@ -221,6 +231,9 @@ fn tell(outcome: &Outcome, asked: &Asked, out: &mut impl Write) -> io::Result<()
             "  simulate --seeds {0}..{0} --engines {engines} --regions {regions} --jobs {jobs}",
             outcome.seed
         )?;
+        if single {
+            write!(out, " --single")?;
+        }
         if !asked.mutants.is_empty() {
             let names: Vec<String> = asked.mutants.iter().map(ToString::to_string).collect();
             write!(out, " --mutant {}", names.join(","))?;

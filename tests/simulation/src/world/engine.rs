@@ -17,7 +17,8 @@ use super::mutant::Mutant;
 use super::peer::{Life, Mind};
 use super::plan::PLUGIN;
 use super::running::Running;
-use super::store::{BEATS, Op};
+use super::site::BEATS;
+use super::store::Op;
 use crate::couchdb::Rev;
 
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct EngineMind {
     pub(super) contest: Contest,
     /// Which of all starts of engines this is.
     pub(super) life: usize,
+    /// It claims nothing more, and ends when it holds nothing.
+    pub(super) leaves: bool,
     beat_revision: Option<Rev>,
     /// One beat is written at a time, as engines do it: two could overtake each other.
     is_beating: bool,
@@ -42,20 +45,30 @@ impl World {
         self.life_of.insert(incarnation.clone(), life);
         self.lives.push(Life { incarnation: incarnation.clone(), died: None, signs: Vec::new() });
         let slots = u32::try_from(1 + self.chance.below(4)).unwrap_or(1);
+        let state = &self.peers[peer];
         let mut contest = Contest::new(Config {
-            engine: format!("e{peer}"),
+            engine: format!("e{}", state.machine),
             incarnation,
-            region: self.regions[self.peers[peer].region].name.clone(),
-            epoch: 1,
+            region: self.regions[state.region].name.clone(),
+            epoch: state.epoch,
+            only_safe: state.is_provisional(),
             slots,
             timing: self.timing(),
             guards: self.mutants.guards(),
         });
         contest.add_plugin(PLUGIN);
+        let own = self.lives[life].incarnation.clone();
+        for other in self.with_siblings(peer) {
+            if let Mind::Engine(mind) = &mut self.peers[other].mind {
+                contest.hear_beside(self.lives[mind.life].incarnation.clone());
+                mind.contest.hear_beside(own.clone());
+            }
+        }
         contest.hear_engines(self.peers[peer].engines);
         Mind::Engine(Box::new(EngineMind {
             contest,
             life,
+            leaves: false,
             beat_revision: None,
             is_beating: false,
             beat_waiting: None,
@@ -119,7 +132,7 @@ impl World {
                     let beat = Beat {
                         kind: BeatKind::Beat,
                         blitz: String::new(),
-                        engine: format!("e{peer}"),
+                        engine: format!("e{}", self.peers[peer].machine),
                         incarnation: self.lives[life].incarnation.clone(),
                         counter,
                         held,
@@ -131,7 +144,7 @@ impl World {
         }
     }
 
-    /// Asks for the beats of engines, whose names are `e` and their places.
+    /// Asks for the beats of engines, whose names are `e` and the places of their machines.
     pub(super) fn poll<'a>(&mut self, peer: Peer, engines: impl Iterator<Item = &'a str>) {
         let engines = engines.filter_map(|name| name.strip_prefix('e')?.parse().ok()).collect();
         self.outcome.tally.polls += 1;
@@ -199,7 +212,7 @@ impl World {
             }
             PutReply::Accepted(revision) => mind.beat_revision = Some(rev(revision)),
             PutReply::Conflict if !again => {
-                let id = super::document::Id::Beat(peer);
+                let id = super::document::Id::Beat(self.peers[peer].machine);
                 return self.ask(peer, Op::Get { base: BEATS, id }, Call::BeatRead { sent, body });
             }
             PutReply::Conflict | PutReply::Unknown | PutReply::Refused => mind.beat_revision = None,

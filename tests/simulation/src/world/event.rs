@@ -9,7 +9,7 @@ use crate::couchdb::WriteId;
 /// Who acts: an engine, a keeper or a gateway, by its place among all.
 pub(super) type Peer = usize;
 
-/// Which database of a region: jobs, beats or output.
+/// Which database of a site: jobs, beats or output, or the next one of jobs or output.
 pub(super) type Base = usize;
 
 /// One thing that happens.
@@ -19,7 +19,7 @@ pub(super) enum Event {
     Request(u64),
     /// The message of a write reaches a copy.
     Arrive {
-        region: usize,
+        site: usize,
         base: Base,
         write: WriteId,
         copy: usize,
@@ -73,9 +73,9 @@ pub(super) enum Event {
     Cancel(usize),
     /// Trouble begins.
     Fault,
-    /// Trouble that was planned, by its place in the plan of the region.
+    /// Trouble that was planned, by its place in the plan of the site.
     Store {
-        region: usize,
+        site: usize,
         trouble: usize,
     },
     /// What a fault did to a peer is over.
@@ -93,27 +93,47 @@ pub(super) enum Event {
     },
     /// What a fault did to a node is over, or is noticed by the others.
     NodeUp {
-        region: usize,
+        site: usize,
         node: usize,
     },
     NodeNotice {
-        region: usize,
+        site: usize,
         node: usize,
     },
     /// A read saw copies of a run differ: they get what they lack.
     Repair {
-        region: usize,
+        site: usize,
         node: usize,
         job: usize,
     },
-    /// The copies of a region compare themselves.
+    /// The copies of a site compare themselves.
     Sync {
-        region: usize,
+        site: usize,
     },
     /// A partition inside a cluster is over.
     Join {
-        region: usize,
+        site: usize,
     },
+    /// A replication takes a turn.
+    Replicate(usize),
+    /// A link that was cut is whole again.
+    LinkUp {
+        from: usize,
+        to: usize,
+    },
+    /// What was planned for a region with several clusters, by its place in the plan.
+    Change {
+        region: usize,
+        change: usize,
+    },
+    /// The databases of a site that lost everything are made anew.
+    MadeAnew(usize),
+    /// May the first database of a region be dropped? It is, at a site.
+    DropLook(usize),
+    Drop(usize),
+    /// An engine looks where its home is; a keeper or gateway where it should be.
+    Around(usize),
+    Place(Peer),
     /// Has everything come to rest?
     Look,
 }

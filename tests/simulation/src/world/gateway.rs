@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use blitz_contract::{Frame, Stream};
 use blitz_jobs::Run;
@@ -14,7 +15,7 @@ use super::document::Id;
 use super::event::Peer;
 use super::peer::Mind;
 use super::running::text;
-use super::store::OUTPUT;
+use super::site::output_of;
 use crate::couchdb::Read;
 
 #[derive(Debug, Default)]
@@ -27,6 +28,9 @@ struct Reader {
     follow: Follow,
     /// The end that it was told, or would be had all chunks come.
     end: Option<Run>,
+    /// Where it heard of that, and when.
+    at: usize,
+    heard: Duration,
     told: bool,
 }
 
@@ -39,6 +43,8 @@ impl GatewayMind {
         self.readers.entry(job).or_insert_with(|| Reader {
             follow: Follow::new(None),
             end: None,
+            at: 0,
+            heard: Duration::ZERO,
             told: false,
         })
     }
@@ -58,6 +64,8 @@ impl World {
     }
 
     pub(super) fn reader_hears(&mut self, peer: Peer, job: usize, run: &Run) {
+        let (site, now) = (self.peers[peer].site, self.now);
+        let wiped = self.sites[site].wiped;
         let Some(mind) = self.gateway(peer) else { return };
         let reader = mind.reader(job);
         reader.follow.hear_run(run);
@@ -66,6 +74,7 @@ impl World {
             match &reader.end {
                 None => {
                     reader.end = Some(run.clone());
+                    (reader.at, reader.heard) = (site, now);
                     if let Run::Poison { claim, .. } = run {
                         poison = Some(claim.clone());
                     }
@@ -73,8 +82,14 @@ impl World {
                 Some(end) if end != run => other = Some(end.clone()),
                 Some(_) => {}
             }
-        } else if reader.end.is_some() {
+        } else if reader.end.is_some()
+            && reader.at == site
+            && wiped.is_none_or(|wiped| wiped < reader.heard)
+        {
             self.end_undone(peer, job, run);
+        }
+        if run.is_final() {
+            self.seal(peer, job, run);
         }
         if let Some(claim) = poison {
             self.judge_poison(job, &claim);
@@ -124,11 +139,13 @@ impl World {
             .filter(|(_, reader)| !reader.told)
             .filter_map(|(job, reader)| Some((*job, reader.follow.missing()?)))
             .collect();
-        let (region, node) = (self.peers[peer].region, self.peers[peer].node);
+        let (site, node) = (self.peers[peer].site, self.peers[peer].node);
         for (job, position) in missing {
             let Some(life) = self.life_of.get(&position.incarnation).copied() else { continue };
             let id = Id::Chunk { job, attempt: position.attempt, life, seq: position.seq };
-            if let Read::Answered(Some(_)) = self.get(region, node, OUTPUT, &id) {
+            if let Read::Answered(Some(_)) =
+                self.get(site, node, output_of(self.jobs[job].base), &id)
+            {
                 self.hear_chunk(peer, id);
             }
         }

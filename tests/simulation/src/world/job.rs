@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use blitz_contract::Retry;
 use blitz_jobs::run::Silent;
-use blitz_jobs::{JobId, Spec};
+use blitz_jobs::{JobId, Run, Spec};
 
-use super::event::Peer;
+use super::event::{Base, Peer};
+use super::site::JOBS;
 use super::verdict::Death;
 use crate::couchdb::Rev;
 
@@ -15,6 +16,8 @@ use crate::couchdb::Rev;
 pub(super) struct Job {
     pub(super) spec: Arc<Spec>,
     pub(super) region: usize,
+    /// The database that it is in.
+    pub(super) base: Base,
     /// How long it runs.
     pub(super) duration: Duration,
     pub(super) chunks: u64,
@@ -27,6 +30,17 @@ pub(super) struct Job {
     pub(super) void: bool,
     /// Two sides of a cluster may have decided about it apart, or a stale copy has.
     pub(super) split: bool,
+    /// Two clusters of its region decided about it, and one of them did not have what the other had stored by then.
+    pub(super) apart: bool,
+    /// Where the last step of it was taken; whether steps were taken in several clusters.
+    pub(super) step_at: Option<usize>,
+    pub(super) moved: bool,
+    /// Where its spec was acknowledged, and when.
+    pub(super) stored_at: Vec<(usize, Duration)>,
+    /// Since when its spec is at a site.
+    pub(super) spec_at: Vec<(usize, Duration)>,
+    /// The end that a reader at the home of the current epoch heard of first.
+    pub(super) sealed: Option<Run>,
     /// How often somebody began to run it.
     pub(super) starts: u32,
     /// Who runs it now.
@@ -75,6 +89,7 @@ impl Job {
         Self {
             spec,
             region,
+            base: JOBS,
             duration,
             chunks,
             poison,
@@ -82,6 +97,12 @@ impl Job {
             submitted: None,
             void: false,
             split: false,
+            apart: false,
+            step_at: None,
+            moved: false,
+            stored_at: Vec::new(),
+            spec_at: Vec::new(),
+            sealed: None,
             starts: 0,
             active: Vec::new(),
             counted: Duration::ZERO,
@@ -99,6 +120,16 @@ impl Job {
 
     pub(super) fn id(&self) -> &JobId {
         &self.spec.job
+    }
+
+    /// Whether copies or clusters decided about it without each other.
+    pub(super) fn is_divided(&self) -> bool {
+        self.split || self.apart
+    }
+
+    /// Whether not all who had to do with it were in one and the same cluster, with copies that agreed.
+    pub(super) fn is_spread(&self) -> bool {
+        self.is_divided() || self.moved
     }
 
     pub(super) fn is_never(&self) -> bool {

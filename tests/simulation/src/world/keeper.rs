@@ -13,7 +13,7 @@ use super::document::{Id, Kind, rev};
 use super::event::Peer;
 use super::mutant::Mutant;
 use super::peer::Mind;
-use super::store::{JOBS, Op};
+use super::store::Op;
 use crate::couchdb::Write;
 
 #[derive(Debug)]
@@ -22,8 +22,9 @@ pub(super) struct KeeperMind {
 }
 
 impl World {
-    pub(super) fn keeper_mind(&self) -> Mind {
-        let keeper = Keeper::new(self.timing(), self.mutants.guards());
+    pub(super) fn keeper_mind(&self, peer: Peer) -> Mind {
+        let mut keeper = Keeper::new(self.timing(), self.mutants.guards());
+        keeper.hear_epoch(self.local(peer), self.edition_at(self.peers[peer].site).epoch);
         Mind::Keeper(Box::new(KeeperMind { keeper }))
     }
 
@@ -50,10 +51,14 @@ impl World {
                 Action::Remove { job, losers } => {
                     let Some(job) = self.job_of.get(&job).copied() else { continue };
                     self.trace(job, |w| format!("{} removes {losers:?}", w.name(peer)));
-                    let w = self.regions[self.jobs[job].region].majority();
+                    let w = self.sites[self.peers[peer].site].majority();
                     for loser in losers {
                         let write = Write::delete(Id::Job(job, Kind::Run), rev(&loser), w);
-                        self.ask(peer, Op::Put { base: JOBS, write }, Call::Remove { job, loser });
+                        self.ask(
+                            peer,
+                            Op::Put { base: self.jobs[job].base, write },
+                            Call::Remove { job, loser },
+                        );
                     }
                 }
             }
@@ -72,7 +77,7 @@ impl World {
                 self.settle(peer);
             }
             Answer::Lost => {
-                let r = self.regions[self.jobs[job].region].majority();
+                let r = self.sites[self.peers[peer].site].majority();
                 self.ask(peer, Op::Leaves { job, r }, Call::Look { job });
             }
             Answer::Unknown => {}

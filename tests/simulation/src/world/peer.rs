@@ -13,6 +13,7 @@ use super::feed::Feed;
 use super::gateway::GatewayMind;
 use super::keeper::KeeperMind;
 use super::mutant::Mutant;
+use super::stay::Machine;
 
 /// A tick that leaves something due in the past is repeated after this long.
 const SPIN: Duration = Duration::from_millis(1);
@@ -41,9 +42,19 @@ pub(super) enum Mind {
 pub(super) struct PeerState {
     pub(super) role: Role,
     pub(super) region: usize,
+    /// The site that it talks to. A stay of an engine has one for its life.
+    pub(super) site: usize,
+    /// The site beside which it is: that one is never cut off from it by a link.
+    pub(super) near: usize,
+    /// The machine of an engine's stays.
+    pub(super) machine: usize,
+    /// The epoch under which a stay of an engine claims.
+    pub(super) epoch: u32,
     /// The node that it talks to.
     pub(super) node: usize,
     pub(super) alive: bool,
+    /// It has no duty where it is, and waits for one.
+    pub(super) idle: bool,
     /// Counts its starts.
     pub(super) life: u32,
     pub(super) paused: bool,
@@ -68,6 +79,15 @@ pub(super) struct PeerState {
     pub(super) mind: Mind,
 }
 
+/// Where a peer begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PeerAt {
+    pub(super) site: usize,
+    pub(super) near: usize,
+    pub(super) machine: usize,
+    pub(super) epoch: u32,
+}
+
 /// One start of an engine.
 #[derive(Debug)]
 pub(super) struct Life {
@@ -79,10 +99,16 @@ pub(super) struct Life {
     pub(super) signs: Vec<(u64, Duration)>,
 }
 
+impl PeerState {
+    /// Whether it is the stay of an engine that went to a hub by itself.
+    pub(super) fn is_provisional(&self) -> bool {
+        self.epoch.is_multiple_of(2)
+    }
+}
+
 impl World {
-    pub(super) fn add_peer(&mut self, region: usize, role: Role, engines: usize) {
-        let peer = self.peers.len();
-        let node = self.chance.below(self.regions[region].copies);
+    /// Adds a peer beside a site, to start soon.
+    pub(super) fn add_peer(&mut self, site: usize, role: Role, engines: usize) -> Peer {
         let clock = Clock::new(&mut self.chance);
         // Everybody has counted a little wrong.
         let wrong = 0.9 + 0.2 * self.chance.fraction();
@@ -90,11 +116,31 @@ impl World {
             .mul_f64(wrong)
             .as_secs()
             .max(1);
+        let machine = self.machines.len();
+        let peer =
+            self.put_peer(PeerAt { site, near: site, machine, epoch: 1 }, role, clock, engines);
+        if role == Role::Engine {
+            self.machines.push(Machine::new(peer));
+        }
+        let wait = self.chance.between(Duration::ZERO, Duration::from_millis(900));
+        self.later(wait, Event::Start { peer, life: 0 });
+        peer
+    }
+
+    pub(super) fn put_peer(&mut self, at: PeerAt, role: Role, clock: Clock, engines: u64) -> Peer {
+        let PeerAt { site, near, machine, epoch } = at;
+        let peer = self.peers.len();
+        let node = self.chance.below(self.sites[site].copies);
         self.peers.push(PeerState {
             role,
-            region,
+            region: self.sites[site].region,
+            site,
+            near,
+            machine,
+            epoch,
             node,
             alive: false,
+            idle: false,
             life: 0,
             paused: false,
             unchecked: false,
@@ -110,13 +156,31 @@ impl World {
             engines,
             mind: Mind::None,
         });
-        self.regions[region].peers.push(peer);
-        let wait = self.chance.between(Duration::ZERO, Duration::from_millis(900));
-        self.later(wait, Event::Start { peer, life: 0 });
+        self.sites[site].peers.push(peer);
+        peer
+    }
+
+    /// A peer that does not run goes to another site.
+    pub(super) fn put_to(&mut self, peer: Peer, site: usize) {
+        let before = std::mem::replace(&mut self.peers[peer].site, site);
+        if before != site {
+            self.sites[before].peers.retain(|other| *other != peer);
+            self.sites[site].peers.push(peer);
+            self.peers[peer].node = self.chance.below(self.sites[site].copies);
+        }
+    }
+
+    /// Whether what a peer sends arrives at a site, and the other way around.
+    pub(super) fn enters(&self, peer: Peer, site: usize) -> bool {
+        let state = &self.peers[peer];
+        !state.cut && (state.near == site || !self.is_cut(state.near, site))
     }
 
     /// Starts a peer, with nothing that an earlier start of it knew.
     pub(super) fn boot(&mut self, peer: Peer) {
+        if self.regions[self.peers[peer].region].is_many() && !self.find_place(peer) {
+            return;
+        }
         let state = &mut self.peers[peer];
         state.alive = true;
         state.paused = false;
@@ -127,7 +191,7 @@ impl World {
         state.spins = 0;
         let mind = match state.role {
             Role::Engine => self.engine_mind(peer),
-            Role::Keeper => self.keeper_mind(),
+            Role::Keeper => self.keeper_mind(peer),
             Role::Gateway => GatewayMind::mind(),
         };
         self.peers[peer].mind = mind;
@@ -194,14 +258,33 @@ impl World {
     pub(super) fn name(&self, peer: Peer) -> String {
         let state = &self.peers[peer];
         match state.role {
-            Role::Engine => format!("e{peer}"),
+            Role::Engine if self.regions[state.region].is_many() => {
+                format!("e{} (stay {peer} at {} epoch {})", state.machine, state.site, state.epoch)
+            }
+            Role::Engine => format!("e{}", state.machine),
             Role::Keeper => format!("keeper {peer}"),
             Role::Gateway => format!("gateway {peer}"),
         }
     }
 
-    /// A peer ends without a word.
+    /// A peer ends without a word; of an engine all stays.
     pub(super) fn crash(&mut self, peer: Peer, back_after: Duration) {
+        let peer = if self.peers[peer].role == Role::Engine {
+            let mut stays = std::mem::take(&mut self.machines[self.peers[peer].machine].stays);
+            let last = stays.pop().unwrap_or(peer);
+            stays.into_iter().for_each(|stay| self.die(stay));
+            self.machines[self.peers[peer].machine].stays = vec![last];
+            last
+        } else {
+            peer
+        };
+        self.die(peer);
+        let life = self.peers[peer].life;
+        self.later(back_after, Event::Start { peer, life });
+    }
+
+    /// What a peer did ends, without a word.
+    pub(super) fn die(&mut self, peer: Peer) {
         self.stop_counting_all(peer, true);
         let state = &mut self.peers[peer];
         state.alive = false;
@@ -210,11 +293,10 @@ impl World {
         state.struck = self.now;
         state.life += 1;
         state.deferred.clear();
-        let life = state.life;
+        state.feed = Feed::default();
         if let Mind::Engine(mind) = std::mem::replace(&mut state.mind, Mind::None) {
             self.lives[mind.life].died = Some(self.now);
         }
-        self.later(back_after, Event::Start { peer, life });
     }
 
     pub(super) fn pause(&mut self, peer: Peer, time: Duration) {

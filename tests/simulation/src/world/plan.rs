@@ -11,7 +11,8 @@ use super::chance::Chance;
 use super::event::Event;
 use super::job::Job;
 use super::peer::Role;
-use super::store::Region;
+use super::region::Region;
+use super::site::Site;
 
 /// How large a world is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Size {
     pub regions: usize,
     /// Jobs in all regions together.
     pub jobs: usize,
+    /// No region has a hub.
+    pub single: bool,
 }
 
 /// What is drawn once for a world.
@@ -69,6 +72,10 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The first trouble: after the engines have come up.
 const TROUBLE_FROM: Duration = Duration::from_secs(5);
 
+/// So many regions of a hundred have hubs, and so many of their engines are beside any of the clusters.
+const MANY_PERCENT: f64 = 60.0;
+const FAR_PERCENT: f64 = 40.0;
+
 /// The plugin that every engine has.
 pub(super) const PLUGIN: &str = "abc";
 
@@ -113,13 +120,7 @@ impl World {
             engines[engine % self.plan.size.regions] += 1;
         }
         for (region, count) in engines.iter().enumerate() {
-            for _ in 0..*count {
-                self.add_peer(region, Role::Engine, *count);
-            }
-            self.add_peer(region, Role::Keeper, *count);
-            for _ in 0..2 {
-                self.add_peer(region, Role::Gateway, *count);
-            }
+            self.found_peers(region, *count);
         }
         for number in 0..self.plan.size.jobs {
             self.found_job(number);
@@ -132,8 +133,69 @@ impl World {
     }
 
     fn found_region(&mut self, number: usize) {
+        let hubs = if !self.plan.size.single && self.chance.percent(MANY_PERCENT) {
+            1 + self.chance.below(2)
+        } else {
+            0
+        };
+        let sites: Vec<usize> = (0..=hubs).map(|_| self.found_site(number, hubs > 0)).collect();
+        self.regions.push(Region::new(number, sites.clone()));
+        if hubs > 0 {
+            self.outcome.tally.many_regions += 1;
+            self.found_flows(&sites);
+            self.plan_changes(number);
+        }
+    }
+
+    fn found_peers(&mut self, region: usize, engines: usize) {
+        let sites = self.regions[region].sites.clone();
+        let [home, hubs @ ..] = sites.as_slice() else { return };
+        for _ in 0..engines {
+            self.add_peer(*home, Role::Engine, engines);
+        }
+        self.add_peer(*home, Role::Keeper, engines);
+        for _ in 0..2 {
+            let gateway = self.add_peer(*home, Role::Gateway, engines);
+            self.regions[region].gateways.push(gateway);
+        }
+        for hub in hubs {
+            self.add_peer(*hub, Role::Keeper, engines);
+            let gateway = self.add_peer(*hub, Role::Gateway, engines);
+            self.regions[region].gateways.push(gateway);
+        }
+        if !hubs.is_empty() {
+            self.look_after(region);
+        }
+    }
+
+    /// Those of a region with several clusters look where they should be.
+    fn look_after(&mut self, region: usize) {
+        let sites = self.regions[region].sites.clone();
+        for peer in 0..self.peers.len() {
+            let state = &self.peers[peer];
+            if state.region != region {
+                continue;
+            }
+            let (role, machine) = (state.role, state.machine);
+            let wait = self.chance.between(SECOND, SECOND * 5);
+            if role == Role::Engine {
+                // Some are beside a hub, not beside the home.
+                if self.chance.percent(FAR_PERCENT)
+                    && let Some(near) = self.chance.pick(&sites).copied()
+                {
+                    self.peers[peer].near = near;
+                }
+                self.later(wait, Event::Around(machine));
+            } else {
+                self.later(wait, Event::Place(peer));
+            }
+        }
+    }
+
+    fn found_site(&mut self, region: usize, is_one_of_many: bool) -> usize {
         let copies = if self.chance.percent(70.0) { 3 } else { 1 };
-        let mut region = Region::new(number, copies);
+        let number = self.sites.len();
+        let mut site = Site::new(region, copies);
         if self.plan.faults_per_engine > 0.0 {
             let shares: &[(StoreFault, f64)] = if copies == 1 {
                 &[(StoreFault::Restart, 60.0), (StoreFault::Recreate, 12.0)]
@@ -149,15 +211,18 @@ impl World {
                 ]
             };
             for (trouble, share) in shares {
-                if self.chance.percent(*share) {
+                // That a whole site loses its data is planned with its region.
+                let fits = !is_one_of_many || *trouble != StoreFault::Recreate;
+                if self.chance.percent(*share) && fits {
                     let at = self.chance.between(TROUBLE_FROM, self.plan.busy);
-                    region.plan.push(*trouble);
-                    let trouble = region.plan.len() - 1;
-                    self.queue.put(at, Event::Store { region: number, trouble });
+                    site.plan.push(*trouble);
+                    let trouble = site.plan.len() - 1;
+                    self.queue.put(at, Event::Store { site: number, trouble });
                 }
             }
         }
-        self.regions.push(region);
+        self.sites.push(site);
+        number
     }
 
     fn found_job(&mut self, number: usize) {
@@ -190,6 +255,7 @@ impl World {
             timeout_ms: ms(self.plan.timeout),
             queue_timeout_ms: ms(self.plan.queue_timeout),
             inputs: Vec::new(),
+            home_epoch: 1,
             created_at_ms: 0,
         };
         let at = chance.between(SECOND, self.plan.busy);

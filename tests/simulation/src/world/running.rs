@@ -14,7 +14,8 @@ use super::calls::Call;
 use super::document::{Body, Id};
 use super::event::{Event, Peer};
 use super::job::Active;
-use super::store::{OUTPUT, Op};
+use super::site::output_of;
+use super::store::Op;
 use crate::couchdb::Write;
 
 /// A plugin that was told to stop has stopped within this time.
@@ -122,7 +123,7 @@ impl World {
     pub(super) fn write_chunk(&mut self, peer: Peer, job: usize, seq: u64) {
         let local = self.local(peer);
         let id = self.jobs[job].id().clone();
-        let majority = self.regions[self.jobs[job].region].majority();
+        let majority = self.sites[self.peers[peer].site].majority();
         let Some(mind) = self.engine(peer) else { return };
         let Some(running) = mind.running.get(&job) else { return };
         if !running.unstored.contains(&seq) {
@@ -134,7 +135,11 @@ impl World {
         }
         let id = Id::Chunk { job, attempt: running.attempt, life: running.life, seq };
         let write = Write::put(id, None, Body::Chunk, majority);
-        self.ask(peer, Op::Put { base: OUTPUT, write }, Call::Chunk { job, seq });
+        self.ask(
+            peer,
+            Op::Put { base: output_of(self.jobs[job].base), write },
+            Call::Chunk { job, seq },
+        );
     }
 
     pub(super) fn chunk_answered(&mut self, peer: Peer, job: usize, seq: u64, reply: &PutReply) {

@@ -1,4 +1,4 @@
-//! Requests on their way to the store of a region and back, some of which are lost.
+//! Requests on their way to the store of a site and back, some of which are lost.
 
 use std::time::Duration;
 
@@ -11,14 +11,8 @@ use super::calls::{Call, Request};
 use super::document::{Body, Id, Kind};
 use super::event::{Base, Event, Peer};
 use super::peer::Role;
-use super::plan::StoreFault;
-use crate::couchdb::{
-    Answer, Cluster, Decided, NodeState, Read, Rev, SYNC_DELAY, Sent, Seq, Write, WriteId,
-};
-
-pub(super) const JOBS: Base = 0;
-pub(super) const BEATS: Base = 1;
-pub(super) const OUTPUT: Base = 2;
+use super::site::{BEATS, FOLLOWED, Site};
+use crate::couchdb::{Answer, Decided, NodeState, Read, Rev, SYNC_DELAY, Sent, Write, WriteId};
 
 /// Who asked waits so long, as the real clients do.
 const CLIENT_TIMEOUT: Duration = blitz_jobs::claim::CLAIM_TIMEOUT;
@@ -39,59 +33,6 @@ const REPAIR: Duration = Duration::from_millis(2);
 
 /// Messages between nodes that never arrive, and those of which the coordinator never hears, of a hundred.
 const LOST_INSIDE_PERCENT: f64 = 0.2;
-
-/// A region and its store.
-#[derive(Debug)]
-pub(super) struct Region {
-    pub(super) name: String,
-    pub(super) copies: usize,
-    pub(super) bases: [Cluster<Id, Body>; 3],
-    /// Where the feeds of each node stood when the peers were last told.
-    noted: [Vec<Option<Seq>>; 3],
-    pub(super) peers: Vec<Peer>,
-    pub(super) plan: Vec<StoreFault>,
-    /// One of its nodes is in trouble, so no other gets into it.
-    pub(super) troubled: bool,
-    /// Its nodes are on two sides.
-    pub(super) parted: bool,
-    /// When its jobs database was replaced last.
-    pub(super) recreated: Option<Duration>,
-    /// Until when copies may differ from one another.
-    pub(super) stale_until: Duration,
-    /// The last time of trouble in its store, with what it takes to recover.
-    pub(super) unwell_until: Duration,
-}
-
-impl Region {
-    pub(super) fn new(number: usize, copies: usize) -> Self {
-        Self {
-            name: format!("r{number}"),
-            copies,
-            bases: [(); 3].map(|()| Cluster::new(copies, copies)),
-            noted: [(); 3].map(|()| vec![None; copies]),
-            peers: Vec::new(),
-            plan: Vec::new(),
-            troubled: false,
-            parted: false,
-            recreated: None,
-            stale_until: Duration::ZERO,
-            unwell_until: Duration::ZERO,
-        }
-    }
-
-    pub(super) fn majority(&self) -> usize {
-        self.copies / 2 + 1
-    }
-
-    /// Whether two engines may each have a right to a job now: copies that decide alone.
-    pub(super) fn is_split(&self, now: Duration) -> bool {
-        self.parted || now < self.stale_until
-    }
-
-    pub(super) fn state(&self, node: usize) -> NodeState {
-        self.bases[JOBS].state(node)
-    }
-}
 
 /// What is asked of a store.
 #[derive(Debug)]
@@ -124,6 +65,14 @@ pub(super) enum Data {
 }
 
 impl Op {
+    /// The database that it writes to.
+    fn base(&self) -> Option<Base> {
+        match self {
+            Self::Put { base, .. } => Some(*base),
+            _ => None,
+        }
+    }
+
     fn no_data(&self) -> Data {
         match self {
             Self::Put { .. } => Data::Put(PutReply::Unknown),
@@ -135,14 +84,26 @@ impl Op {
 }
 
 impl World {
-    /// Asks the store of the peer's region.
+    /// Asks the store of the peer's site.
     pub(super) fn ask(&mut self, peer: Peer, op: Op, call: Call) {
+        self.ask_at(peer, self.peers[peer].site, op, call);
+    }
+
+    /// Asks the store of a site.
+    pub(super) fn ask_at(&mut self, peer: Peer, site: usize, op: Op, call: Call) {
         self.requests_made += 1;
         let id = self.requests_made;
         self.outcome.tally.requests += 1;
         let silence = op.no_data();
+        let node = if site == self.peers[peer].site {
+            self.peers[peer].node
+        } else {
+            self.chance.below(self.sites[site].copies)
+        };
         let request = Request {
             peer,
+            site,
+            node,
             life: self.peers[peer].life,
             op: Some(op),
             call,
@@ -151,7 +112,7 @@ impl World {
         };
         self.requests.insert(id, request);
         self.later(CLIENT_TIMEOUT, Event::TimeOut(id));
-        if !self.peers[peer].cut && !self.chance.percent(LOST_PERCENT) {
+        if self.enters(peer, site) && !self.chance.percent(LOST_PERCENT) {
             let wait = self.way();
             self.later(wait, Event::Request(id));
         }
@@ -165,30 +126,41 @@ impl World {
     pub(super) fn request_arrives(&mut self, id: u64) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         let Some(op) = request.op.take() else { return };
-        let peer = request.peer;
-        let (region, node) = (self.peers[peer].region, self.peers[peer].node);
-        if self.regions[region].state(node) == NodeState::Down {
+        let (peer, site, node) = (request.peer, request.site, request.node);
+        if self.sites[site].state(node) == NodeState::Down || self.sites[site].absent {
             let data = op.no_data();
             self.answer(id, data);
             return self.move_away(peer);
         }
+        if op.base().is_some_and(|base| self.sites[site].dropped[base]) {
+            return self.answer(id, Data::Put(PutReply::Refused));
+        }
+        // Of a database that was replaced meanwhile: it is asked for in the new one.
+        if let Call::Spec { job, .. } = request.call
+            && !self.regions[self.jobs[job].region].is_many()
+        {
+            self.jobs[job].void = false;
+        }
         let data = match op {
-            Op::Put { base, write } => match self.regions[region].bases[base].send(node, write) {
-                Sent::Answered(answer) => Data::Put(put_reply(answer)),
-                Sent::Travelling(write) => {
-                    self.travelling.insert((region, base, write), id);
-                    if let Some(request) = self.requests.get_mut(&id) {
-                        request.write = Some((base, write));
+            Op::Put { base, write } => {
+                self.note_apart(site, base, &write);
+                match self.sites[site].bases[base].send(node, write) {
+                    Sent::Answered(answer) => Data::Put(put_reply(answer)),
+                    Sent::Travelling(write) => {
+                        self.travelling.insert((site, base, write), id);
+                        if let Some(request) = self.requests.get_mut(&id) {
+                            request.write = Some((base, write));
+                        }
+                        return self.send_to_copies(site, base, write);
                     }
-                    return self.send_to_copies(region, base, write);
                 }
-            },
-            Op::Leaves { job, r } => match self.read_leaves(region, node, job, r) {
+            }
+            Op::Leaves { job, r } => match self.read_leaves(site, node, job, r) {
                 Read::Answered(leaves) => Data::Leaves(Some(leaves)),
                 Read::Silent => return,
                 Read::Unavailable | Read::Refused => Data::Leaves(None),
             },
-            Op::Get { base, id } => match self.get(region, node, base, &id) {
+            Op::Get { base, id } => match self.get(site, node, base, &id) {
                 Read::Answered(found) => Data::Got(Some(found)),
                 Read::Silent => return,
                 Read::Unavailable | Read::Refused => Data::Got(None),
@@ -196,7 +168,7 @@ impl World {
             Op::Beats { engines } => {
                 let mut beats = Vec::new();
                 for engine in engines {
-                    match self.get(region, node, BEATS, &Id::Beat(engine)) {
+                    match self.get(site, node, BEATS, &Id::Beat(engine)) {
                         Read::Answered(Some((_, Body::Beat(beat, wall)))) => {
                             beats.push((beat.value.clone(), wall));
                         }
@@ -213,17 +185,17 @@ impl World {
         self.answer(id, data);
     }
 
-    fn send_to_copies(&mut self, region: usize, base: Base, write: WriteId) {
-        let copies: Vec<usize> = self.regions[region].bases[base].on_the_way(write).collect();
+    fn send_to_copies(&mut self, site: usize, base: Base, write: WriteId) {
+        let copies: Vec<usize> = self.sites[site].bases[base].on_the_way(write).collect();
         for copy in copies {
             let wait = self.chance.exponential(TO_COPY);
-            self.later(wait, Event::Arrive { region, base, write, copy });
+            self.later(wait, Event::Arrive { site, base, write, copy });
         }
     }
 
-    pub(super) fn copy_hears(&mut self, region: usize, base: Base, write: WriteId, copy: usize) {
-        let several = self.regions[region].copies > 1;
-        let cluster = &mut self.regions[region].bases[base];
+    pub(super) fn copy_hears(&mut self, site: usize, base: Base, write: WriteId, copy: usize) {
+        let several = self.sites[site].copies > 1;
+        let cluster = &mut self.sites[site].bases[base];
         let lost = several && self.chance.percent(LOST_INSIDE_PERCENT);
         let unheard = several && self.chance.percent(LOST_INSIDE_PERCENT);
         let answer = if lost {
@@ -234,40 +206,41 @@ impl World {
             cluster.arrive(write, copy)
         };
         if lost || unheard {
-            self.sync_soon(region);
+            self.sync_soon(site);
             // A copy that missed a message decides alone, as a stale one does.
-            if let Some(id) = self.travelling.get(&(region, base, write))
+            if let Some(id) = self.travelling.get(&(site, base, write))
                 && let Some(Call::Step { job, .. }) =
                     self.requests.get(id).map(|request| &request.call)
             {
                 self.jobs[*job].split = true;
             }
         }
-        self.tell_feeds(region, base);
+        self.tell_feeds(site, base);
         if let Some(answer) = answer {
-            self.decided(region, base, Decided { write, answer });
+            self.decided(site, base, Decided { write, answer });
         }
     }
 
     /// The answer to a write is certain: its client is told, and copies that lack it get it some time.
-    pub(super) fn decided(&mut self, region: usize, base: Base, decided: Decided) {
+    pub(super) fn decided(&mut self, site: usize, base: Base, decided: Decided) {
         if matches!(decided.answer, Answer::Accepted(_)) {
-            self.sync_soon(region);
+            self.sync_soon(site);
         }
-        if let Some(id) = self.travelling.remove(&(region, base, decided.write)) {
+        if let Some(id) = self.travelling.remove(&(site, base, decided.write)) {
             self.answer(id, Data::Put(put_reply(decided.answer)));
         }
     }
 
     /// Copies compare themselves after a write that one of them may have missed.
-    fn sync_soon(&mut self, region: usize) {
+    pub(super) fn sync_soon(&mut self, site: usize) {
         let wait = self.chance.between(Duration::from_millis(100), SYNC_DELAY);
-        self.later(wait, Event::Sync { region });
+        self.later(wait, Event::Sync { site });
     }
 
-    pub(super) fn repair(&mut self, region: usize, node: usize, job: usize) {
-        self.regions[region].bases[JOBS].repair(node, &Id::Job(job, Kind::Run));
-        self.tell_feeds(region, JOBS);
+    pub(super) fn repair(&mut self, site: usize, node: usize, job: usize) {
+        let base = self.jobs[job].base;
+        self.sites[site].bases[base].repair(node, &Id::Job(job, Kind::Run));
+        self.tell_feeds(site, base);
     }
 
     /// Sends an answer on its way back.
@@ -288,7 +261,7 @@ impl World {
             self.forget_request(id);
         } else if state.paused {
             state.deferred.push(event);
-        } else if !state.cut
+        } else if self.enters(self.requests[&id].peer, self.requests[&id].site)
             && let Some(request) = self.forget_request(id)
         {
             self.answered(request.peer, request.call, request.data);
@@ -310,10 +283,9 @@ impl World {
                 Data::Got(_) => Data::Got(None),
                 Data::Beats(_) => Data::Beats(None),
             };
-            let (peer, node) = (request.peer, self.peers[request.peer].node);
-            let region = self.peers[peer].region;
+            let (peer, site, node) = (request.peer, request.site, request.node);
             self.answered(peer, request.call, silence);
-            if self.regions[region].state(node) != NodeState::Up {
+            if self.sites[site].state(node) != NodeState::Up {
                 self.move_away(peer);
             }
         }
@@ -322,8 +294,7 @@ impl World {
     fn forget_request(&mut self, id: u64) -> Option<Request> {
         let request = self.requests.remove(&id)?;
         if let Some((base, write)) = request.write {
-            let region = self.peers[request.peer].region;
-            self.travelling.remove(&(region, base, write));
+            self.travelling.remove(&(request.site, base, write));
         }
         Some(request)
     }
@@ -331,15 +302,16 @@ impl World {
     /// The leaves of a run as one node reads them from `r` copies, and the start fence when there are several.
     pub(super) fn read_leaves(
         &mut self,
-        region: usize,
+        site: usize,
         node: usize,
         job: usize,
         r: usize,
     ) -> Read<Leaves> {
-        let Region { bases, copies, .. } = &self.regions[region];
+        let base = self.jobs[job].base;
+        let Site { bases, copies, .. } = &self.sites[site];
         let id = Id::Job(job, Kind::Run);
         let chance = &mut self.chance;
-        let found = match bases[JOBS].leaves(node, &id, r, |below| chance.below(below)) {
+        let found = match bases[base].leaves(node, &id, r, |below| chance.below(below)) {
             Read::Answered(found) => found,
             Read::Silent => return Read::Silent,
             Read::Unavailable => return Read::Unavailable,
@@ -352,13 +324,13 @@ impl World {
                 _ => None,
             })
             .collect();
-        if *copies > 1 && !bases[JOBS].agrees(&id) {
+        if *copies > 1 && !bases[base].agrees(&id) {
             let wait = REPAIR + self.chance.exponential(REPAIR);
-            self.later(wait, Event::Repair { region, node, job });
+            self.later(wait, Event::Repair { site, node, job });
         }
         let mut start = None;
         if runs.len() > 1 {
-            match self.get(region, node, JOBS, &Id::Job(job, Kind::Start)) {
+            match self.get(site, node, base, &Id::Job(job, Kind::Start)) {
                 Read::Answered(Some((_, Body::Start(found)))) => start = Some((*found).clone()),
                 Read::Answered(_) => {}
                 Read::Silent => return Read::Silent,
@@ -370,15 +342,15 @@ impl World {
 
     pub(super) fn get(
         &mut self,
-        region: usize,
+        site: usize,
         node: usize,
         base: Base,
         id: &Id,
     ) -> Read<Option<(Rev, Body)>> {
-        let majority = self.regions[region].majority();
+        let majority = self.sites[site].majority();
         let chance = &mut self.chance;
         let found =
-            self.regions[region].bases[base].get(node, id, majority, |below| chance.below(below));
+            self.sites[site].bases[base].get(node, id, majority, |below| chance.below(below));
         match found {
             Read::Answered(found) => {
                 Read::Answered(found.and_then(|leaf| Some((leaf.rev, leaf.body?.clone()))))
@@ -390,25 +362,28 @@ impl World {
     }
 
     /// Wakes the feeds of those for whom there is news.
-    pub(super) fn tell_feeds(&mut self, region: usize, base: Base) {
+    pub(super) fn tell_feeds(&mut self, site: usize, base: Base) {
         if base == BEATS {
             return;
         }
         let mut news = 0u8;
-        let region = &mut self.regions[region];
-        for node in 0..region.copies {
-            let seq = region.bases[base].now(node).answer();
-            if seq.is_some() && seq != region.noted[base][node] {
-                region.noted[base][node] = seq;
+        let number = site;
+        let site = &mut self.sites[site];
+        for node in 0..site.copies {
+            let seq = site.bases[base].now(node).answer();
+            if seq.is_some() && seq != site.noted[base][node] {
+                site.noted[base][node] = seq;
                 news |= 1 << node;
             }
         }
         if news == 0 {
             return;
         }
-        for peer in region.peers.clone() {
+        self.plan_flows(number);
+        for place in 0..self.sites[number].peers.len() {
+            let peer = self.sites[number].peers[place];
             let state = &mut self.peers[peer];
-            let follows = base == JOBS || state.role == Role::Gateway;
+            let follows = FOLLOWED.contains(&base) || state.role == Role::Gateway;
             if follows && state.feed.live && !state.feed.pending && news & (1 << state.node) != 0 {
                 state.feed.pending = true;
                 self.plan_feed(peer);

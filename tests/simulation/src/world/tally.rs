@@ -153,6 +153,38 @@ tally! {
     told_split: u64,
     /// Poisoned jobs whose copies decided apart: not judged.
     poison_split: u64,
+    /// Regions with several clusters.
+    many_regions: u64,
+    /// Documents that replication carried.
+    carried: u64,
+    /// Replications that went back.
+    rewinds: u64,
+    /// Replications that stood still.
+    stalls: u64,
+    /// Links that were cut, each direction of its own.
+    links_cut: u64,
+    /// Sites that were down.
+    sites_down: u64,
+    /// Regions that moved.
+    moves: u64,
+    /// Homes that are gone for good.
+    homes_gone: u64,
+    /// Sites that lost everything.
+    wipes: u64,
+    /// Regions that got their next database.
+    rotations: u64,
+    /// Jobs for a database that was dropped.
+    refused: u64,
+    /// Stays that engines began because their region has another home.
+    stays: u64,
+    /// Stays that engines began at a hub by themselves.
+    failovers: u64,
+    /// Jobs about which clusters decided apart.
+    jobs_apart: u64,
+    /// Time that a job ran in two clusters, or in two places after they decided apart.
+    overlap_apart: Duration,
+    /// Jobs whose end at home was replaced when clusters met.
+    ends_apart: u64,
     /// Jobs that must not run twice, lost before they began.
     lost_unbegun: u64,
 }
@@ -213,6 +245,23 @@ impl fmt::Display for Tally {
             format!("{} / {} / {}", self.cuts, self.pauses, self.feed_drops),
         )?;
         row("troubles of stores", self.store_faults.to_string())?;
+        row("regions of several clusters", self.many_regions.to_string())?;
+        row(
+            "  links cut / stalls / rewinds",
+            format!("{} / {} / {}", self.links_cut, self.stalls, self.rewinds),
+        )?;
+        row(
+            "  moves / homes gone / wipes",
+            format!("{} / {} / {}", self.moves, self.homes_gone, self.wipes),
+        )?;
+        row(
+            "  sites down / failovers / stays",
+            format!("{} / {} / {}", self.sites_down, self.failovers, self.stays),
+        )?;
+        row("  rotations / refused", format!("{} / {}", self.rotations, self.refused))?;
+        row("  documents carried", self.carried.to_string())?;
+        row("  jobs apart / ends replaced", format!("{} / {}", self.jobs_apart, self.ends_apart))?;
+        row("  overlap ms, clusters apart", self.overlap_apart.as_millis().to_string())?;
         row("starts per job", format!("{:.3}", per_job(self.starts)))?;
         row("run PUTs per job", format!("{:.3}", per_job(self.puts)))?;
         let tries = self.claims_tried as f64 / self.claims_won.max(1) as f64;

@@ -3,7 +3,7 @@
 use super::proof::mutants;
 use super::*;
 
-const SMALL: Size = Size { engines: 30, regions: 2, jobs: 60 };
+const SMALL: Size = Size { engines: 30, regions: 2, jobs: 60, single: false };
 
 #[test]
 fn a_seed_is_the_same_world_each_time() {
@@ -21,6 +21,22 @@ fn nothing_is_found_while_all_rules_hold() {
         assert_eq!(outcome.findings, [], "seed {seed}");
         assert!(outcome.tally.jobs + outcome.tally.void >= 60, "seed {seed}: {}", outcome.tally);
     }
+}
+
+#[test]
+fn regions_have_several_clusters_unless_they_must_not() {
+    let run = |single| {
+        let mut total = Tally::default();
+        for seed in 1..=4 {
+            let size = Size { single, ..SMALL };
+            total.add(&World::new(seed, size, Mutants::default()).run(true).tally);
+        }
+        total
+    };
+    let many = run(false);
+    assert!(many.many_regions > 0 && many.carried > 0 && many.links_cut > 0, "{many}");
+    let single = run(true);
+    assert_eq!((single.many_regions, single.carried), (0, 0), "{single}");
 }
 
 #[test]

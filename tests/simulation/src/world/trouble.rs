@@ -6,7 +6,7 @@ use super::World;
 use super::event::{Event, Peer};
 use super::peer::Role;
 use super::plan::{FAULTS, Fault, StoreFault};
-use super::store::{BEATS, JOBS, OUTPUT};
+use super::site::{BASES, JOBS};
 use crate::couchdb::{HANG_NOTICED, NodeState, STALE_MAX, STALE_MIN};
 
 /// So many faults of a hundred hit an engine that runs a job at that moment.
@@ -57,11 +57,13 @@ impl World {
             Fault::Cut => {
                 tally.cuts += 1;
                 let time = self.chance.between(SECOND * 2, SECOND * 90);
-                self.peers[peer].cut = true;
-                self.peers[peer].troubled = self.now;
-                self.peers[peer].struck = self.now;
-                let life = self.peers[peer].life;
-                self.later(time, Event::Heal { peer, life });
+                for peer in self.with_siblings(peer) {
+                    self.peers[peer].cut = true;
+                    self.peers[peer].troubled = self.now;
+                    self.peers[peer].struck = self.now;
+                    let life = self.peers[peer].life;
+                    self.later(time, Event::Heal { peer, life });
+                }
             }
             Fault::Pause => {
                 if self.chance.percent(AT_BEAT_PERCENT) {
@@ -80,7 +82,9 @@ impl World {
     pub(super) fn pause_for_long(&mut self, peer: Peer) {
         self.outcome.tally.pauses += 1;
         let time = self.chance.between(SECOND * 3, SECOND * 120);
-        self.pause(peer, time);
+        for peer in self.with_siblings(peer) {
+            self.pause(peer, time);
+        }
     }
 
     fn victim(&mut self, fault: Fault) -> Option<Peer> {
@@ -109,161 +113,173 @@ impl World {
     }
 
     /// Trouble that was planned for a store.
-    pub(super) fn trouble_store(&mut self, region: usize, trouble: usize) {
-        if self.regions[region].troubled {
+    pub(super) fn trouble_store(&mut self, site: usize, trouble: usize) {
+        if self.sites[site].troubled {
             let wait = self.chance.between(SECOND * 5, SECOND * 30);
             if self.now < self.plan.busy {
-                self.later(wait, Event::Store { region, trouble });
+                self.later(wait, Event::Store { site, trouble });
             }
             return;
         }
         self.outcome.tally.store_faults += 1;
-        let trouble = self.regions[region].plan[trouble];
-        let copies = self.regions[region].copies;
+        let trouble = self.sites[site].plan[trouble];
+        let copies = self.sites[site].copies;
         let node = self.chance.below(copies);
         let mut time = self.chance.between(SECOND * 5, SECOND * 60);
-        if let Some(job) = self.traced.filter(|job| self.jobs[*job].region == region) {
+        if let Some(job) =
+            self.traced.filter(|job| self.jobs[*job].region == self.sites[site].region)
+        {
             self.trace(job, |_| format!("the store: {trouble:?} of node {node} for {time:?}"));
         }
         match trouble {
             StoreFault::NodeDown => {
-                self.node_down(region, node);
-                self.later(time, Event::NodeUp { region, node });
+                self.node_down(site, node);
+                self.later(time, Event::NodeUp { site, node });
             }
             StoreFault::NodeHung => {
                 time = self.chance.between(SECOND * 5, SECOND * 90);
-                for base in [JOBS, BEATS, OUTPUT] {
-                    self.regions[region].bases[base].hang(node);
+                for base in 0..BASES {
+                    self.sites[site].bases[base].hang(node);
                 }
-                for peer in self.peers_on(region, node) {
+                for peer in self.peers_on(site, node) {
                     let life = self.peers[peer].life;
                     self.later(FEED_DEAD, Event::FeedCheck { peer, life });
                 }
-                self.later(HANG_NOTICED, Event::NodeNotice { region, node });
-                self.later(time, Event::NodeUp { region, node });
+                self.later(HANG_NOTICED, Event::NodeNotice { site, node });
+                self.later(time, Event::NodeUp { site, node });
             }
             StoreFault::Partition => {
                 let sides: Vec<u8> = (0..copies).map(|place| u8::from(place == node)).collect();
-                self.regions[region].parted = true;
-                self.mark_split(region);
-                for base in [JOBS, BEATS, OUTPUT] {
-                    for decided in self.regions[region].bases[base].partition(&sides) {
-                        self.decided(region, base, decided);
+                self.sites[site].parted = true;
+                self.mark_split(site);
+                for base in 0..BASES {
+                    for decided in self.sites[site].bases[base].partition(&sides) {
+                        self.decided(site, base, decided);
                     }
                 }
-                self.later(time, Event::Join { region });
+                self.later(time, Event::Join { site });
             }
             StoreFault::Restart => {
                 time = self.chance.between(SECOND * 2, SECOND * 30);
                 for node in 0..copies {
-                    self.node_down(region, node);
-                    self.later(time, Event::NodeUp { region, node });
+                    self.node_down(site, node);
+                    self.later(time, Event::NodeUp { site, node });
                 }
             }
             StoreFault::Recreate => {
-                self.recreate(region);
+                self.recreate(site);
             }
         }
         if trouble != StoreFault::Recreate {
-            self.regions[region].troubled = true;
-            self.regions[region].unwell_until = self.now + time + RECOVERY;
+            self.sites[site].troubled = true;
+            self.sites[site].unwell_until = self.now + time + RECOVERY;
         }
     }
 
-    fn node_down(&mut self, region: usize, node: usize) {
-        for base in [JOBS, BEATS, OUTPUT] {
-            for decided in self.regions[region].bases[base].stop(node) {
-                self.decided(region, base, decided);
+    pub(super) fn node_down(&mut self, site: usize, node: usize) {
+        for base in 0..BASES {
+            for decided in self.sites[site].bases[base].stop(node) {
+                self.decided(site, base, decided);
             }
         }
-        for peer in self.peers_on(region, node) {
+        for peer in self.peers_on(site, node) {
             if self.peers[peer].feed.live {
                 self.drop_feed(peer);
             }
         }
     }
 
-    fn peers_on(&self, region: usize, node: usize) -> Vec<Peer> {
-        let peers = self.regions[region].peers.iter().copied();
+    fn peers_on(&self, site: usize, node: usize) -> Vec<Peer> {
+        let peers = self.sites[site].peers.iter().copied();
         peers.filter(|peer| self.peers[*peer].node == node && self.peers[*peer].alive).collect()
     }
 
     /// A node is back, stale if it was down.
-    pub(super) fn node_up(&mut self, region: usize, node: usize) {
-        let hung = matches!(self.regions[region].state(node), NodeState::Hung { .. });
-        for base in [JOBS, BEATS, OUTPUT] {
-            let decided = self.regions[region].bases[base].start(node);
-            for decided in decided {
-                self.decided(region, base, decided);
-            }
-            self.tell_feeds(region, base);
+    pub(super) fn node_up(&mut self, site: usize, node: usize) {
+        if self.sites[site].gone {
+            return;
         }
-        if let Some(job) = self.traced.filter(|job| self.jobs[*job].region == region) {
+        let hung = matches!(self.sites[site].state(node), NodeState::Hung { .. });
+        for base in 0..BASES {
+            let decided = self.sites[site].bases[base].start(node);
+            for decided in decided {
+                self.decided(site, base, decided);
+            }
+            self.tell_feeds(site, base);
+        }
+        if let Some(job) =
+            self.traced.filter(|job| self.jobs[*job].region == self.sites[site].region)
+        {
             self.trace(job, |_| format!("the store: node {node} is back"));
         }
         let wait = self.chance.between(STALE_MIN, STALE_MAX);
-        self.regions[region].stale_until = self.now + wait;
-        self.regions[region].troubled = false;
-        if self.regions[region].copies > 1 {
-            self.mark_split(region);
+        self.sites[site].stale_until = self.now + wait;
+        self.sites[site].troubled = false;
+        if self.sites[site].copies > 1 {
+            self.mark_split(site);
         }
-        self.later(wait, Event::Sync { region });
+        self.later(wait, Event::Sync { site });
+        self.plan_flows(site);
         if hung {
-            for peer in self.peers_on(region, node) {
+            for peer in self.peers_on(site, node) {
                 self.check_feed(peer);
             }
         }
     }
 
-    pub(super) fn node_noticed(&mut self, region: usize, node: usize) {
-        for base in [JOBS, BEATS, OUTPUT] {
-            for decided in self.regions[region].bases[base].notice(node) {
-                self.decided(region, base, decided);
+    pub(super) fn node_noticed(&mut self, site: usize, node: usize) {
+        for base in 0..BASES {
+            for decided in self.sites[site].bases[base].notice(node) {
+                self.decided(site, base, decided);
             }
         }
     }
 
     /// The nodes reach each other again.
-    pub(super) fn join(&mut self, region: usize) {
-        for base in [JOBS, BEATS, OUTPUT] {
-            self.regions[region].bases[base].heal();
+    pub(super) fn join(&mut self, site: usize) {
+        for base in 0..BASES {
+            self.sites[site].bases[base].heal();
         }
-        if let Some(job) = self.traced.filter(|job| self.jobs[*job].region == region) {
+        if let Some(job) =
+            self.traced.filter(|job| self.jobs[*job].region == self.sites[site].region)
+        {
             self.trace(job, |_| "the store: its nodes reach each other again".to_owned());
         }
         let wait = self.chance.between(Duration::from_millis(50), STALE_MAX);
-        self.regions[region].stale_until = self.now + wait;
-        self.regions[region].parted = false;
-        self.regions[region].troubled = false;
-        self.mark_split(region);
-        self.later(wait, Event::Sync { region });
+        self.sites[site].stale_until = self.now + wait;
+        self.sites[site].parted = false;
+        self.sites[site].troubled = false;
+        self.mark_split(site);
+        self.later(wait, Event::Sync { site });
     }
 
-    pub(super) fn sync(&mut self, region: usize) {
-        for base in [JOBS, BEATS, OUTPUT] {
-            self.regions[region].bases[base].sync_all();
-            self.tell_feeds(region, base);
+    pub(super) fn sync(&mut self, site: usize) {
+        for base in 0..BASES {
+            self.sites[site].bases[base].sync_all();
+            self.tell_feeds(site, base);
         }
     }
 
     /// Somebody deletes the jobs and makes an empty database of the same name.
-    fn recreate(&mut self, region: usize) {
-        self.regions[region].bases[JOBS].recreate();
-        self.regions[region].recreated = Some(self.now);
-        self.travelling.retain(|(place, base, _), _| *place != region || *base != JOBS);
+    fn recreate(&mut self, site: usize) {
+        self.sites[site].bases[JOBS].recreate();
+        self.sites[site].recreated = Some(self.now);
+        self.travelling.retain(|(place, base, _), _| *place != site || *base != JOBS);
+        let region = self.sites[site].region;
         for job in &mut self.jobs {
             if job.region == region && job.submitted.is_some() {
                 job.void = true;
             }
         }
-        for peer in self.regions[region].peers.clone() {
+        for peer in self.sites[site].peers.clone() {
             self.drop_feed(peer);
         }
-        self.tell_feeds(region, JOBS);
+        self.tell_feeds(site, JOBS);
     }
 
-    /// Whatever is open in a region now may be decided on two sides.
-    pub(super) fn mark_split(&mut self, region: usize) {
+    /// Whatever is open at a site now may be decided on two sides.
+    pub(super) fn mark_split(&mut self, site: usize) {
+        let region = self.sites[site].region;
         for job in &mut self.jobs {
             job.split |= job.region == region && !job.settled && job.submitted.is_some();
         }

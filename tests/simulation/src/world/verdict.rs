@@ -2,9 +2,11 @@
 //!
 //! Each file has the verdicts of one kind: `begin` on what must not begin, `overlap` on a job that runs in two places,
 //! `hold` on who runs on or leaves a job alone, `rescue` on how soon a dead engine's job begins elsewhere, `poison` on
-//! whom a job is said to have killed, `end` on what is told of an end and stays of it. Here they are asked, until the world
+//! whom a job is said to have killed, `end` on what is told of an end and stays of it, `apart` on regions with several
+//! clusters. Here they are asked, until the world
 //! has come to rest.
 
+mod apart;
 mod begin;
 mod end;
 mod hold;
@@ -20,7 +22,6 @@ use blitz_jobs::Run;
 use super::World;
 use super::event::{Event, Peer};
 use super::peer::{Mind, Role};
-use crate::couchdb::Read;
 
 pub(super) use rescue::{Death, TROUBLED_MAX, clear_max};
 
@@ -75,7 +76,9 @@ impl World {
 
     fn engines_busy(&self) -> Vec<Peer> {
         let is_busy = |peer: &Peer| match &self.peers[*peer].mind {
-            Mind::Engine(mind) => mind.contest.busy() > 0,
+            Mind::Engine(mind) => {
+                mind.contest.busy() > 0 && !self.sites[self.peers[*peer].site].gone
+            }
             _ => false,
         };
         (0..self.peers.len()).filter(is_busy).collect()
@@ -83,9 +86,6 @@ impl World {
 
     /// The leaf of a job that counts in the end.
     fn in_the_end(&mut self, job: usize) -> Option<(Revision, Run)> {
-        let region = self.jobs[job].region;
-        let r = self.regions[region].copies;
-        let Read::Answered(leaves) = self.read_leaves(region, 0, job, r) else { return None };
-        leaves.resolved(self.mutants.guards()).cloned()
+        self.resolved_at(self.home_of(self.jobs[job].region), job)
     }
 }

@@ -1,17 +1,19 @@
 //! Claims, measured from the outside: what a job costs when many engines want it, how soon a silent engine's
-//! job is another's, how soon feeds are back, and what an idle engine costs.
+//! job is another's, how soon feeds are back, what an idle engine costs, and what regions over several clusters do.
 //!
-//!     cargo run --release -p blitz-tests --bin bench -- claims [races|herd|rescue|feeds|idle]
+//!     cargo run --release -p blitz-tests --bin bench -- claims [races|herd|rescue|feeds|idle|regions]
 //!
 //! The store is the embedded one, a process of its own on disk. [`races`] and [`rescue`] have many engines in
 //! this process, each a [`contender`]: the real feed, contest and claim over real HTTP, and no plugin runtime.
-//! [`herd`] is simulated. [`feeds`] are the real ones, [`idle`] are processes of `blitz engine`.
+//! [`herd`] is simulated. [`feeds`] are the real ones, [`idle`] are processes of `blitz engine`; [`regions`] has three
+//! stores that replicate.
 
 mod contender;
 mod feeds;
 mod herd;
 mod idle;
 mod races;
+mod regions;
 mod rescue;
 mod site;
 
@@ -23,7 +25,7 @@ use crate::parts;
 use crate::sample::say;
 
 /// What can be measured, in the order in which it is.
-const PARTS: [&str; 5] = ["races", "herd", "rescue", "feeds", "idle"];
+const PARTS: [&str; 6] = ["races", "herd", "rescue", "feeds", "idle", "regions"];
 
 /// Runs the parts that were asked for, all of them when none was.
 pub(crate) fn run(asked: &[String]) -> ExitCode {
@@ -41,7 +43,8 @@ async fn measure(asked: &[String]) {
             "herd" => herd::measure(),
             "rescue" => rescue::measure().await,
             "feeds" => feeds::measure().await,
-            _ => idle::measure().await,
+            "idle" => idle::measure().await,
+            _ => regions::measure().await,
         }
     }
 }

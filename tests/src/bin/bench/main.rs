@@ -4,7 +4,8 @@
 //!     cargo run --release -p blitz-tests --bin bench -- store
 //!     cargo run --release -p blitz-tests --bin bench -- plugins [COMPONENT..]
 //!     cargo run --release -p blitz-tests --bin bench -- paths [speed|accuracy|crowd]
-//!     cargo run --release -p blitz-tests --bin bench -- claims [races|herd|rescue|feeds|idle]
+//!     cargo run --release -p blitz-tests --bin bench -- rush [cost|stall|memory|merging|own]
+//!     cargo run --release -p blitz-tests --bin bench -- claims [races|herd|rescue|feeds|idle|regions]
 //!
 //! Under the name `blitz` this binary is the program itself: one build serves stories, benches and what they
 //! measure.
@@ -19,6 +20,7 @@ mod paths;
 mod peer;
 mod plugins;
 mod road;
+mod rush;
 mod sample;
 mod store;
 
@@ -37,8 +39,11 @@ fn main() -> ExitCode {
         Some("plugins") => plugins::run(args.map(PathBuf::from).collect()),
         Some("paths") => paths::run(&args.collect::<Vec<_>>()),
         // A compiler, when `plugins` compiles as an engine does.
-        Some(blitz_runtime::CHILD) => blitz_runtime::child_main(args.map(OsString::from)),
+        Some(blitz_runtime::CHILD) => blitz::child_main(args.map(OsString::from)),
         Some("claims") => claims::run(&args.collect::<Vec<_>>()),
+        Some("rush") => rush::run(&args.collect::<Vec<_>>()),
+        Some(rush::SERVER) => rush::server(&args.collect::<Vec<_>>()),
+        Some(rush::BARE) => rush::bare(&args.collect::<Vec<_>>()),
         Some("store") => store::run(&args.collect::<Vec<_>>()),
         Some(store::server::WORD) => store::server::run(&args.collect::<Vec<_>>()),
         Some(peer::WORD) => peer::run(),
@@ -51,7 +56,7 @@ fn main() -> ExitCode {
         other => {
             let asked = other.unwrap_or("nothing");
             sample::say(&format!(
-                "bench: no bench {asked:?}; there are: claims, paths, plugins, road, store"
+                "bench: no bench {asked:?}; there are: claims, paths, plugins, road, rush, store"
             ));
             ExitCode::from(2)
         }

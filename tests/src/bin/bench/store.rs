@@ -11,7 +11,7 @@ mod race;
 pub(crate) mod server;
 mod start;
 mod users;
-mod wire;
+pub(crate) mod wire;
 mod writes;
 
 use std::process::ExitCode;

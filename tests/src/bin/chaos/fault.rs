@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use crate::chance::Chance;
 use crate::claims::{Claims, Hold};
 use crate::process::Process;
-use crate::proxy::{Mode, Proxy};
 use crate::site::{Seat, Site};
+use blitz_tests::proxy::{Mode, Proxy};
 
 /// What can happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -15,6 +15,8 @@ pub(crate) struct Flags {
     pub(crate) gateways: usize,
     /// No faults, and for so long.
     pub(crate) soak: Option<Duration>,
+    /// No faults of processes but so many cuts between places.
+    pub(crate) cuts: Option<usize>,
     /// The directory with store and logs stays.
     pub(crate) keep: bool,
     /// Kinds of faults by their words; empty: all.
@@ -42,6 +44,7 @@ chaos: real processes in trouble, and whether a job was lost or ran twice
 
     chaos [--faults N] [--jobs N] [--seed N] [--faster N] [--engines N] [--gateways N] [--kinds K,..] [--keep]
     chaos --soak MINUTES [--jobs N] [--engines N] [--gateways N] [--keep]
+    chaos --cuts N [--seed N] [--faster N] [--keep]
 
   --faults N     faults, one each quarter of T_dead (200)
   --jobs N       jobs, at a steady pace over the same time (1000; with --soak 50000): 3 of 5 are safe; 9 of 10 last
@@ -55,6 +58,9 @@ chaos: real processes in trouble, and whether a job was lost or ran twice
                  and descriptors are sampled every 5 s, and a slope of the later half is a violation when it is more
                  than noise: 192 KiB, 4 descriptors. Tables for 10,000 jobs are filled before: fewer than 40,000
                  jobs may show that
+  --cuts N       three places in network namespaces (needs root), each with a store, a gateway, and engines of its own
+                 region and of another's; so many times a way is cut for 1 to 20 s: a place is down or its packets
+                 are lost, two places lose each other's, or one the other's. Jobs come in everywhere all the time
   --keep         keeps the directory with store and logs, as a violation does, and tells of the slowest rescues
 
 Faults, 4 of 5 aimed at an engine that runs a job:
@@ -87,6 +93,14 @@ What is a violation:
            are told apart
   broken   a process ended by itself
 
+With --cuts:
+  lost     as above, or a job that ends in another way than 'done'; a never job may end as 'lost' or 'cancelled' after
+           it met a cut: its engine stood at another place than its region's home, and was cut off
+  double   as above
+  apart    two clusters name different runs of a job 5 s after the last job has ended
+  late     after a heal it took more than 5 s until all clusters had what one of them had at the heal
+  broken   as above
+
 Exit status: 0 clean, 1 a violation, 2 wrong usage, 130 after ^C.";
 
 /// Reads the words.
@@ -99,6 +113,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Asked, String> {
         engines: 10,
         gateways: 2,
         soak: None,
+        cuts: None,
         keep: false,
         kinds: Vec::new(),
     };
@@ -126,6 +141,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Asked, String> {
             "--engines" => flags.engines = count(number(1, PROCESSES_MAX)?),
             "--gateways" => flags.gateways = count(number(1, PROCESSES_MAX)?),
             "--soak" => flags.soak = Some(Duration::from_secs(60 * number(1, 24 * 60)?)),
+            "--cuts" => flags.cuts = Some(count(number(1, 10_000)?)),
             "--keep" => flags.keep = true,
             "--kinds" => {
                 let list = text().ok_or("--kinds needs a list")?;
@@ -167,6 +183,7 @@ mod tests {
         let soak = flags("--soak 20 --seed=7").unwrap();
         assert_eq!((soak.jobs, soak.faster, soak.seed), (50_000, 1, 7));
         assert_eq!(soak.soak, Some(Duration::from_secs(1200)));
+        assert_eq!(flags("--cuts 50").unwrap().cuts, Some(50));
         assert_eq!(flags("--kinds kill,deaf").unwrap().kinds, ["kill", "deaf"]);
     }
 

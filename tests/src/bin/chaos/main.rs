@@ -2,21 +2,23 @@
 //!
 //!     cargo run --release -p blitz-tests --bin chaos -- --faults 200 --jobs 1000
 //!     cargo run --release -p blitz-tests --bin chaos -- --soak 20 --jobs 50000
+//!     cargo run --release -p blitz-tests --bin chaos -- --cuts 50
 //!
 //! `flags` has the page of `--help`, with the rules of the verdict. `site` starts everything: `process` is one child,
-//! `part` what it does, `proxy` its way to the store. `work` submits and follows jobs, `fault` makes trouble, `chance`
+//! `part` what it does. `work` submits and follows jobs, `fault` makes trouble, `chance`
 //! is the seed's; `witness` and `claims` see what happens, outside of blitz and in the store. `run` joins them,
-//! `verdict` judges, `table` prints. `soak` is the run without faults, `resident` what it watches.
+//! `verdict` judges, `table` prints. `soak` is the run without faults, `resident` what it watches; `cuts` is
+//! the run over several places whose ways to each other are cut.
 //!
 //! Under the name `blitz` this binary is the program itself, and under the words of `part` an engine or a gateway.
 
 mod chance;
 mod claims;
+mod cuts;
 mod fault;
 mod flags;
 mod part;
 mod process;
-mod proxy;
 mod resident;
 mod run;
 mod site;
@@ -47,7 +49,7 @@ fn main() -> ExitCode {
     match words.first().map(String::as_str) {
         // A compiler, of an engine.
         Some(blitz_runtime::CHILD) => {
-            return blitz_runtime::child_main(words.into_iter().skip(1).map(OsString::from));
+            return blitz::child_main(words.into_iter().skip(1).map(OsString::from));
         }
         Some(part::ENGINE) => return part::engine(&words[1..]),
         Some(part::GATEWAY) => return part::gateway(&words[1..]),
@@ -67,6 +69,15 @@ fn main() -> ExitCode {
 }
 
 fn start(flags: &Flags) -> ExitCode {
+    // Before the first thread: all are to be where this one is.
+    let network = match flags.cuts.map(|count| Ok((count, cuts::network()?))).transpose() {
+        Ok(network) => network,
+        Err(error) => {
+            let error: String = error;
+            table::progress(&error);
+            return ExitCode::FAILURE;
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let directory = TempDir::with_prefix("blitz-chaos-");
     let (runtime, directory) = match (runtime, directory) {
@@ -87,9 +98,10 @@ fn start(flags: &Flags) -> ExitCode {
             }
         };
         let runs = async {
-            match flags.soak {
-                Some(lasts) => soak::run(flags, lasts, directory.path()).await,
-                None => run::run(flags, directory.path()).await,
+            match (network, flags.soak) {
+                (Some((count, wan)), _) => cuts::run(flags, count, wan, directory.path()).await,
+                (None, Some(lasts)) => soak::run(flags, lasts, directory.path()).await,
+                (None, None) => run::run(flags, directory.path()).await,
             }
         };
         tokio::select! {

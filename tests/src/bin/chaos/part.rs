@@ -4,12 +4,14 @@
 //! The program `blitz` has no flag for that, since nobody should run with it; so this binary is its own engine,
 //! as it is its own `blitz`. The store is `blitz couchdb` itself.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use blitz_couchdb::Client;
 use blitz_engine::Trust;
+use blitz_jobs::cluster::Clusters;
 use blitz_jobs::timing::Timing;
 use blitz_runtime::{ChildProgram, Rates, Runtime, RuntimeConfig, TargetPolicy};
 use tokio::io::AsyncReadExt as _;
@@ -34,12 +36,12 @@ const DRAIN: Duration = Duration::from_millis(1500);
 
 type Result = std::result::Result<(), Box<dyn std::error::Error>>;
 
-/// `STORE REGION ID FASTER CACHE DIGEST..`
+/// `CLUSTERS REGION ID FASTER CACHE DIGEST..`
 pub(crate) fn engine(args: &[String]) -> ExitCode {
     finish("engine", run(|stop| serve_engine(args, stop)))
 }
 
-/// `STORE LISTEN FASTER`
+/// `CLUSTERS LISTEN FASTER`
 pub(crate) fn gateway(args: &[String]) -> ExitCode {
     finish("gateway", run(|stop| serve_gateway(args, stop)))
 }
@@ -89,7 +91,7 @@ async fn until_asked(stop: CancellationToken) {
 
 async fn serve_engine(args: &[String], stop: CancellationToken) -> Result {
     let [store, region, id, faster, cache, digests @ ..] = args else {
-        return Err("STORE REGION ID FASTER CACHE DIGEST..".into());
+        return Err("CLUSTERS REGION ID FASTER CACHE DIGEST..".into());
     };
     let runtime = Runtime::new(RuntimeConfig {
         cache_dir: Some(PathBuf::from(cache)),
@@ -100,13 +102,14 @@ async fn serve_engine(args: &[String], stop: CancellationToken) -> Result {
         ..RuntimeConfig::default()
     })?;
     let config = blitz_engine::Config {
-        store: Client::new(store)?,
+        clusters: clusters(store)?,
         region: region.clone(),
         id: id.clone(),
         slots: SLOTS,
         runtime,
         trust: Trust { digests: digests.iter().cloned().collect(), ..Trust::default() },
         timing: Timing::faster(faster.parse()?),
+        load_contact: String::new(),
         drain: DRAIN,
     };
     say("engine");
@@ -122,11 +125,22 @@ async fn serve_engine(args: &[String], stop: CancellationToken) -> Result {
     }
 }
 
+/// What can be entered: one address, or `NAME=ADDRESS,..` with the near one first.
+fn clusters(text: &str) -> std::result::Result<Clusters, blitz_couchdb::Error> {
+    let mut named = text.split(',').filter_map(|one| one.split_once('='));
+    let Some((own, near)) = named.next() else { return Ok(Clusters::alone(Client::new(text)?)) };
+    let mut others = BTreeMap::new();
+    for (name, address) in named {
+        others.insert(name.to_owned(), Client::new(address)?);
+    }
+    Ok(Clusters::new(own, Client::new(near)?, others))
+}
+
 /// A part that does not start is started again after this long.
 const START_AGAIN: Duration = Duration::from_millis(200);
 
 async fn serve_gateway(args: &[String], stop: CancellationToken) -> Result {
-    let [store, listen, faster] = args else { return Err("STORE LISTEN FASTER".into()) };
+    let [store, listen, faster] = args else { return Err("CLUSTERS LISTEN FASTER".into()) };
     let listener = TcpListener::bind(listen.as_str()).await?;
     say(&listener.local_addr()?.to_string());
     let mut listener = Some(listener);
@@ -135,10 +149,14 @@ async fn serve_gateway(args: &[String], stop: CancellationToken) -> Result {
             Some(bound) => bound,
             None => TcpListener::bind(listen.as_str()).await?,
         };
+        let clusters = clusters(store)?;
         let config = blitz_gateway::Config {
-            store: Client::new(store)?,
+            // Of stores with names it is an administrator.
+            operators: clusters.all().filter_map(|(name, _)| name.map(str::to_owned)).collect(),
+            clusters,
             token: TOKEN.to_owned(),
             hosts: Vec::new(),
+            consent: blitz_contract::load::Consent::default(),
             timing: Timing::faster(faster.parse()?),
         };
         match blitz_gateway::run(bound, config, stop.clone()).await {

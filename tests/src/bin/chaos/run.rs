@@ -31,10 +31,10 @@ const PACE: Duration = Duration::from_millis(200);
 const TELL: Duration = Duration::from_secs(15);
 
 /// A job that has ended is told again within this time; it waits for parts that do not come.
-const AGAIN_MAX: Duration = Duration::from_secs(30);
+pub(crate) const AGAIN_MAX: Duration = Duration::from_secs(30);
 
 /// Second readers at once.
-const READERS: usize = 16;
+pub(crate) const READERS: usize = 16;
 
 type Jobs = Arc<Mutex<BTreeMap<usize, Job>>>;
 
@@ -61,7 +61,7 @@ pub(crate) async fn run(flags: &Flags, directory: &Path) -> Result<bool, String>
 
     let jobs: Jobs = Arc::default();
     let refused: Arc<Mutex<Vec<String>>> = Arc::default();
-    let submitter = Submitter { site: Arc::clone(&site), witness: witness.clone() };
+    let submitter = site.submitter(witness.address);
     let begun = Instant::now();
     let mut running = JoinSet::new();
     for (work, number) in works.iter().cloned().zip(0u32..) {
@@ -177,7 +177,7 @@ async fn ended_by_itself(site: &Site) -> Vec<String> {
 }
 
 /// A task that panics does not end its process: its log has it.
-fn panics(logs: &Path) -> Vec<String> {
+pub(crate) fn panics(logs: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for log in std::fs::read_dir(logs).into_iter().flatten().flatten() {
         let text = std::fs::read(log.path()).unwrap_or_default();

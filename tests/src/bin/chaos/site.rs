@@ -16,14 +16,15 @@ use tokio::time::Instant;
 use crate::flags::Flags;
 use crate::part::{self, TOKEN};
 use crate::process::Process;
-use crate::proxy::Proxy;
+use crate::work::Submitter;
+use blitz_tests::proxy::Proxy;
 
 /// The plugins of the jobs: the fixture under both policies.
 pub(crate) const SAFE: &str = "chaos-safe";
 pub(crate) const NEVER: &str = "chaos-never";
 
 /// All engines are ready within this time: the first one compiles for all.
-const READY_MAX: Duration = Duration::from_secs(120);
+pub(crate) const READY_MAX: Duration = Duration::from_secs(120);
 
 /// The store's administrator, where the store is ours.
 const ADMIN: &str = "admin:chaos";
@@ -126,6 +127,12 @@ impl Site {
         Ok(site)
     }
 
+    /// Who submits to it.
+    pub(crate) fn submitter(&self, witness: SocketAddr) -> Submitter {
+        let apis = self.gateways.iter().map(|gateway| gateway.api.clone()).collect();
+        Submitter { apis, region: self.region.clone(), witness }
+    }
+
     /// The region's only database of jobs.
     pub(crate) fn jobs_database(&self) -> String {
         format!("blitz-jobs-{}-1", self.region)
@@ -213,7 +220,7 @@ impl Site {
 }
 
 /// This program as one of its parts. The environment of its user is not the children's.
-fn this(word: &str) -> Result<Command, String> {
+pub(crate) fn this(word: &str) -> Result<Command, String> {
     let mut command = Command::new(std::env::current_exe().map_err(|error| error.to_string())?);
     command.arg(word).env_clear();
     Ok(command)
@@ -232,7 +239,7 @@ async fn start_store(
     Ok((process, address.map_err(|_| format!("the store said {said:?} and not its address"))?))
 }
 
-async fn publish(store: &Client, name: &str, retry: Retry) -> Result<String, String> {
+pub(crate) async fn publish(store: &Client, name: &str, retry: Retry) -> Result<String, String> {
     let mut manifest = Manifest::from_toml(FIXTURE_MANIFEST).map_err(|error| error.to_string())?;
     manifest.name = name.to_owned();
     manifest.retry = retry;

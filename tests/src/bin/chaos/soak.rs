@@ -29,7 +29,7 @@ const JOB_MAX: Duration = Duration::from_secs(60);
 /// True when nothing grew and all jobs were done.
 pub(crate) async fn run(flags: &Flags, lasts: Duration, directory: &Path) -> Result<bool, String> {
     let site = Arc::new(Site::start(flags, directory.to_owned()).await?);
-    let submitter = Submitter { site: Arc::clone(&site), witness: Witness::start().await? };
+    let submitter = site.submitter(Witness::start().await?.address);
     let mut growths = processes(&site).await;
     let begun = Instant::now();
     let pace = lasts / u32::try_from(flags.jobs).unwrap_or(u32::MAX);

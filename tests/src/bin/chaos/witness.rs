@@ -29,7 +29,12 @@ pub(crate) struct Witness {
 impl Witness {
     /// Listens on a port that the system chooses, until the runtime ends.
     pub(crate) async fn start() -> Result<Self, String> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| e.to_string())?;
+        Self::start_at("127.0.0.1:0").await
+    }
+
+    /// The same at another address.
+    pub(crate) async fn start_at(place: &str) -> Result<Self, String> {
+        let listener = TcpListener::bind(place).await.map_err(|e| e.to_string())?;
         let address = listener.local_addr().map_err(|e| e.to_string())?;
         let witness = Self { address, runs: Arc::default() };
         let hears = witness.clone();

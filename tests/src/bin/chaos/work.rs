@@ -1,5 +1,6 @@
 //! The jobs: submitted at a steady pace as any client would, and followed to their end through whatever happens.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use crate::chance::Chance;
-use crate::site::{NEVER, SAFE, Site};
-use crate::witness::Witness;
+use crate::site::{NEVER, SAFE};
 
 /// A job may wait for an engine so long, and take so long in all: longer than any row of faults here, so that no
 /// job ends by its time.
@@ -65,6 +65,11 @@ pub(crate) fn short(number: usize) -> Work {
 }
 
 impl Work {
+    /// The same under another number.
+    pub(crate) fn numbered(&self, number: usize) -> Self {
+        Self { number, ..self.clone() }
+    }
+
     /// The one right output of a run of this name.
     pub(crate) fn output(&self, name: &str) -> String {
         let lines = (0..self.lines).map(|line| format!("{name} line {line}\n"));
@@ -96,11 +101,14 @@ pub(crate) struct Job {
     pub(crate) told: Told,
 }
 
-/// Those who submit.
+/// Those who submit, to one region.
 #[derive(Debug, Clone)]
 pub(crate) struct Submitter {
-    pub(crate) site: Arc<Site>,
-    pub(crate) witness: Witness,
+    /// The gateways.
+    pub(crate) apis: Arc<[Api]>,
+    pub(crate) region: String,
+    /// The witness, as engines reach it.
+    pub(crate) witness: SocketAddr,
 }
 
 impl Submitter {
@@ -113,7 +121,7 @@ impl Submitter {
         let mut tries = 0;
         loop {
             let name = format!("job-{}.{tries}", work.number);
-            let place = self.witness.address;
+            let place = self.witness;
             let args = [
                 "witness",
                 &place.ip().to_string(),
@@ -126,7 +134,7 @@ impl Submitter {
             let request = json!({
                 "plugin": if work.is_safe { SAFE } else { NEVER },
                 "args": args,
-                "regions": [self.site.region],
+                "regions": [self.region],
                 "queue_timeout_ms": millis(QUEUE_TIMEOUT),
                 "timeout_ms": millis(JOB_TIMEOUT),
             });
@@ -191,7 +199,7 @@ impl Submitter {
     }
 
     fn api(&self, number: usize) -> &Api {
-        &self.site.gateways[number % self.site.gateways.len()].api
+        &self.apis[number % self.apis.len()]
     }
 }
 

@@ -19,11 +19,12 @@ pub(crate) mod token_key;
 
 pub(crate) use hashing::Hashing;
 pub(crate) use lockout::Peer;
+pub(crate) use profile::USERS;
 
 use super::{call::Server, refusal::Refusal};
 use crate::{
     options::{Admin, Options},
-    user::User,
+    user::{Holds, User},
 };
 use cookie::Signer;
 use http::{HeaderMap, HeaderValue, header, request::Parts};
@@ -96,7 +97,8 @@ impl Auth {
         };
         let profile = self.login(server, &name, password, Peer::of(parts)).await?;
         let roles = profile.roles.clone();
-        Ok(User { name: Some(name), roles, proof: Some("default") }.into())
+        let holds = Holds::WhileKnown { salt: profile.salt.clone() };
+        Ok(User { name: Some(name), roles, proof: Some("default"), holds }.into())
     }
 
     /// The user of a cookie. One that is forged, too old or of a name that is gone proves nothing.
@@ -116,7 +118,8 @@ impl Auth {
         let renewed =
             session.is_aging(now).then(|| self.signer.sign(&session.name, &profile.salt, now));
         let (name, roles) = (Some(session.name.clone()), profile.roles.clone());
-        Ok(Some(Proved { user: User { name, roles, proof: Some("cookie") }, renewed }))
+        let holds = Holds::WhileKnown { salt: profile.salt.clone() };
+        Ok(Some(Proved { user: User { name, roles, proof: Some("cookie"), holds }, renewed }))
     }
 
     /// A new cookie for one who has just logged in.

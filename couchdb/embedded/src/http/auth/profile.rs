@@ -78,7 +78,7 @@ impl Profiles {
 
 impl Auth {
     /// What is known of this name; None when nobody has it.
-    pub(super) async fn profile(
+    pub(crate) async fn profile(
         &self,
         server: &Server,
         name: &str,

@@ -7,12 +7,12 @@ use super::{
 };
 use crate::{
     options::{TokenAlgorithm, TokenKey},
-    user::User,
+    user::{Holds, User},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::{hmac, signature};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 /// The longest token, in bytes: one with a hundred roles is a tenth of it.
 const TOKEN_BYTES_MAX: usize = 16 << 10;
@@ -88,7 +88,8 @@ impl Keys {
             Some(Value::String(name)) => name.clone(),
             Some(_) => return Err(malformed()),
         };
-        Ok(User { name: Some(name), roles: roles(&claims)?, proof: Some("jwt") })
+        let holds = Holds::Until(until(&claims));
+        Ok(User { name: Some(name), roles: roles(&claims)?, proof: Some("jwt"), holds })
     }
 
     /// A key of the kind that the algorithm needs: one of another kind is as good as none.
@@ -152,6 +153,17 @@ fn check_time(claims: &Map<String, Value>, now_s: u64) -> Result<(), Refusal> {
         Some(Some(true)) => Err(Refusal::unauthorized("nbf not in past")),
         Some(None) => Err(Refusal::bad_request("Invalid nbf claim")),
     }
+}
+
+/// When a token that is [in time](check_time) is over, since 1970.
+fn until(claims: &Map<String, Value>) -> Duration {
+    let until = claims.get("exp").map(|until| match (until.as_u64(), until.as_f64()) {
+        (Some(seconds), _) => Duration::from_secs(seconds),
+        (None, seconds) => {
+            Duration::try_from_secs_f64(seconds.unwrap_or(0.0)).unwrap_or(Duration::MAX)
+        }
+    });
+    until.unwrap_or_default()
 }
 
 fn check_signature(

@@ -3,7 +3,12 @@
 use super::*;
 
 fn user(name: Option<&str>) -> User {
-    User { name: name.map(str::to_owned), roles: Vec::new(), proof: None }
+    User {
+        name: name.map(str::to_owned),
+        roles: Vec::new(),
+        proof: None,
+        holds: crate::user::Holds::Always,
+    }
 }
 
 fn said(id: &str, new: &Value, old: Option<&Value>, by: &User, admin: bool) -> String {

@@ -1,6 +1,6 @@
 //! The documents of `_replicator`, from their first revision to their deletion.
 
-use super::{ask, create, server, until, url};
+use super::{Proxy, ask, create, server, until, url};
 use crate::client::{Connection, Server, patient};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use blitz_embedded::{Admin, Options, Storage};
@@ -94,4 +94,76 @@ impl Root {
     async fn get(&self, path: &str) -> Value {
         self.ask(&format!("GET {path}"), &Value::Null).await.1
     }
+}
+
+/// What is fetched at once is a guess at first. On a slow line it is smaller the next time, and not the same for ever.
+#[tokio::test]
+async fn a_batch_that_takes_too_long_is_made_smaller() {
+    let peer = server().await;
+    create(&peer, "a").await;
+    let text = "x".repeat(480_000);
+    for n in 0..8 {
+        assert_eq!(ask(&peer, &format!("PUT /a/{n}"), &json!({"text": text})).await.0, 201);
+    }
+    let admin = Admin { name: String::from("root"), password: String::from("hidden") };
+    let options = Options { admins: vec![admin], ..Options::default() };
+    let root = Root(Server::start(Storage::Memory, options).await);
+    root.ask("PUT /b", &Value::Null).await;
+    // 8 KiB each 10 ms and more: a document takes 0.6 s, and all of them 5.
+    let line = Proxy::slow(peer.address, std::time::Duration::from_millis(10)).await;
+    let document = json!({
+        "source": format!("http://{}/a", line.address), "target": "b", "continuous": true,
+        "connection_timeout": 4000, "retries_per_request": 1,
+    });
+    assert_eq!(root.ask("PUT /_replicator/slow", &document).await.0, 201);
+    until("all are there", async || root.get("/b").await["doc_count"] == 8).await;
+    let row = root.get("/_scheduler/docs/_replicator/slow").await;
+    assert_eq!((&row["state"], &row["error_count"]), (&json!("running"), &json!(0)), "{row}");
+}
+
+/// A line that loses all packets says nothing: who waits for an answer, or for a change, must notice by itself.
+#[tokio::test]
+async fn a_line_that_falls_silent_is_noticed_in_the_time_that_the_document_says() {
+    let peer = server().await;
+    create(&peer, "a").await;
+    let admin = Admin { name: String::from("root"), password: String::from("hidden") };
+    let options = Options { admins: vec![admin], ..Options::default() };
+    let root = Root(Server::start(Storage::Memory, options).await);
+    root.ask("PUT /b", &Value::Null).await;
+    root.ask("PUT /c", &Value::Null).await;
+    let line = Proxy::slow(peer.address, std::time::Duration::ZERO).await;
+    let far = format!("http://{}/a", line.address);
+    let timeouts =
+        json!({"continuous": true, "connection_timeout": 1000, "retries_per_request": 1});
+    for (id, source, target) in [("in", &*far, "b"), ("out", "c", &*far)] {
+        let mut document = timeouts.clone();
+        document["source"] = json!(source);
+        document["target"] = json!(target);
+        assert_eq!(root.ask(&format!("PUT /_replicator/{id}"), &document).await.0, 201);
+    }
+    assert_eq!(ask(&peer, "PUT /a/one", &json!({})).await.0, 201);
+    assert_eq!(root.ask("PUT /c/two", &json!({})).await.0, 201);
+    until("the first", async || root.get("/b/one").await["_id"] == "one").await;
+    until("the second", async || ask(&peer, "GET /a/two", &Value::Null).await.0 == 200).await;
+
+    line.set_silent(true);
+    assert_eq!(root.ask("PUT /c/three", &json!({})).await.0, 201);
+    let state = async |id: &str| {
+        root.get(&format!("/_scheduler/docs/_replicator/{id}")).await["state"].clone()
+    };
+    until("both are given up", async || {
+        state("in").await == "crashing" && state("out").await == "crashing"
+    })
+    .await;
+
+    // Whoever knows that the line is there again rewrites the documents: another option, and they begin anew at once.
+    line.set_silent(false);
+    assert_eq!(ask(&peer, "PUT /a/four", &json!({})).await.0, 201);
+    for id in ["in", "out"] {
+        let mut document = root.get(&format!("/_replicator/{id}")).await;
+        document["mended"] = json!(1);
+        assert_eq!(root.ask(&format!("PUT /_replicator/{id}"), &document).await.0, 201);
+    }
+    until("the third", async || ask(&peer, "GET /a/three", &Value::Null).await.0 == 200).await;
+    until("the fourth", async || root.get("/b/four").await["_id"] == "four").await;
 }

@@ -11,6 +11,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::JoinSet,
 };
 
@@ -30,6 +31,7 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     cuts: Arc<AtomicU64>,
     broken: Arc<AtomicBool>,
+    silent: watch::Sender<bool>,
     _task: JoinSet<()>,
 }
 
@@ -56,6 +58,12 @@ impl Proxy {
         self.broken.store(broken, Ordering::Relaxed);
     }
 
+    /// Lets no byte through any more, and says nothing of it, as a line that loses all packets. Connections of that time
+    /// stay dead when it is over.
+    pub(crate) fn set_silent(&self, silent: bool) {
+        self.silent.send_replace(silent);
+    }
+
     async fn start(to: Option<SocketAddr>, way: Way) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -63,6 +71,8 @@ impl Proxy {
         let counter = Arc::clone(&cuts);
         let broken = Arc::new(AtomicBool::new(false));
         let is_broken = Arc::clone(&broken);
+        let silent = watch::Sender::new(false);
+        let is_silent = silent.subscribe();
         let mut task = JoinSet::new();
         task.spawn(async move {
             let mut connections = JoinSet::new();
@@ -73,10 +83,22 @@ impl Proxy {
                     continue;
                 }
                 number += 1;
-                connections.spawn(carry(client, to, way, number, Arc::clone(&counter)));
+                let (counter, mut silent) = (Arc::clone(&counter), is_silent.clone());
+                connections.spawn(async move {
+                    // Dropped unfinished, it would close the connection, and that is a word.
+                    let mut carries = std::pin::pin!(carry(client, to, way, number, counter));
+                    let falls_silent = async { silent.wait_for(|silent| *silent).await.is_ok() };
+                    let is_silent = tokio::select! {
+                        () = carries.as_mut() => false,
+                        is_silent = falls_silent => is_silent,
+                    };
+                    if is_silent {
+                        std::future::pending::<()>().await;
+                    }
+                });
             }
         });
-        Proxy { address, cuts, broken, _task: task }
+        Proxy { address, cuts, broken, silent, _task: task }
     }
 }
 

@@ -204,7 +204,7 @@ fn a_job_that_ended_is_not_queued_again_by_its_spec() {
             contest.write_answered(S, &job, won("2-a"));
         } else {
             contest.hear_spec(S, spec(&job, Retry::Safe));
-            let lost = Run::Lost { claim: claim_of(2, 1), reason: "x".to_owned(), begun: true };
+            let lost = lost(claim_of(2, 1));
             contest.hear_run(S, &job, revision("2-a"), lost);
         }
         contest
@@ -254,27 +254,6 @@ fn a_cancel_during_the_claim_starts_and_stops_it() {
         matches!(actions[..], [Action::Start { .. }, Action::Stop { why: Why::Cancelled, .. }]),
         "{actions:?}"
     );
-}
-
-#[test]
-fn of_the_tasks_of_one_run_an_engine_takes_one_ever() {
-    let tasks: Vec<JobId> = (0..2).map(|_| new_job()).collect();
-    let mut contest = contest(8);
-    for job in &tasks {
-        let spec = Spec { tasks: tasks.clone(), ..Spec::sample(job, Retry::Safe) };
-        contest.hear_spec(S, Arc::new(spec));
-    }
-    let first = writes(&contest.tick(S))[0].0.clone();
-    assert!(states(&contest.tick(S)).is_empty());
-    contest.write_answered(S, &first, Answer::Lost);
-    let actions = contest.tick(2 * S);
-    let [(other, None, "claimed")] = &writes(&actions)[..] else { panic!("{actions:?}") };
-    assert_ne!(**other, first, "the other task is free now, this one was lost");
-    let other = (*other).clone();
-    contest.write_answered(2 * S, &other, won("1-a"));
-    contest.job_ended(3 * S, &other, Some(end(0)));
-    contest.write_answered(3 * S, &other, won("2-a"));
-    assert!(states(&contest.tick(20 * S)).is_empty(), "it had its part in the run");
 }
 
 #[test]

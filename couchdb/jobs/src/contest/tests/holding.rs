@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn an_engine_that_hears_of_anothers_claim_or_of_an_end_stops() {
-    let lost = Run::Lost { claim: claim_of(1, 1), reason: "x".to_owned(), begun: true };
+    let lost = lost(claim_of(1, 1));
     for run in [others(1), others(2), lost, opened(claim_of(1, 1))] {
         let job = new_job();
         let mut contest = running(&job, Retry::Safe);

@@ -105,6 +105,11 @@ impl World {
                 Vec::new()
             }
             13 if chance % 16 == 0 => self.contest.give_back(),
+            16 if chance % 16 == 0 => self.contest.leave_home(),
+            17 => {
+                self.contest.hear_beside(incarnation(chance));
+                Vec::new()
+            }
             13 if chance % 4 == 0 => {
                 self.contest.remove_plugin("abc");
                 self.contest.add_plugin(if chance % 8 == 0 { "abc" } else { "x" });
@@ -154,6 +159,7 @@ impl World {
                 }
                 Action::Start { spec, claim, .. } => {
                     assert_eq!(claim.incarnation, incarnation(1));
+                    self.check_epochs(&spec, &claim);
                     let twice = self.running.insert(spec.job.clone(), false);
                     assert!(twice.is_none(), "{} was started twice", spec.job);
                 }
@@ -168,6 +174,19 @@ impl World {
         }
     }
 
+    /// What was admitted for another home is not begun, unless it may run twice; and never that of a later one.
+    fn check_epochs(&self, spec: &Spec, claim: &Claim) {
+        let config = &self.contest.config;
+        assert_eq!(claim.epoch, config.epoch);
+        if config.guards != Guards::default() {
+            return;
+        }
+        assert!(spec.home_epoch <= config.epoch, "of a later home");
+        if spec.retry == Retry::Never {
+            assert!(spec.home_epoch == config.epoch && !config.only_safe, "it may run elsewhere");
+        }
+    }
+
     fn check(&self) {
         let (contest, now) = (&self.contest, self.now);
         if let Some(due) = contest.due() {
@@ -176,6 +195,10 @@ impl World {
         let weights = contest.busy.iter().map(|job| contest.jobs[job].weight(contest.config.slots));
         assert_eq!(contest.slots_taken, weights.sum::<u32>());
         assert!(contest.slots_taken <= contest.config.slots);
+        let mut runs: Vec<&str> =
+            contest.busy.iter().map(|job| contest.jobs[job].spec.run.as_str()).collect();
+        runs.sort_unstable();
+        assert!(runs.windows(2).all(|two| two[0] != two[1]), "two tasks of one run: {runs:?}");
         for (at, job) in &contest.queue {
             assert_eq!(contest.jobs[job].queued, Some(*at));
             assert!(!contest.writes.contains(job));
@@ -204,6 +227,7 @@ impl World {
 fn sample(n: usize, jobs: &[JobId]) -> Arc<Spec> {
     let retry = if n.is_multiple_of(2) { Retry::Safe } else { Retry::Never };
     let mut spec = Spec::sample(&jobs[n], retry);
+    spec.home_epoch = if n / 2 == 1 { 3 } else { 1 };
     spec.limits.slots = Some(u32::try_from(n).unwrap());
     spec.run = format!("r{}", n / 2);
     spec.tasks = jobs[n / 2 * 2..n / 2 * 2 + 2].to_vec();
@@ -212,11 +236,11 @@ fn sample(n: usize, jobs: &[JobId]) -> Arc<Spec> {
 
 fn some_run(chance: u8) -> Run {
     let attempt = u32::from(chance / 8 % 16) + 1;
-    let claim = claim_of(chance % 3 + 1, attempt);
+    let claim = Claim { epoch: u32::from(chance / 32), ..claim_of(chance % 3 + 1, attempt) };
     match chance % 8 {
         0..=2 => Run::Claimed { claim },
         3..=5 => opened(claim),
-        6 => Run::Lost { claim, reason: String::new(), begun: true },
+        6 => Run::Lost { claim: Some(claim), reason: String::new(), begun: true },
         _ => Run::Cancelled { claim: None, end: None },
     }
 }
@@ -227,10 +251,11 @@ proptest! {
     #[test]
     fn an_engine_keeps_its_books_and_never_loops(
         slots in 1u32..6,
+        (epoch, only_safe) in prop_oneof![Just((1, false)), Just((3, false)), Just((2, true)), Just((4, true))],
         retries: u8,
         events in proptest::collection::vec((0u8..18, 0..JOBS, any::<u8>(), 0u64..4_000), 1..150),
     ) {
-        let mut world = World::new(config(slots), retries);
+        let mut world = World::new(Config { epoch, only_safe, ..config(slots) }, retries);
         events.into_iter().for_each(|event| world.happen(event));
     }
 
@@ -239,11 +264,12 @@ proptest! {
     #[test]
     fn a_mutant_keeps_its_books_too(
         mutant in 0..crate::guards::Guard::ALL.len(),
+        (epoch, only_safe) in prop_oneof![Just((1, false)), Just((3, false)), Just((2, true)), Just((4, true))],
         retries: u8,
         events in proptest::collection::vec((0u8..18, 0..JOBS, any::<u8>(), 0u64..4_000), 1..150),
     ) {
         let guards = Guards::default().without(crate::guards::Guard::ALL[mutant]);
-        let mut world = World::new(Config { guards, ..config(3) }, retries);
+        let mut world = World::new(Config { guards, epoch, only_safe, ..config(3) }, retries);
         events.into_iter().for_each(|event| world.happen(event));
     }
 }

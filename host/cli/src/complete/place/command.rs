@@ -29,12 +29,7 @@ pub(super) fn of_clap(arg: &Arg, prefix: &str) -> Place {
 
 pub(super) fn commands(command: &Command) -> Vec<Candidate> {
     let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
-    shown
-        .map(|command| Candidate {
-            word: command.get_name().to_owned(),
-            meaning: command.get_about().map(ToString::to_string).unwrap_or_default(),
-        })
-        .collect()
+    shown.map(Candidate::of_command).collect()
 }
 
 pub(super) fn long_options(command: &Command) -> Vec<Candidate> {

@@ -4,8 +4,9 @@ use blitz_contract::{Argument, ArgumentKind, Manifest};
 use clap::Command;
 
 use super::command::long_options;
-use super::{Candidate, Place, global, global_value};
+use super::{Candidate, Place, global, global_value, inline_value, of_load};
 use crate::complete::world::World;
+use crate::load;
 use crate::words::GlobalFlag;
 
 /// A plugin's command line.
@@ -17,6 +18,7 @@ pub(super) async fn of_plugin(
     current: &str,
     world: &mut World<'_>,
 ) -> Place {
+    let ours = if load::is_load(manifest) { load::options::flags() } else { Vec::new() };
     let mut is_behind_dashes = false;
     let mut is_all_positional = false;
     let mut positions = 0;
@@ -37,6 +39,11 @@ pub(super) async fn of_plugin(
             if needs_value && words.next().is_none() {
                 return global_value(cli, flag, "", current, world).await;
             }
+        } else if let Some((flag, needs_value)) = global(word, &ours).filter(|_| !is_behind_dashes)
+        {
+            if needs_value && words.next().is_none() {
+                return of_load(flag, "");
+            }
         } else if word.starts_with('-') && word.len() > 1 {
             value_of = waits_for_value(manifest, word);
         } else {
@@ -45,6 +52,9 @@ pub(super) async fn of_plugin(
     }
     if let Some(argument) = value_of {
         return of_argument(argument, "", current);
+    }
+    if let Some((flag, prefix)) = inline_value(current, &ours).filter(|_| !is_behind_dashes) {
+        return of_load(flag, prefix);
     }
     if let Some((head, _)) = current.split_once('=')
         && let Some(argument) = head.strip_prefix("--").and_then(|name| option(manifest, name))
@@ -61,7 +71,8 @@ pub(super) async fn of_plugin(
 }
 
 fn option<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a Argument> {
-    manifest.arguments.iter().find(|argument| !argument.positional && argument.name == name)
+    let (own, key) = name.split_once(':').map_or((name, None), |(own, key)| (own, Some(key)));
+    manifest.arguments.iter().find(|a| !a.positional && a.name == own && (a.named || key.is_none()))
 }
 
 /// The option at the end of a word whose value is the next one.
@@ -73,6 +84,9 @@ fn waits_for_value<'a>(manifest: &'a Manifest, word: &str) -> Option<&'a Argumen
     let mut letters = word.strip_prefix('-')?.chars();
     while let Some(letter) = letters.next() {
         let argument = manifest.arguments.iter().find(|a| a.short == Some(letter))?;
+        if argument.named {
+            return letters.as_str().starts_with(':').then_some(argument);
+        }
         if takes_value(&argument) {
             return letters.as_str().is_empty().then_some(argument);
         }
@@ -83,10 +97,15 @@ fn waits_for_value<'a>(manifest: &'a Manifest, word: &str) -> Option<&'a Argumen
 /// The plugin's options, and ours that it does not have itself.
 fn options(manifest: &Manifest, cli: &Command, is_behind_dashes: bool) -> Vec<Candidate> {
     let own = manifest.arguments.iter().filter(|argument| !argument.positional);
-    let own = own.map(|argument| Candidate::new(&format!("--{}", argument.name), &argument.help));
+    let own = own.map(|argument| {
+        let colon = if argument.named { ":" } else { "" };
+        Candidate::new(&format!("--{}{colon}", argument.name), &argument.help)
+    });
     let mut words: Vec<Candidate> = own.collect();
     if !is_behind_dashes {
-        for global in long_options(cli) {
+        let load = load::is_load(manifest).then(load::options::command);
+        let load = load.iter().flat_map(long_options);
+        for global in long_options(cli).into_iter().chain(load) {
             if !words.iter().any(|word| word.word == global.word) {
                 words.push(global);
             }

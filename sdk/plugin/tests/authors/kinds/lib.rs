@@ -33,6 +33,7 @@ impl Plugin for Kinds {
         let at: &Option<String> = &args.at;
         let field: &Vec<String> = &args.field;
         let user: &Option<Secret> = &args.user;
+        let env: &Vec<(String, String)> = &args.env;
         let list: &InputFile = &args.list;
         let data: &Vec<TextOrInputFile> = &args.data;
         let report: &OutputFile = &args.report;
@@ -42,6 +43,9 @@ impl Plugin for Kinds {
             host.stdout(),
             "{silent} {verbose} {count:?} {rate} {max_time:?} {kind:?} {at:?} {field:?} {user:?} {url} {port:?}"
         )?;
+        for (name, value) in env {
+            writeln!(host.stdout(), "{name}={value}")?;
+        }
         if let Some(user) = user {
             writeln!(host.stdout(), "{user} {}", user.reveal())?;
         }
@@ -87,6 +91,9 @@ mod tests {
                 "--field=a=1",
                 "--field=b=2",
                 "--user=me:pw",
+                "-e:A",
+                "1",
+                "--env:B=2",
                 "--list=names",
                 "--data=a",
                 "--data=@body",
@@ -101,6 +108,7 @@ mod tests {
         assert_eq!(
             ran.stdout(),
             "true 2 Some(-7) 1000 20ms Some(\"x\") Some(\"h\") [\"a=1\", \"b=2\"] Some(Secret(***)) u [80, 443]\n\
+             A=1\nB=2\n\
              *** me:pw\n"
         );
         assert_eq!(ran.host.output_text("out"), "abAda");
@@ -126,6 +134,8 @@ mod tests {
             &["u", "x"],
             &[],
             &["--user"],
+            &["-e:A", "1", "u"],
+            &["-e", "1", "u"],
         ] {
             let here = Arguments::parse_declared(Carried::ARGUMENTS, args);
             assert_eq!(here, Arguments::parse(&manifest, args), "{args:?}");

@@ -12,15 +12,18 @@ impl World {
     /// A job begins once more.
     pub(in crate::world) fn judge_start(&mut self, peer: Peer, job: usize) {
         self.judge_rescue(peer, job);
-        let region = &self.regions[self.jobs[job].region];
-        let split = region.is_split(self.now);
+        self.judge_epoch(peer, job);
+        let here = self.peers[peer].site;
+        let split = self.sites[here].is_split(self.now);
         self.jobs[job].split |= split;
         let (crowd, found) = (&self.peers, &self.jobs[job]);
-        let unwell = self.regions[found.region].unwell_until;
+        let unwell = self.sites[here].unwell_until;
         let again = found.finished.filter(|(peer, life, at)| {
             let state = &crowd[*peer];
             let well = state.alive && !state.paused && !state.cut && state.troubled < *at;
-            well && state.life == *life && unwell < *at && !found.split && !found.void
+            let well = well && self.enters(*peer, state.site);
+            let is_spread = found.is_spread() || state.site != here;
+            well && state.life == *life && unwell < *at && !is_spread && !found.void
         });
         if let Some((peer, ..)) = again {
             let text = format!(
@@ -30,7 +33,8 @@ impl World {
             self.find("run-again", text);
         }
         let found = &self.jobs[job];
-        if found.is_never() && found.starts > 1 && !found.void {
+        let excused = found.void && !self.regions[found.region].is_many();
+        if found.is_never() && found.starts > 1 && !excused {
             let text = format!("job {job} must not run twice and has begun {} times", found.starts);
             self.find("begun-twice", text);
         }
@@ -74,7 +78,7 @@ impl World {
         self.outcome.tally.kills += 1;
         let found = &mut self.jobs[job];
         found.kills += 1;
-        if found.kills > DEATHS_MAX && !found.split && !found.void {
+        if found.kills > DEATHS_MAX && !found.is_spread() && !found.void {
             let text = format!("job {job} has killed {} engines", found.kills);
             self.find("poison-spread", text);
         }

@@ -8,12 +8,11 @@ use crate::world::World;
 use crate::world::document::{Id, Kind};
 use crate::world::event::Peer;
 use crate::world::peer::Mind;
-use crate::world::store::JOBS;
 
 impl World {
     /// A reader heard of an end, and now of another.
     pub(in crate::world) fn two_ends(&mut self, peer: Peer, job: usize, end: &Run, other: &Run) {
-        if self.jobs[job].split || self.jobs[job].void {
+        if self.jobs[job].is_divided() || self.jobs[job].void {
             self.outcome.tally.ends_split += 1;
             return;
         }
@@ -21,10 +20,12 @@ impl World {
         self.find("end-changed", text);
     }
 
-    /// A reader that heard of an end hears of a run again: never, once all copies are the same.
+    /// A reader that heard of an end hears of a run again from the same cluster: never, once all copies are the same. Who
+    /// heard of an end has forgotten the job.
     pub(in crate::world) fn end_undone(&mut self, peer: Peer, job: usize, run: &Run) {
         let found = &self.jobs[job];
-        if !found.void && self.regions[found.region].bases[JOBS].agrees(&Id::Job(job, Kind::Run)) {
+        let base = &self.sites[self.peers[peer].site].bases[found.base];
+        if !found.void && base.agrees(&Id::Job(job, Kind::Run)) {
             let text = format!(
                 "{} had heard of the end of job {job}, and then: {}",
                 self.name(peer),
@@ -36,22 +37,18 @@ impl World {
 
     pub(super) fn judge_end(&mut self, job: usize, last: bool) {
         let found = &self.jobs[job];
+        if self.regions[found.region].is_many() {
+            return self.judge_end_of_many(job, last);
+        }
         if found.void {
             self.jobs[job].settled = found.active.is_empty();
             self.outcome.tally.void += u64::from(self.jobs[job].settled);
             return;
         }
-        let (region, active) = (found.region, !found.active.is_empty());
-        let agrees = self.regions[region].bases[JOBS].agrees(&Id::Job(job, Kind::Run));
+        let (site, active) = (self.home_of(found.region), !found.active.is_empty());
+        let agrees = self.sites[site].bases[found.base].agrees(&Id::Job(job, Kind::Run));
         let counts = self.in_the_end(job).map(|(_, run)| run);
-        let told: Vec<Option<Run>> = self.regions[region]
-            .peers
-            .iter()
-            .filter_map(|peer| match &self.peers[*peer].mind {
-                Mind::Gateway(mind) => Some(mind.told(job).cloned()),
-                _ => None,
-            })
-            .collect();
+        let told = self.told_by_all(job);
         let is_final = counts.as_ref().is_some_and(Run::is_final);
         if agrees && is_final && !active && told.iter().all(Option::is_some) {
             self.settled(job, counts, &told);
@@ -73,17 +70,18 @@ impl World {
     }
 
     pub(in crate::world) fn spec_is_stored(&mut self, job: usize) -> bool {
-        let region = self.jobs[job].region;
-        matches!(self.get(region, 0, JOBS, &Id::Job(job, Kind::Spec)), Read::Answered(Some(_)))
+        let site = self.home_of(self.jobs[job].region);
+        let base = self.jobs[job].base;
+        matches!(self.get(site, 0, base, &Id::Job(job, Kind::Spec)), Read::Answered(Some(_)))
     }
 
-    fn settled(&mut self, job: usize, counts: Option<Run>, told: &[Option<Run>]) {
+    pub(super) fn settled(&mut self, job: usize, counts: Option<Run>, told: &[Option<Run>]) {
         self.jobs[job].settled = true;
         let Some(run) = counts else { return };
         self.outcome.tally.ended(&run);
         self.trace(job, |_| format!("at rest: {run:?}"));
         if told.iter().flatten().any(|told| *told != run) {
-            if self.jobs[job].split {
+            if self.jobs[job].is_divided() {
                 self.outcome.tally.told_split += 1;
             } else {
                 self.find(
@@ -104,6 +102,9 @@ impl World {
                 && !state.cut
                 && !state.paused
                 && state.troubled + STOPPED < self.now;
+            if state.site != self.home_of(state.region) || mind.leaves {
+                continue;
+            }
             let name = format!("blitz-jobs-{}-1", self.regions[state.region].name);
             let Some(known) = mind.contest.oldest(&name).filter(|_| follows) else { continue };
             if let Some(job) = self
@@ -121,8 +122,13 @@ impl World {
     pub(super) fn judge_leaves(&mut self) {
         for job in 0..self.jobs.len() {
             let region = self.jobs[job].region;
-            let r = self.regions[region].copies;
-            let Read::Answered(leaves) = self.read_leaves(region, 0, job, r) else { continue };
+            if self.regions[region].is_many() {
+                self.judge_leaves_of_many(job);
+                continue;
+            }
+            let site = self.home_of(region);
+            let r = self.sites[site].copies;
+            let Read::Answered(leaves) = self.read_leaves(site, 0, job, r) else { continue };
             if leaves.runs.len() > 1 {
                 self.find(
                     "leaves-left",

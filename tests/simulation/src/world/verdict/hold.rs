@@ -11,7 +11,6 @@ use crate::world::World;
 use crate::world::document::{Id, Kind};
 use crate::world::event::Peer;
 use crate::world::peer::Mind;
-use crate::world::store::JOBS;
 
 /// An engine that reaches its store has heard of a replaced database after this long.
 const VOID_HEARD: Duration = Duration::from_secs(15);
@@ -52,11 +51,13 @@ impl World {
                 self.find("ran-fenced", text);
             }
             let found = &self.jobs[job];
-            let region = &self.regions[found.region];
-            let leaves = region.bases[JOBS].leaves_in_the_end(&Id::Job(job, Kind::Run));
+            let home = self.home_of(found.region);
+            let site = &self.sites[home];
+            let leaves = site.bases[found.base].leaves_in_the_end(&Id::Job(job, Kind::Run));
             let moves = leaves != found.leaves || !found.active.is_empty();
-            let is_well = region.unwell_until < now && !region.is_split(now);
-            let watched = self.watched_since(found.region).filter(|_| is_well && !moves);
+            let is_settled = self.regions[found.region].unsettled_until < now;
+            let is_well = site.unwell_until < now && !site.is_split(now) && is_settled;
+            let watched = self.watched_since(home).filter(|_| is_well && !moves);
             let Some(watched) = watched else {
                 let found = &mut self.jobs[job];
                 found.leaves = leaves;
@@ -74,6 +75,12 @@ impl World {
     /// A job has been left alone, though one and the same watcher was there and well for so long.
     fn judge_abandoned(&mut self, job: usize, time: Duration) {
         let Some((_, Run::Claimed { claim })) = self.in_the_end(job) else { return };
+        // Of these the keeper waits until their time is over: nobody knows what came of them at the former home.
+        let found = &self.jobs[job];
+        let home = self.regions[found.region].newest();
+        if found.is_never() && found.spec.home_epoch < home.epoch {
+            return;
+        }
         // Who may be the one too many is judged when he, and those before him, are gone.
         let waits = claim.silent.len() + 1 >= DEATHS_MAX;
         let gone = if waits { Timing::default().gone() } else { Duration::ZERO };
@@ -88,14 +95,12 @@ impl World {
     pub(super) fn judge_void(&mut self) {
         for job in 0..self.jobs.len() {
             let found = &self.jobs[job];
-            let Some(recreated) = self.regions[found.region].recreated.filter(|_| found.void)
-            else {
-                continue;
-            };
+            let site = &self.sites[self.home_of(found.region)];
+            let Some(recreated) = site.recreated.filter(|_| found.void) else { continue };
             let ignorant = found.active.iter().find(|active| {
                 let state = &self.peers[active.peer];
                 self.now > recreated + VOID_HEARD
-                    && self.regions[found.region].unwell_until < self.now
+                    && site.unwell_until < self.now
                     && !state.cut
                     && !state.paused
                     && state.troubled < recreated

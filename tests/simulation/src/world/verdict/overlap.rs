@@ -13,14 +13,19 @@ impl World {
             let state = &self.peers[active.peer];
             !(state.paused || state.unchecked || active.was_paused && active.stops)
         });
-        let runs_twice = running.count() > 1;
-        let (split, void) = (found.split, found.void);
+        let mut sites: Vec<usize> = running.map(|active| self.peers[active.peer].site).collect();
+        let runs_twice = sites.len() > 1;
+        sites.sort_unstable();
+        let in_one = sites.windows(2).any(|pair| pair[0] == pair[1]);
+        let (split, void, apart) = (found.split, found.void, found.apart || found.moved || !in_one);
         self.jobs[job].counted = self.now;
         if !runs_twice || time.is_zero() {
             return;
         }
         let tally = &mut self.outcome.tally;
-        if split || void {
+        if apart {
+            tally.overlap_apart += time;
+        } else if split || void {
             tally.overlap_split += time;
         } else {
             tally.overlap += time;

@@ -53,7 +53,7 @@ impl World {
         let counted: Vec<(&Silent, Counted)> =
             claim.silent.iter().map(|silent| (silent, self.counted(silent, at))).collect();
         let deaths = counted.iter().filter(|(_, what)| *what == Counted::Death).count();
-        if self.jobs[job].split {
+        if self.jobs[job].is_spread() {
             self.outcome.tally.poison_split += 1;
             return;
         }

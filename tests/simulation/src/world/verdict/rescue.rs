@@ -21,7 +21,6 @@ use crate::world::document::{Id, Kind};
 use crate::world::event::Peer;
 use crate::world::job::Job;
 use crate::world::peer::Mind;
-use crate::world::store::JOBS;
 use crate::world::tally::Rescue;
 
 /// See the text of this file: 2 x 25 s + 2 x (5 s + 5 s).
@@ -80,13 +79,15 @@ impl World {
     pub(super) fn judge_rescue(&mut self, peer: Peer, job: usize) {
         let Some(death) = self.jobs[job].death.take() else { return };
         let region = self.jobs[job].region;
+        let site = self.peers[peer].site;
         let was_well = |peer: &Peer| self.is_well(*peer) && self.peers[*peer].struck < death.at;
-        let clear = self.regions[region].unwell_until < death.at
-            && !self.jobs[job].split
+        let clear = self.sites[site].unwell_until < death.at
+            && self.regions[region].unsettled_until < death.at
+            && !self.jobs[job].is_spread()
             && !death.is_troubled
             && was_well(&peer)
             && death.rescuers.iter().all(was_well)
-            && self.watchers(region).any(|watcher| was_well(&watcher));
+            && self.watchers(site).any(|watcher| was_well(&watcher));
         let time = self.now - death.at;
         let seed = self.outcome.seed;
         self.outcome.tally.rescues.push(Rescue { time, seed, job, clear });
@@ -95,16 +96,17 @@ impl World {
     /// Whether no engine of its region that is well has room for a job, or others have waited for one before it.
     fn is_full(&self, job: usize) -> bool {
         let Job { region, spec, .. } = &self.jobs[job];
-        let runs = &self.regions[*region].bases[JOBS];
+        let site = &self.sites[self.home_of(*region)];
         let mut before = self.jobs.iter().enumerate().filter(|(_, other)| {
             let is_late = other.submitted.is_some_and(|at| at + TAKEN < self.now);
             other.region == *region && other.starts == 0 && !other.void && is_late
         });
-        if before.any(|(number, _)| runs.leaves_in_the_end(&Id::Job(number, Kind::Run)).is_empty())
-        {
+        if before.any(|(number, other)| {
+            site.bases[other.base].leaves_in_the_end(&Id::Job(number, Kind::Run)).is_empty()
+        }) {
             return true;
         }
-        let mut peers = self.regions[*region].peers.iter().filter(|peer| self.is_well(**peer));
+        let mut peers = site.peers.iter().filter(|peer| self.is_well(**peer));
         !peers.any(|peer| match &self.peers[*peer].mind {
             Mind::Engine(mind) => mind.contest.has_room(&spec.job),
             _ => false,
@@ -114,12 +116,12 @@ impl World {
     /// Whether a peer is awake, connected, and hears its feed.
     fn is_well(&self, peer: Peer) -> bool {
         let state = &self.peers[peer];
-        state.alive && !state.paused && !state.cut && state.feed.live
+        state.alive && !state.paused && self.enters(peer, state.site) && state.feed.live
     }
 
-    /// Those of a region who watch the claims of others.
-    fn watchers(&self, region: usize) -> impl Iterator<Item = Peer> + '_ {
-        let peers = self.regions[region].peers.iter().copied();
+    /// Those at a site who watch the claims of others.
+    fn watchers(&self, site: usize) -> impl Iterator<Item = Peer> + '_ {
+        let peers = self.sites[site].peers.iter().copied();
         peers.filter(|peer| match &self.peers[*peer].mind {
             Mind::Engine(mind) => mind.contest.is_watcher(),
             Mind::Keeper(_) => true,
@@ -127,9 +129,9 @@ impl World {
         })
     }
 
-    /// Since when one and the same of a region's watchers could have rescued a job, if one can now.
-    pub(super) fn watched_since(&self, region: usize) -> Option<Duration> {
-        let well = self.watchers(region).filter(|peer| self.is_well(*peer));
+    /// Since when one and the same of a site's watchers could have rescued a job, if one can now.
+    pub(super) fn watched_since(&self, site: usize) -> Option<Duration> {
+        let well = self.watchers(site).filter(|peer| self.is_well(*peer));
         well.map(|peer| self.peers[peer].struck).min()
     }
 }

@@ -84,6 +84,7 @@ impl Contender {
             incarnation: incarnation.clone(),
             region: site.region.name.clone(),
             epoch: site.region.home_epoch,
+            only_safe: false,
             slots: 1,
             timing,
             guards: Guards::default(),

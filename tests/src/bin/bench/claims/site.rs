@@ -131,6 +131,7 @@ fn spec(words: &[&str]) -> Spec {
         timeout_ms,
         queue_timeout_ms: timeout_ms,
         inputs: Vec::new(),
+        home_epoch: 1,
         created_at_ms: 0,
     }
 }

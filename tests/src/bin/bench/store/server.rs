@@ -132,6 +132,11 @@ impl Served {
         Self::start_as(directory, ANY_PORT, &[]).await
     }
 
+    /// Starts it with [`users::options`].
+    pub(crate) async fn start_closed(directory: &Path) -> Self {
+        Self::start_as(directory, ANY_PORT, &[CLOSED]).await
+    }
+
     /// Starts it where an earlier one has listened, so that those who knew it find it again.
     pub(crate) async fn start_at(directory: &Path, address: &str) -> Self {
         Self::start_as(directory, address, &[]).await

@@ -1,4 +1,4 @@
-//! A TCP proxy between one engine and the store, which closes, refuses and stalls connections and loses answers.
+//! A TCP proxy between one process and a store, which closes, refuses and stalls connections and loses answers.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// What becomes of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub enum Mode {
     /// Everything passes.
     Open,
     /// Each connection is closed as soon as it comes.
@@ -32,14 +32,19 @@ struct State {
 
 /// One proxy. It ends with the runtime that it was started in.
 #[derive(Debug)]
-pub(crate) struct Proxy {
-    pub(crate) address: SocketAddr,
+pub struct Proxy {
+    /// Where it listens.
+    pub address: SocketAddr,
     state: watch::Sender<State>,
 }
 
 impl Proxy {
     /// A proxy to this address, open.
-    pub(crate) async fn start(to: SocketAddr) -> Result<Self, String> {
+    ///
+    /// # Errors
+    ///
+    /// When there is no free port.
+    pub async fn start(to: SocketAddr) -> Result<Self, String> {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| e.to_string())?;
         let address = listener.local_addr().map_err(|e| e.to_string())?;
         let (state, states) = watch::channel(State { mode: Mode::Open, cuts: 0 });
@@ -54,31 +59,31 @@ impl Proxy {
     }
 
     /// Changes what becomes of connections from now on.
-    pub(crate) fn set(&self, mode: Mode) {
+    pub fn set(&self, mode: Mode) {
         self.state.send_modify(|state| state.mode = mode);
     }
 
     /// Closes all connections that there are.
-    pub(crate) fn cut(&self) {
+    pub fn cut(&self) {
         self.state.send_modify(|state| state.cuts += 1);
     }
 }
 
 async fn carry(from: TcpStream, to: SocketAddr, states: watch::Receiver<State>) {
-    // The store may be away: then the engine's connection is closed, as its own would be refused.
+    // The store may be away: then the process's connection is closed, as its own would be refused.
     let Ok(store) = TcpStream::connect(to).await else { return };
     for stream in [&from, &store] {
         // A socket that has gone already says so at its first use.
         stream.set_nodelay(true).ok();
     }
-    let (requests, to_engine) = from.into_split();
+    let (requests, to_asker) = from.into_split();
     let (answers, to_store) = store.into_split();
     let cuts = states.borrow().cuts;
     let mut watched = states.clone();
     // What ends one direction ends the connection: HTTP has no half of one.
     tokio::select! {
         () = pump(requests, to_store, false, states.clone()) => {}
-        () = pump(answers, to_engine, true, states) => {}
+        () = pump(answers, to_asker, true, states) => {}
         _ = watched.wait_for(|state| state.cuts != cuts) => {}
     }
 }

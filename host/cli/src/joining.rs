@@ -1,0 +1,161 @@
+//! Tokens on the command line: how `blitz engine` joins, and how `blitz gateway` issues.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use blitz_couchdb::{Bearer, Client, Config};
+use blitz_engine::token::{Joining, Membership, NoToken, Proof};
+use blitz_gateway::issuer::{BadEc2, BadKey, Ec2, Issuer, Keys};
+use clap::Args;
+
+use crate::environment::Environment;
+use crate::exit_code::ExitCode;
+
+/// Flags of `blitz engine`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct JoinArgs {
+    /// A gateway that gives this engine its tokens, instead of a name and password in --store; repeat for others
+    #[arg(long, value_name = "URL")]
+    join: Vec<String>,
+    /// A file with the one-time join token of 'blitz region token' [default: BLITZ_JOIN_TOKEN]
+    #[arg(long, value_name = "FILE", requires = "join")]
+    join_token_file: Option<PathBuf>,
+    /// The identity document of this EC2 instance, to join without a join token; --id is the instance's id then
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "ec2_signature",
+        conflicts_with = "join_token_file"
+    )]
+    ec2_document: Option<PathBuf>,
+    /// The signature of the identity document
+    #[arg(long, value_name = "FILE", requires = "ec2_document")]
+    ec2_signature: Option<PathBuf>,
+    /// Where the current token is kept, so that the engine may be restarted
+    #[arg(long, value_name = "FILE", requires = "join")]
+    keep_token: Option<PathBuf>,
+}
+
+/// Flags of `blitz gateway`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct IssuerArgs {
+    /// A key to sign tokens of engines with, a private key of P-256 or a secret; the first one signs, others still hold
+    #[arg(long, value_name = "FILE")]
+    issuer_key: Vec<PathBuf>,
+    /// The store's address as engines reach it [default: that of --store]
+    #[arg(long, value_name = "URL", requires = "issuer_key")]
+    engine_store: Option<String>,
+    /// A certificate or public key with which AWS signs identity documents; repeat for other regions of AWS
+    #[arg(long, value_name = "FILE", requires = "issuer_key", requires = "ec2_account")]
+    ec2_certificate: Vec<PathBuf>,
+    /// An AWS account whose instances may join; repeat or use commas
+    #[arg(long, value_name = "ID", value_delimiter = ',', requires = "ec2_certificate")]
+    ec2_account: Vec<String>,
+    /// A region of AWS whose instances may join; repeat or use commas [default: all]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "ec2_certificate")]
+    ec2_region: Vec<String>,
+}
+
+/// Why an engine cannot join, or a gateway cannot issue.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// A file.
+    #[error("cannot read '{}': {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    /// The address of a gateway or of the store.
+    #[error("failed to {0}")]
+    Address(#[from] blitz_couchdb::Error),
+    /// No token.
+    #[error("failed to {0}")]
+    NoToken(#[from] NoToken),
+    /// The issuer's key.
+    #[error(transparent)]
+    Key(#[from] BadKey),
+    /// The identities.
+    #[error(transparent)]
+    Ec2(#[from] BadEc2),
+}
+
+impl Error {
+    /// The row of the exit code table.
+    pub(crate) fn code(&self) -> ExitCode {
+        match self {
+            Self::NoToken(NoToken::NothingToShow(_))
+            | Self::File { .. }
+            | Self::Address(_)
+            | Self::Key(_)
+            | Self::Ec2(_) => ExitCode::USAGE,
+            Self::NoToken(NoToken::Unreachable { .. }) => ExitCode::UNREACHABLE,
+            Self::NoToken(NoToken::Refused { .. } | NoToken::File { .. } | NoToken::Random) => {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+impl JoinArgs {
+    /// Whether the engine joins by a gateway.
+    pub(crate) fn is_given(&self) -> bool {
+        !self.join.is_empty()
+    }
+
+    /// Joins, and gives a client of the store whose token is renewed as long as the membership is kept.
+    pub(crate) async fn enter(
+        &self,
+        store: Option<String>,
+        region: &str,
+        engine: &str,
+        environment: &Environment,
+    ) -> Result<(Client, Membership), Error> {
+        let issuers = self.join.iter().map(Client::new).collect::<Result<Vec<_>, _>>()?;
+        let joining = Joining {
+            issuers,
+            region: region.to_owned(),
+            engine: engine.to_owned(),
+            proof: self.proof(environment)?,
+            file: self.keep_token.clone(),
+        };
+        let bearer = Bearer::default();
+        let membership = Membership::join(joining, bearer.clone()).await?;
+        let url = store.unwrap_or_else(|| membership.store.clone());
+        let client = Client::with(Config { bearer: Some(bearer), ..Config::new(url) })?;
+        Ok((client, membership))
+    }
+
+    fn proof(&self, environment: &Environment) -> Result<Option<Proof>, Error> {
+        if let (Some(document), Some(signature)) = (&self.ec2_document, &self.ec2_signature) {
+            let (document, signature) = (read(document)?, read(signature)?);
+            return Ok(Some(Proof::Ec2 { document, signature }));
+        }
+        let token = match &self.join_token_file {
+            Some(path) => Some(read(path)?.trim().to_owned()),
+            None => environment.join_token.clone(),
+        };
+        Ok(token.map(Proof::JoinToken))
+    }
+}
+
+impl IssuerArgs {
+    /// The issuer beside this store, if there is to be one.
+    pub(crate) fn issuer(&self, store: &Client) -> Result<Option<Issuer>, Error> {
+        if self.issuer_key.is_empty() {
+            return Ok(None);
+        }
+        let keys = Keys::read(&self.issuer_key)?;
+        let ec2 = match self.ec2_certificate.is_empty() {
+            true => None,
+            false => Some(Ec2::read(
+                &self.ec2_certificate,
+                self.ec2_account.clone(),
+                self.ec2_region.clone(),
+            )?),
+        };
+        let store = self.engine_store.clone().unwrap_or_else(|| store.address().to_owned());
+        Ok(Some(Issuer { keys, store, ec2 }))
+    }
+}
+
+fn read(path: &PathBuf) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|source| Error::File { path: path.clone(), source })
+}
