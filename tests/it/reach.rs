@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use blitz_contract::load::Consent;
 use blitz_couchdb::Client;
 use blitz_jobs::cluster::Clusters;
 use blitz_jobs::region::Region;
@@ -48,12 +47,8 @@ async fn gateway(near: &str, tokyo: &str) -> (Api, AbortOnDropHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let config = blitz_gateway::Config {
-        clusters: Clusters::new("virginia", client(near), others),
-        operators: BTreeSet::new(),
-        token: TOKEN.to_owned(),
-        hosts: Vec::new(),
-        consent: Consent::default(),
         timing: Timing::faster(FASTER),
+        ..blitz_gateway::Config::new(Clusters::new("virginia", client(near), others), TOKEN)
     };
     let serves = async move {
         let serves = blitz_gateway::run(listener, config, CancellationToken::new());

@@ -5,10 +5,9 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use blitz_tests::program::send_signal;
+use blitz_tests::program::{address, send_signal};
 use blitz_tests::publisher::{Plugin, Publisher};
 use blitz_tests::{Api, Home, api, region_name, until};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 /// The token of the gateways.
@@ -23,16 +22,8 @@ struct Part {
 /// Starts a part that says its address, and waits for that.
 async fn serve(mut command: Command) -> Part {
     let mut child = command.stderr(Stdio::inherit()).spawn().unwrap();
-    let mut talk = BufReader::new(child.stdout.take().unwrap()).lines();
-    while let Some(line) = talk.next_line().await.unwrap() {
-        if let Some((_, rest)) = line.split_once("http://") {
-            let address = rest.split_whitespace().next().unwrap().trim_end_matches('/').to_owned();
-            // Whoever goes on talking must be heard.
-            tokio::spawn(async move { while let Ok(Some(_)) = talk.next_line().await {} });
-            return Part { _child: child, address };
-        }
-    }
-    panic!("it ended before it said its address");
+    let address = address(&mut child).await;
+    Part { _child: child, address }
 }
 
 struct World {

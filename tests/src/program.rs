@@ -163,6 +163,28 @@ pub async fn send_signal(pid: u32, signal: &str) {
     assert!(sent.expect("kill runs").success(), "no process {pid}");
 }
 
+/// Where a part listens that says so on its standard output, as `127.0.0.1:5984`. What it says later is read and forgotten:
+/// whoever goes on talking must be heard.
+///
+/// # Panics
+///
+/// When it ends before it says so, or does not say so within 60 seconds.
+pub async fn address(child: &mut Child) -> String {
+    let mut talk = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let said = async {
+        while let Some(line) = talk.next_line().await.expect("text") {
+            if let Some((_, rest)) = line.split_once("http://") {
+                let address = rest.split_whitespace().next().unwrap_or_default();
+                return address.trim_end_matches('/').to_owned();
+            }
+        }
+        panic!("it ended before it said its address");
+    };
+    let address = tokio::time::timeout(LIMIT, said).await.expect("it says its address");
+    tokio::spawn(async move { while let Ok(Some(_)) = talk.next_line().await {} });
+    address
+}
+
 async fn finish(mut command: Command, args: &[&str], input: Option<&[u8]>) -> Outcome {
     if input.is_some() {
         command.stdin(Stdio::piped());

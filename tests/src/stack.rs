@@ -1,12 +1,10 @@
 //! Everything of a few regions in this process: store, gateway and engines, joined by real sockets.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use blitz_contract::Manifest;
-use blitz_contract::load::Consent;
 use blitz_couchdb::Client;
 use blitz_embedded::{Options, Storage, Store, TestMode};
 use blitz_engine::Trust;
@@ -206,12 +204,8 @@ impl Stack {
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();
         let config = blitz_gateway::Config {
-            clusters: Clusters::alone(self.store.clone()),
-            operators: BTreeSet::new(),
-            token: TOKEN.to_owned(),
-            hosts: Vec::new(),
-            consent: Consent::default(),
             timing: Timing::faster(FASTER),
+            ..blitz_gateway::Config::new(Clusters::alone(self.store.clone()), TOKEN)
         };
         let stop = shutdown.clone();
         let task = tokio::spawn(async move {

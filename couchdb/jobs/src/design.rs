@@ -13,7 +13,7 @@
 //! replaced. Keys are narrow and values are short, as a reduce that grows is an error inside a 200. Nothing in blitz itself
 //! is decided by a view: an index may be behind. Each cluster has its own: design documents are not replicated.
 
-use blitz_couchdb::{Client, Database, Error, Put, PutOptions};
+use blitz_couchdb::{AllDocs, Client, Database, Error, Put, PutOptions};
 use serde_json::{Value, json};
 
 use crate::read;
@@ -73,6 +73,17 @@ pub fn of(kind: DatabaseKind) -> Option<(&'static str, Value)> {
         DatabaseKind::Engines => Some((ENGINES_DESIGN, engines())),
         DatabaseKind::Control | DatabaseKind::Beats => None,
     }
+}
+
+/// The ids of the design documents that a database has.
+///
+/// # Errors
+///
+/// What the store answers.
+pub async fn installed(database: &Database) -> Result<Vec<String>, Error> {
+    let query = AllDocs { include_docs: false, ..read::range("_design/", "_design0") };
+    let rows = database.all_docs::<Value>(&query).await?.rows;
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 /// Puts the views of a region's database into it; its name says which. One that is there stays.

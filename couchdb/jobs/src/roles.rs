@@ -31,7 +31,7 @@ use crate::region::DatabaseKind;
 pub mod matrix;
 mod validation;
 
-pub use validation::{VALIDATION, install, validation};
+pub use validation::{VALIDATION, install, is_validated, validation};
 
 /// Runs jobs of one region: it has [`engine_of`] beside this.
 pub const ENGINE: &str = "blitz-engine";

@@ -263,7 +263,8 @@ impl Position {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Reachable, Unreachable};
+    use crate::wire::Unreachable;
+    use crate::wire::events::Reachable;
 
     fn event(word: &str) -> Event {
         match word.split('.').collect::<Vec<_>>()[..] {

@@ -137,7 +137,8 @@ mod tests {
 
     use super::*;
     use crate::render::Watched;
-    use crate::wire::{End, JobState, Output, Reachable};
+    use crate::wire::events::Reachable;
+    use crate::wire::{End, JobState, Output};
 
     #[test]
     fn no_control_character_is_left_in_a_line() {

@@ -84,7 +84,8 @@ fn at_place(ms: u64, now: &Zoned) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Reachable, State, Unreachable};
+    use crate::wire::events::Reachable;
+    use crate::wire::{State, Unreachable};
 
     fn began(region: &str) -> Outage {
         let since_ms = 0;

@@ -9,12 +9,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use blitz_jobs::region::{CONTROL, DatabaseKind};
 use blitz_jobs::roles::{self, GATEWAY, KEEPER};
-use blitz_tests::program::send_signal;
+use blitz_tests::program::{address, send_signal};
 use blitz_tests::{Api, Home, Outcome, Web};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 
 use super::server::{PASSWORD, Server};
@@ -57,19 +56,6 @@ struct World {
 }
 
 /// The first line of a process's talk that has an address, and the address.
-async fn address(child: &mut Child) -> String {
-    let mut talk = BufReader::new(child.stdout.take().unwrap()).lines();
-    while let Some(line) = talk.next_line().await.unwrap() {
-        if let Some((_, rest)) = line.split_once("http://") {
-            let address = rest.split_whitespace().next().unwrap().trim_end_matches('/').to_owned();
-            // Whoever goes on talking must be heard.
-            tokio::spawn(async move { while let Ok(Some(_)) = talk.next_line().await {} });
-            return format!("http://{address}");
-        }
-    }
-    panic!("it ended before it said its address");
-}
-
 impl World {
     async fn start(apache: Option<Server>) -> Self {
         let home = Home::new(Path::new(env!("CARGO_BIN_EXE_bench")));

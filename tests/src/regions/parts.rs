@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use blitz_contract::load::Consent;
 use blitz_engine::Trust;
 use blitz_jobs::region::engines_database;
 use blitz_jobs::timing::Timing;
@@ -52,12 +51,9 @@ impl World {
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();
         let config = blitz_gateway::Config {
-            clusters: self.clusters_of(name, near, others).await,
             operators: BTreeSet::from([near.to_owned()]),
-            token: TOKEN.to_owned(),
-            hosts: Vec::new(),
-            consent: Consent::default(),
             timing: Timing::faster(FASTER),
+            ..blitz_gateway::Config::new(self.clusters_of(name, near, others).await, TOKEN)
         };
         let stop = shutdown.clone();
         let task = tokio::spawn(async move {

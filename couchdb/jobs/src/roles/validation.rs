@@ -30,6 +30,17 @@ pub fn validation(kind: DatabaseKind) -> (String, Value) {
     (format!("{PREFIX}{VALIDATION}"), document)
 }
 
+/// Whether one of these design documents of a database keeps the matrix, as this version writes it or a later one.
+#[must_use]
+pub fn is_validated(ids: &[String]) -> bool {
+    ids.iter().any(|id| number(id).is_some_and(|number| number >= VALIDATION))
+}
+
+/// The number of the function in an id.
+fn number(id: &str) -> Option<u32> {
+    id.strip_prefix(PREFIX)?.parse().ok()
+}
+
 /// Puts it into a database, in the place of older ones. Needs an administrator. False when the database has a newer one,
 /// which stays. Doing it again changes nothing.
 ///
@@ -42,10 +53,7 @@ pub async fn install(database: &Database, kind: DatabaseKind) -> Result<bool, Er
     let mut older = Vec::new();
     let query = AllDocs { include_docs: false, ..read::range(PREFIX, format!("{PREFIX}:")) };
     for row in database.all_docs::<Value>(&query).await?.rows {
-        let Some(number) = row.id.strip_prefix(PREFIX).and_then(|text| text.parse::<u32>().ok())
-        else {
-            continue;
-        };
+        let Some(number) = number(&row.id) else { continue };
         match number.cmp(&VALIDATION) {
             std::cmp::Ordering::Greater => return Ok(false),
             std::cmp::Ordering::Equal => is_there = true,

@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use blitz_couchdb::{AllDocs, Client, Creation, REPLICATOR, USERS};
-use serde_json::Value;
+use blitz_couchdb::{Client, Creation, REPLICATOR, USERS};
 
 use super::error::SetupError;
 use super::inspect::inspect;
@@ -14,7 +13,7 @@ use super::replications;
 use crate::cluster::Cluster;
 use crate::region::DatabaseKind;
 use crate::topology::{MAX_JOBS, Plan, PlannedDatabase};
-use crate::{design, read, roles};
+use crate::{design, roles};
 
 /// What was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -201,14 +200,12 @@ async fn stand(
 /// Puts the design documents into a database that lacks one. False when it had them all.
 async fn design(client: &Client, database: &PlannedDatabase) -> Result<bool, blitz_couchdb::Error> {
     let handle = client.database(&database.name);
-    let query = AllDocs { include_docs: false, ..read::range("_design/", "_design0") };
-    let rows = handle.all_docs::<Value>(&query).await?.rows;
-    let has = |id: &str| rows.iter().any(|row| row.id == id);
+    let ids = design::installed(&handle).await?;
     let mut is_new = false;
-    if !has(&roles::validation(database.kind).0) {
+    if !roles::is_validated(&ids) {
         is_new = roles::install(&handle, database.kind).await?;
     }
-    if design::of(database.kind).is_some_and(|(id, _)| !has(id)) {
+    if design::of(database.kind).is_some_and(|(wanted, _)| !ids.iter().any(|id| id == wanted)) {
         design::install(&handle).await?;
         is_new = true;
     }

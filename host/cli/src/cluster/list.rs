@@ -6,7 +6,7 @@ use blitz_jobs::topology::{Plan, plan};
 use clap::Args;
 use serde::Serialize;
 
-use super::operate::{Error, OperatorArgs, warn_of_silence};
+use super::operate::{Error, OperatorArgs};
 use crate::environment::Environment;
 use crate::exit_code::ExitCode;
 use crate::list::{list_or_dash, print_json, print_table};
@@ -44,9 +44,7 @@ struct List {
 }
 
 pub(super) async fn run(args: ListArgs, environment: &Environment) -> Result<ExitCode, Error> {
-    let operators = args.operator.enter(environment).await?;
-    let known = Known::read(&operators).await?;
-    warn_of_silence(&known);
+    let (operators, known) = args.operator.read(environment).await?;
     let plan = plan(&known.clusters(), &known.regions());
     let mut clusters = Vec::new();
     for cluster in known.clusters() {

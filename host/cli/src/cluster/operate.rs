@@ -76,19 +76,24 @@ impl OperatorArgs {
     pub(crate) async fn enter(self, environment: &Environment) -> Result<Operators, Error> {
         Ok(serve::enter(&self.clusters, self.store, environment).await?.operators())
     }
+
+    /// Enters the clusters and reads what they know. Says which do not answer.
+    pub(crate) async fn read(self, environment: &Environment) -> Result<(Operators, Known), Error> {
+        let operators = self.enter(environment).await?;
+        let known = Known::read(&operators).await?;
+        for (cluster, error) in &known.silent {
+            say(&format!(
+                "blitz: cluster '{cluster}' does not tell what it has: could not {error}"
+            ));
+        }
+        Ok((operators, known))
+    }
 }
 
 /// Says what an operator should know.
 pub(crate) fn warn(applied: &Applied) {
     for warning in &applied.warnings {
         say(&format!("blitz: {warning}"));
-    }
-}
-
-/// Says which clusters did not answer.
-pub(crate) fn warn_of_silence(known: &Known) {
-    for (cluster, error) in &known.silent {
-        say(&format!("blitz: cluster '{cluster}' does not tell what it has: could not {error}"));
     }
 }
 

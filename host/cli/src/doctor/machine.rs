@@ -5,7 +5,7 @@ use std::path::Path;
 use blitz_runtime::powers;
 use rustix::fs::statvfs;
 
-use super::finding::Part;
+use super::finding::{Level, Part};
 use crate::environment::Environment;
 use crate::text::size;
 
@@ -19,7 +19,7 @@ pub(super) fn look(environment: &Environment) -> Part {
     let mut part = Part::new("this machine, for engines and stores on it");
     let lacks = powers::lacks();
     for lack in &lacks {
-        part.warning(&format!("{}: {}", lack.power, cause(&lack.reason)), step(&lack.reason));
+        part.said(Level::Warning, &format!("{}: {}", lack.power, lack.reason));
     }
     if lacks.is_empty() {
         part.ok("engines may send every probe, run native plugins and open descriptors enough");
@@ -40,15 +40,6 @@ pub(super) fn look(environment: &Environment) -> Part {
     part
 }
 
-/// A reason's last clause is what helps.
-fn step(reason: &str) -> &str {
-    reason.rsplit_once("; ").map_or("", |(_, step)| step)
-}
-
-fn cause(reason: &str) -> &str {
-    reason.rsplit_once("; ").map_or(reason, |(cause, _)| cause)
-}
-
 /// The nearest directory above that is there.
 fn existing(path: &Path) -> Option<&Path> {
     path.ancestors().find(|path| path.is_dir())
@@ -66,7 +57,6 @@ fn room(part: &mut Part, what: &str, directory: &Path, free: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Level;
     use super::*;
 
     #[test]

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blitz_couchdb::{AllDocs, Client, ReplicationState};
+use blitz_couchdb::{AllDocs, Client, Database, ReplicationState};
 use blitz_jobs::engine::EngineDocument;
 use blitz_jobs::region::{CONTROL, DatabaseKind, Region};
 use blitz_jobs::topology::{Plan, PlannedDatabase};
 use blitz_jobs::{design, read, roles, topology};
 use serde_json::Value;
 
-use super::finding::Part;
+use super::finding::{Level, Part};
 
 /// Changes that wait to be carried above which somebody should look: seconds of a busy region.
 const PENDING_MAX: u64 = 1_000;
@@ -135,7 +135,7 @@ async fn stands(
         if database.kind == DatabaseKind::Jobs {
             copies.insert(info.cluster.n);
         }
-        let mut lacking = designs(client, database).await;
+        let mut lacking = designs(&handle, database, has_security).await;
         if has_security {
             let wanted = roles::security(database.kind, database.region.as_deref());
             match handle.security().await {
@@ -165,16 +165,18 @@ async fn stands(
     }
 }
 
-/// The design documents that a database lacks.
-async fn designs(client: &Client, database: &PlannedDatabase) -> Vec<String> {
-    let query = AllDocs { include_docs: false, ..read::range("_design/", "_design0") };
-    let rows = match client.database(&database.name).all_docs::<Value>(&query).await {
-        Ok(page) => page.rows,
+/// The design documents that a database lacks: its views, and what keeps the rights in it.
+async fn designs(handle: &Database, database: &PlannedDatabase, has_rights: bool) -> Vec<String> {
+    let ids = match design::installed(handle).await {
+        Ok(ids) => ids,
         Err(error) => return vec![format!("design documents that can be read ({error})")],
     };
     let wanted = design::of(database.kind).map(|(id, _)| id.to_owned());
-    let lacks = wanted.into_iter().filter(|id| !rows.iter().any(|row| row.id == *id));
-    lacks.collect()
+    let mut lacks: Vec<String> = wanted.into_iter().filter(|id| !ids.contains(id)).collect();
+    if has_rights && !roles::is_validated(&ids) {
+        lacks.push(roles::validation(database.kind).0);
+    }
+    lacks
 }
 
 /// Whether everything that must be carried is.
@@ -281,7 +283,6 @@ async fn engines(region: &Region, client: &Client, part: &mut Part) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let (why, next) = reason.rsplit_once("; ").unwrap_or((reason, ""));
-        part.warning(&format!("{power}, on {}{more}: {why}", named.join(", ")), next);
+        part.said(Level::Warning, &format!("{power}, on {}{more}: {reason}", named.join(", ")));
     }
 }

@@ -1,11 +1,10 @@
 //! `blitz region list`: the documents of all regions.
 
 use blitz_jobs::region::{Failover, Region, Rotation};
-use blitz_jobs::setup::Known;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cluster::operate::{Error, OperatorArgs, warn_of_silence};
+use crate::cluster::operate::{Error, OperatorArgs};
 use crate::environment::Environment;
 use crate::exit_code::ExitCode;
 use crate::list::{list_or_dash, print_json, print_table};
@@ -27,9 +26,7 @@ struct List {
 }
 
 pub(super) async fn run(args: ListArgs, environment: &Environment) -> Result<ExitCode, Error> {
-    let operators = args.operator.enter(environment).await?;
-    let known = Known::read(&operators).await?;
-    warn_of_silence(&known);
+    let (_, known) = args.operator.read(environment).await?;
     let list = List { regions: known.regions() };
     Ok(if args.json { print_json(&list) } else { print_table(&table(&list.regions)) })
 }

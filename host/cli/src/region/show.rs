@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use blitz_couchdb::{Error as StoreError, ReplicationState};
 use blitz_jobs::region::Region;
-use blitz_jobs::setup::{Known, Operators, SetupError};
+use blitz_jobs::setup::{Operators, SetupError};
 use blitz_jobs::topology::{Plan, Replication, plan};
 use clap::Args;
 use serde::Serialize;
 
 use super::list::{failover, open, rotation};
 use super::places;
-use crate::cluster::operate::{Error, OperatorArgs, described, warn_of_silence};
+use crate::cluster::operate::{Error, OperatorArgs, described};
 use crate::environment::Environment;
 use crate::exit_code::ExitCode;
 use crate::list::{list_or_dash, print_json, print_table};
@@ -67,9 +67,7 @@ struct Replicated {
 }
 
 pub(super) async fn run(args: ShowArgs, environment: &Environment) -> Result<ExitCode, Error> {
-    let operators = args.operator.enter(environment).await?;
-    let known = Known::read(&operators).await?;
-    warn_of_silence(&known);
+    let (operators, known) = args.operator.read(environment).await?;
     let region = known.region(&args.name).cloned().ok_or_else(|| SetupError::UnknownRegion {
         name: args.name.clone(),
         known: known.region_names(),

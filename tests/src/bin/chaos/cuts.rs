@@ -8,23 +8,19 @@ mod sightings;
 mod site;
 mod verdict;
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use blitz_jobs::timing::Timing;
 use blitz_tests::net::{Wan, WanCut};
-use futures_util::{StreamExt as _, stream};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::flags::Flags;
-use crate::run::{AGAIN_MAX, READERS, panics};
-use crate::table::progress;
-use crate::verdict::Read;
+use crate::followed::{Followed, lock};
+use crate::run::panics;
 use crate::witness::Witness;
-use crate::work::{Job, Submitter, Told};
 use plan::Planned;
 use sightings::Sightings;
 use site::Site;
@@ -43,9 +39,6 @@ const END_MAX: Duration = Duration::from_secs(90);
 /// What is not known everywhere so long after a heal is not waited for any more: the next cut comes.
 const APART_MAX: Duration = Duration::from_secs(30);
 
-/// How far it is, on stderr.
-const TELL: Duration = Duration::from_secs(15);
-
 /// A cut that was made.
 #[derive(Debug, Clone)]
 pub(crate) struct Made {
@@ -57,8 +50,6 @@ pub(crate) struct Made {
     /// What came last to where it was missing, or did not.
     pub(crate) last: Vec<String>,
 }
-
-type Jobs = Arc<Mutex<BTreeMap<usize, Job>>>;
 
 /// The network of a run.
 pub(crate) fn network() -> Result<Wan, String> {
@@ -83,64 +74,33 @@ pub(crate) async fn run(
     let cuts = plan::plan(count, flags.seed, PLACES.len());
     let works = plan::works(flags.seed, &timing);
 
-    let jobs: Jobs = Arc::default();
-    let refused: Arc<Mutex<Vec<String>>> = Arc::default();
+    let followed = Followed::default();
     let begun = Instant::now();
     let mut running = JoinSet::new();
     let made: Mutex<Vec<Made>> = Mutex::default();
+    let port = witness.address.port();
     let submits = async {
         for (number, due) in (0..).zip(0u32..) {
             tokio::time::sleep_until(begun + PACE * due).await;
-            let work = works(number);
-            let submitter = site.submitter(number, witness.address.port());
-            let (jobs, refused) = (Arc::clone(&jobs), Arc::clone(&refused));
-            running.spawn(async move {
-                match submitter.submit(work).await {
-                    Ok(job) => follow(&submitter, &jobs, job).await,
-                    Err(why) => lock(&refused).push(why),
-                }
-            });
-        }
-    };
-    let tells = async {
-        loop {
-            tokio::time::sleep(TELL).await;
-            let (accepted, ended) = {
-                let jobs = lock(&jobs);
-                (jobs.len(), jobs.values().filter(|job| job.ended.is_some()).count())
-            };
-            let (cuts, at) = (lock(&made).len(), begun.elapsed().as_secs());
-            progress(&format!("{at:>5} s: {accepted} accepted, {ended} ended, {cuts} cuts"));
+            let (work, submitter) = (works(number), site.submitter(number, port));
+            let followed = followed.clone();
+            running.spawn(async move { followed.one(&submitter, work).await });
         }
     };
     tokio::select! {
         made = make(&site, &seen, cuts, &made) => made?,
         () = submits => {}
-        () = tells => {}
+        () = followed.tell(begun, || format!("{} cuts", lock(&made).len())) => {}
     }
-    let limit = Instant::now() + END_MAX;
-    let all = async { while running.join_next().await.is_some() {} };
-    // Those who wait at the limit wait for what is lost.
-    tokio::time::timeout_at(limit, all).await.ok();
-    running.shutdown().await;
+    Followed::wait(running, Instant::now() + END_MAX).await;
 
     let mut broken = site.ended_by_itself().await;
-    let jobs: Vec<Job> = lock(&jobs).values().cloned().collect();
-    progress(&format!("{} jobs are read again by a second reader", jobs.len()));
-    let (site_of, port) = (&site, witness.address.port());
-    let reads: Vec<Read> = stream::iter(jobs)
-        .map(|job| async move {
-            // At a gateway elsewhere, which has heard nothing of it by its own users.
-            read_again(&site_of.submitter(job.work.number, port), job).await
-        })
-        .buffered(READERS)
-        .collect()
-        .await;
+    let reads = followed.read_again(|job| site.submitter(job.work.number, port)).await;
     let apart = site.apart(&reads).await;
     broken.extend(panics(&directory.join("logs")));
     let facts = Facts {
         reads,
-        refused: std::mem::take(&mut *lock(&refused)),
+        refused: followed.refused(),
         broken,
         apart,
         cuts: lock(&made).clone(),
@@ -191,26 +151,4 @@ fn said(cut: WanCut) -> String {
         WanCut::Between(one, other) => format!("{} and {}", name(one), name(other)),
         WanCut::OneWay(from, to) => format!("{} to {}", name(from), name(to)),
     }
-}
-
-async fn follow(submitter: &Submitter, jobs: &Jobs, mut job: Job) {
-    let number = job.work.number;
-    lock(jobs).insert(number, job.clone());
-    job.told = submitter.follow(&job.id, number).await;
-    job.ended = Some(Instant::now());
-    lock(jobs).insert(number, job);
-}
-
-async fn read_again(submitter: &Submitter, job: Job) -> Read {
-    let number = job.work.number + 1;
-    let again = match job.ended {
-        Some(_) => timeout(AGAIN_MAX, submitter.follow(&job.id, number)).await.unwrap_or_default(),
-        None => Told::default(),
-    };
-    let state = submitter.state(&job.id, number).await.unwrap_or_default();
-    Read { job, again, state }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,8 +5,8 @@
 //!     cargo run --release -p blitz-tests --bin chaos -- --cuts 50
 //!
 //! `flags` has the page of `--help`, with the rules of the verdict. `site` starts everything: `process` is one child,
-//! `part` what it does. `work` submits and follows jobs, `fault` makes trouble, `chance`
-//! is the seed's; `witness` and `claims` see what happens, outside of blitz and in the store. `run` joins them,
+//! `part` what it does. `work` is a job and how it is submitted, `followed` all jobs of a run, `fault` makes trouble,
+//! `chance` is the seed's; `witness` and `claims` see what happens, outside of blitz and in the store. `run` joins them,
 //! `verdict` judges, `table` prints. `soak` is the run without faults, `resident` what it watches; `cuts` is
 //! the run over several places whose ways to each other are cut.
 //!
@@ -17,6 +17,7 @@ mod claims;
 mod cuts;
 mod fault;
 mod flags;
+mod followed;
 mod part;
 mod process;
 mod resident;

@@ -153,11 +153,8 @@ async fn serve_gateway(args: &[String], stop: CancellationToken) -> Result {
         let config = blitz_gateway::Config {
             // Of stores with names it is an administrator.
             operators: clusters.all().filter_map(|(name, _)| name.map(str::to_owned)).collect(),
-            clusters,
-            token: TOKEN.to_owned(),
-            hosts: Vec::new(),
-            consent: blitz_contract::load::Consent::default(),
             timing: Timing::faster(faster.parse()?),
+            ..blitz_gateway::Config::new(clusters, TOKEN)
         };
         match blitz_gateway::run(bound, config, stop.clone()).await {
             Err(blitz_gateway::Error::Store(error)) if !stop.is_cancelled() => {

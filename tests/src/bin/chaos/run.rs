@@ -1,24 +1,23 @@
 //! One run: everything started, jobs and faults side by side, the end waited for, and then the verdict.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use blitz_jobs::timing::Timing;
-use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::claims::Claims;
 use crate::fault::{self, Trouble};
 use crate::flags::Flags;
+use crate::followed::{Followed, lock};
 use crate::site::Site;
 use crate::table::{self, say};
-use crate::verdict::{self, Facts, Read};
+use crate::verdict::{self, Facts};
 use crate::witness::Witness;
-use crate::work::{self, Job, Submitter};
+use crate::work;
 
 /// After the last fault all jobs have ended within this time: a silent feed is noticed after 30 s, then a job is
 /// taken and runs for twice T_dead.
@@ -26,17 +25,6 @@ const END_MAX: Duration = Duration::from_secs(60);
 
 /// Without faults a job comes this often.
 const PACE: Duration = Duration::from_millis(200);
-
-/// How far it is, on stderr.
-const TELL: Duration = Duration::from_secs(15);
-
-/// A job that has ended is told again within this time; it waits for parts that do not come.
-pub(crate) const AGAIN_MAX: Duration = Duration::from_secs(30);
-
-/// Second readers at once.
-pub(crate) const READERS: usize = 16;
-
-type Jobs = Arc<Mutex<BTreeMap<usize, Job>>>;
 
 /// True when nothing was violated.
 pub(crate) async fn run(flags: &Flags, directory: &Path) -> Result<bool, String> {
@@ -59,60 +47,32 @@ pub(crate) async fn run(flags: &Flags, directory: &Path) -> Result<bool, String>
         faults => gap * count(faults) / count(flags.jobs),
     };
 
-    let jobs: Jobs = Arc::default();
-    let refused: Arc<Mutex<Vec<String>>> = Arc::default();
+    let followed = Followed::default();
     let submitter = site.submitter(witness.address);
     let begun = Instant::now();
     let mut running = JoinSet::new();
     for (work, number) in works.iter().cloned().zip(0u32..) {
-        let (submitter, jobs, refused) = (submitter.clone(), jobs.clone(), refused.clone());
+        let (submitter, followed) = (submitter.clone(), followed.clone());
         running.spawn(async move {
             tokio::time::sleep_until(begun + pace * number).await;
-            match submitter.submit(work).await {
-                Ok(job) => follow(&submitter, &jobs, job).await,
-                Err(why) => lock(&refused).push(why),
-            }
+            followed.one(&submitter, work).await;
         });
     }
-    let tells = async {
-        loop {
-            tokio::time::sleep(TELL).await;
-            let (accepted, ended) = {
-                let jobs = lock(&jobs);
-                (jobs.len(), jobs.values().filter(|job| job.ended.is_some()).count())
-            };
-            let (faults, at) = (trouble.all().len(), begun.elapsed().as_secs());
-            table::progress(&format!(
-                "{at:>5} s: {accepted} accepted, {ended} ended, {faults} faults"
-            ));
-        }
-    };
     tokio::select! {
         () = trouble.make(faults, gap) => {}
-        () = tells => {}
+        () = followed.tell(begun, || format!("{} faults", trouble.all().len())) => {}
     }
     let submitted = begun + pace * count(flags.jobs);
-    let limit = submitted.max(Instant::now()) + END_MAX;
-    let all = async { while running.join_next().await.is_some() {} };
-    // Those who wait at the limit wait for what is lost.
-    tokio::time::timeout_at(limit, all).await.ok();
-    running.shutdown().await;
+    Followed::wait(running, submitted.max(Instant::now()) + END_MAX).await;
 
     let mut broken = std::mem::take(&mut *lock(&trouble.broken));
     broken.extend(ended_by_itself(&site).await);
-    let jobs: Vec<Job> = lock(&jobs).values().cloned().collect();
-    table::progress(&format!("{} jobs are read again by a second reader", jobs.len()));
-    let submitter = &submitter;
-    let reads: Vec<Read> = stream::iter(jobs)
-        .map(|job| async move { read_again(submitter, job).await })
-        .buffered(READERS)
-        .collect()
-        .await;
+    let reads = followed.read_again(|_| submitter.clone()).await;
     broken.extend(panics(&directory.join("logs")));
     let facts = Facts {
         reads,
         works,
-        refused: std::mem::take(&mut *lock(&refused)),
+        refused: followed.refused(),
         broken,
         faults: trouble.all(),
         steps: claims.all(),
@@ -138,25 +98,6 @@ pub(crate) async fn run(flags: &Flags, directory: &Path) -> Result<bool, String>
 
 /// Violations whose evidence is printed: what one person reads.
 const EVIDENCE_MAX: usize = 12;
-
-async fn follow(submitter: &Submitter, jobs: &Jobs, mut job: Job) {
-    let number = job.work.number;
-    lock(jobs).insert(number, job.clone());
-    job.told = submitter.follow(&job.id, number).await;
-    job.ended = Some(Instant::now());
-    lock(jobs).insert(number, job);
-}
-
-/// By a reader that has heard nothing of it, at another gateway where there is one.
-async fn read_again(submitter: &Submitter, job: Job) -> Read {
-    let number = job.work.number + 1;
-    let again = match job.ended {
-        Some(_) => timeout(AGAIN_MAX, submitter.follow(&job.id, number)).await.unwrap_or_default(),
-        None => work::Told::default(),
-    };
-    let state = submitter.state(&job.id, number).await.unwrap_or_default();
-    Read { job, again, state }
-}
 
 /// Parts that should run and do not.
 async fn ended_by_itself(site: &Site) -> Vec<String> {
@@ -202,8 +143,4 @@ async fn documents(site: &Site, violation: &verdict::Violation) -> Vec<String> {
         }
     }
     documents
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

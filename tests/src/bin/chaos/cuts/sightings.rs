@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use blitz_couchdb::FollowOptions;
 
 use super::site::Site;
+use crate::followed::lock;
 
 /// The feed's sign of life: after three times as long without one it connects again.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -106,8 +107,4 @@ impl Missing {
 fn place_of(id: &str) -> &str {
     let job = id.rsplit_once(':').map_or(id, |(job, _)| job);
     job.rsplit_once('-').map_or(job, |(place, _)| place)
-}
-
-fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
-    known.lock().unwrap_or_else(PoisonError::into_inner)
 }

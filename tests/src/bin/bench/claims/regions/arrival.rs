@@ -1,12 +1,11 @@
 //! From a job that is given to a gateway, which can enter a hub only, to the first output from the region: two ways
 //! over replication, held against the time that replication takes by itself in the same run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use blitz_contract::Manifest;
-use blitz_contract::load::Consent;
 use blitz_couchdb::{Database, FollowOptions, LastingFeed, Put, PutOptions};
 use blitz_engine::Trust;
 use blitz_jobs::cluster::Clusters;
@@ -135,14 +134,8 @@ async fn serve(stores: &Stores, stop: &CancellationToken) -> Api {
     tokio::spawn(blitz_engine::run(engine, stop.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let gateway = blitz_gateway::Config {
-        clusters: Clusters::new(HUB, stores.client(HUB).clone(), BTreeMap::new()),
-        operators: BTreeSet::new(),
-        token: TOKEN.to_owned(),
-        hosts: Vec::new(),
-        consent: Consent::default(),
-        timing: Timing::default(),
-    };
+    let hub = Clusters::new(HUB, stores.client(HUB).clone(), BTreeMap::new());
+    let gateway = blitz_gateway::Config::new(hub, TOKEN);
     tokio::spawn(blitz_gateway::run(listener, gateway, stop.clone()));
     let api = Api::new(&format!("http://{address}"), TOKEN);
     until("the gateway knows an engine that is ready", || async {
