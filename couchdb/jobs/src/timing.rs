@@ -99,6 +99,10 @@ pub const GO_AWAITED_MAX: Duration = Duration::from_secs(90);
 /// short enough for somebody at a terminal.
 pub const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The same while the region's engines have a version and do not offer it yet: the first time they compile it, which takes
+/// seconds, and on a small or busy machine tens of them. A quarter of [`JOB_TIMEOUT`] is left for the job.
+pub const QUEUE_TIMEOUT_PREPARING: Duration = Duration::from_secs(45);
+
 /// How long a job may take when the user names no time, waiting included.
 pub const JOB_TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -228,6 +228,16 @@ impl Catalog {
         })
     }
 
+    /// Whether a region has engines, and none of them runs this version yet that still may: they prepare it.
+    pub(crate) fn is_preparing(&self, region: &str, plugin: &PluginDocument) -> bool {
+        self.read(|inner| {
+            let offers = |engine: &EngineDocument| engine.plugins.contains(&plugin.label());
+            let here = self.living(inner).filter(|(engine, _)| engine.region == region);
+            let mut here = here.map(|(engine, _)| engine).peekable();
+            here.peek().is_some() && !here.any(offers) && !self.is_refused(inner, plugin, &[region])
+        })
+    }
+
     /// One version, whatever was said of it later.
     pub(crate) fn version(&self, name: &str, version: &str) -> Option<PluginDocument> {
         self.read(|inner| inner.versions.get(name, version).cloned())
@@ -372,5 +382,47 @@ impl Inner {
             published_at_ms: plugin.published_at_ms,
             regions: self.regions.values().filter(may_run).map(ready).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn document<T: serde::de::DeserializeOwned>(body: Value) -> T {
+        serde_json::from_value(body).expect("a document")
+    }
+
+    #[test]
+    fn engines_that_say_nothing_of_a_version_prepare_it() {
+        let plugin: PluginDocument = document(json!({
+            "kind": "plugin", "blitz": "0.1.0", "sha256": "ab", "size_bytes": 1,
+            "manifest": {"name": "hops", "version": "0.1.0", "summary": "s", "contract": "0.1.0"},
+        }));
+        let catalog = Catalog::new(Duration::from_secs(60));
+        let mut counter = 0;
+        let mut says = |engine: &str, ready: &[&str], refused: &[&str]| {
+            counter += 1;
+            let refused: Vec<Value> =
+                refused.iter().map(|label| json!({"plugin": label, "reason": "r"})).collect();
+            catalog.hear_engine(document(json!({
+                "kind": "engine", "blitz": "0.1.0", "engine": engine, "region": "japan",
+                "incarnation": "0123456789abcdef0123456789abcdef", "slots": 1,
+                "plugins": ready, "refused": refused, "counter": counter,
+            })));
+        };
+        let is_preparing = || catalog.is_preparing("japan", &plugin);
+        assert!(!is_preparing(), "nobody is there");
+        says("e1", &[], &[]);
+        assert!(is_preparing());
+        assert!(!catalog.is_preparing("virginia", &plugin), "nobody is there");
+        says("e1", &["other@0.1.0"], &["hops@0.1.0"]);
+        assert!(!is_preparing(), "nobody will run it");
+        says("e2", &[], &[]);
+        assert!(is_preparing(), "another may");
+        says("e2", &["hops@0.1.0"], &[]);
+        assert!(!is_preparing(), "it is ready");
     }
 }

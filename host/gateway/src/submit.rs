@@ -17,7 +17,9 @@ use blitz_contract::{Arguments, Capability};
 use blitz_jobs::plugin::PluginDocument;
 use blitz_jobs::region::Region;
 use blitz_jobs::spec::{INPUTS_BYTES_MAX, SpecKind};
-use blitz_jobs::timing::{JOB_TIMEOUT, JOB_TIMEOUT_MAX, LOAD_TIMEOUT, QUEUE_TIMEOUT};
+use blitz_jobs::timing::{
+    JOB_TIMEOUT, JOB_TIMEOUT_MAX, LOAD_TIMEOUT, QUEUE_TIMEOUT, QUEUE_TIMEOUT_PREPARING,
+};
 use blitz_jobs::{JobId, Spec};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -109,7 +111,6 @@ impl Desk<'_> {
 
 async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> {
     let Desk { stores, copies, hub, queue, consent } = *desk;
-    let queue_timeout = limit(request.queue_timeout_ms, QUEUE_TIMEOUT);
     let engines = request.engines.unwrap_or(1).max(1);
     let too_many =
         |asked| Failure::bad_request(format!("{asked} tasks asked, a run may have {TASKS_MAX}"));
@@ -146,6 +147,11 @@ async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> 
     let run = run_id(&jobs);
     let tasks: Vec<JobId> = jobs.iter().map(|job| job.id.clone()).collect();
     queue.enter(&tasks).map_err(|full| Failure::queue_full(&full))?;
+    let patience =
+        |plugin: &PluginDocument, region: &str| match stores.catalog.is_preparing(region, plugin) {
+            true => QUEUE_TIMEOUT_PREPARING,
+            false => QUEUE_TIMEOUT,
+        };
     let writes = tasks.iter().zip(&places).map(|(job, Place { plugin, region, .. })| {
         let spec = Spec {
             kind: SpecKind::Spec,
@@ -160,7 +166,7 @@ async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> 
             retry: plugin.manifest.retry,
             limits: plugin.manifest.limits,
             timeout_ms: timeout,
-            queue_timeout_ms: queue_timeout,
+            queue_timeout_ms: limit(request.queue_timeout_ms, patience(plugin, &region.name)),
             inputs: Vec::new(),
             home_epoch: region.home_epoch,
             created_at_ms: now_ms(),
