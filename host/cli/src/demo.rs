@@ -33,7 +33,7 @@ async fn show(
     for line in [format!("curl -r virginia {url}"), format!("curl -r virginia,japan {url}")] {
         print(&format!("$ blitz {line}\n"));
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let command = plugin_command(&words)?;
+        let command = plugin_command(&words)?.with_a_new_engine();
         let code = run::run(&stack.gateway, &command, environment).await?;
         if code != ExitCode::SUCCESS {
             return Ok(code);

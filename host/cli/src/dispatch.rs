@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::time::Duration;
 
-use blitz_jobs::timing::QUEUE_TIMEOUT_PREPARING;
 use clap::CommandFactory as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -114,9 +113,7 @@ fn run_plugin(command: &run::Command, environment: &Environment) -> Result<ExitC
                 Err(Failure::NoGateway { what: "--detach" })
             }
             Found::Here(gateway) => {
-                let mut command = command.clone();
-                // The engine begins with this command too, and prepares its plugins first.
-                command.settings.queue_timeout.get_or_insert(QUEUE_TIMEOUT_PREPARING);
+                let command = command.clone().with_a_new_engine();
                 let result = run::run(&gateway, &command, environment).await;
                 result.map_err(|error| with_way_to_region(error.into()))
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 
 use blitz_contract::arguments::masked;
+use blitz_jobs::timing::QUEUE_TIMEOUT_PREPARING;
 use tokio::time::timeout;
 
 use crate::api::Gateway;
@@ -31,6 +32,14 @@ pub(crate) struct Command {
     pub(crate) plugin: Pin,
     pub(crate) typed: Typed,
     pub(crate) settings: Settings,
+}
+
+impl Command {
+    /// The same for an engine that begins with the command: it prepares its plugins first, and is waited for.
+    pub(crate) fn with_a_new_engine(mut self) -> Self {
+        self.settings.queue_timeout.get_or_insert(QUEUE_TIMEOUT_PREPARING);
+        self
+    }
 }
 
 /// Why a command failed before or beside its jobs. The texts read after `blitz curl: `.
