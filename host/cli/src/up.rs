@@ -3,8 +3,10 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use blitz_embedded::Storage;
+use tokio::time::{sleep, timeout};
 
 use crate::commands::UpArgs;
 use crate::environment::Environment;
@@ -16,6 +18,13 @@ use crate::state_file::{self, Held, UpState};
 use crate::targets::Targets;
 use crate::text::without_os_code;
 use crate::token_file;
+use crate::wire::Engines;
+
+/// Engines that begin with it are known within this time: a few writes each, on a busy machine too.
+const COME_MAX: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether they are.
+const COME_LOOK: Duration = Duration::from_millis(10);
 
 /// Why `blitz up` did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +83,7 @@ pub(crate) async fn run(args: UpArgs, environment: &Environment) -> Result<ExitC
         drain: DRAIN,
     })
     .await?;
+    engines_come(&stack, &regions).await;
     let state = UpState {
         gateway: stack.gateway.url().to_owned(),
         token: stack.token.clone(),
@@ -104,6 +114,24 @@ pub(crate) async fn run(args: UpArgs, environment: &Environment) -> Result<ExitC
         stopped = stack.stop() => ended.and_then(|code| stopped.map(|()| code).map_err(Error::from)),
         code = signals.next() => Ok(code),
     }
+}
+
+/// Waits until the gateway knows an engine of each region: a command that comes sooner would not wait for one to prepare its
+/// plugin. Those that do not come are not waited for; what is wrong with them is in the log.
+async fn engines_come(stack: &Stack, regions: &[String]) {
+    let all_are_there = async {
+        loop {
+            let come: Vec<String> = match stack.gateway.list::<Engines>("/v1/engines").await {
+                Ok(answer) => answer.engines.into_iter().map(|engine| engine.region).collect(),
+                Err(_) => Vec::new(),
+            };
+            if regions.iter().all(|region| come.contains(region)) {
+                return;
+            }
+            sleep(COME_LOOK).await;
+        }
+    };
+    let _late = timeout(COME_MAX, all_are_there).await;
 }
 
 /// Makes the store's directory for its owner alone: it holds what commands sent and got. One that is
