@@ -78,7 +78,7 @@ impl World {
                 let mut command = home.command(&args);
                 command.env("BLITZ_COUCHDB_ADMIN", "root:pw").stderr(Stdio::inherit());
                 let mut child = command.spawn().unwrap();
-                let address = address(&mut child).await;
+                let address = format!("http://{}", address(&mut child).await);
                 (Server::at(&address, "root:pw"), Some(child))
             }
         };
@@ -103,7 +103,7 @@ impl World {
             home.command(&["gateway", "--listen", "127.0.0.1:0", "--issuer-key", &key]);
         command.env("BLITZ_STORE", store_url).env("BLITZ_TOKEN", TOKEN).stderr(Stdio::inherit());
         let mut gateway = command.spawn().unwrap();
-        let address = address(&mut gateway).await;
+        let address = format!("http://{}", address(&mut gateway).await);
         Self { home, server, region, gateway, address, _store: store }
     }
 
