@@ -242,6 +242,7 @@ impl Ready {
             output,
             cancel: CancellationToken::new(),
             tape: blitz_runtime::Tape::Live,
+            targets: Vec::new(),
             load: Default::default(),
         };
         let printed = printed::run(&self.plugin, invocation, frames).await;

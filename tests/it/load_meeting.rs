@@ -8,7 +8,7 @@ use std::time::Duration;
 use blitz_contract::{Limits, Retry};
 use blitz_couchdb::{AllDocs, Put, PutOptions};
 use blitz_jobs::meeting::{Go, Ready};
-use blitz_jobs::spec::SpecKind;
+use blitz_jobs::spec::{SpecKind, Terms};
 use blitz_jobs::{Claim, DocumentId, Incarnation, JobId, Spec};
 use blitz_tests::program::send_signal;
 use blitz_tests::{Counter, Home, Stack, until};
@@ -43,6 +43,9 @@ async fn run_of(stack: &Stack, regions: &[&str]) -> Vec<JobId> {
             limits: Limits::default(),
             timeout_ms: 600_000,
             queue_timeout_ms: 600_000,
+            tenant: None,
+            terms: Terms::default(),
+            sealed: Vec::new(),
             inputs: Vec::new(),
             home_epoch: 1,
             created_at_ms: 0,

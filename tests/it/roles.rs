@@ -99,15 +99,17 @@ impl World {
     }
 }
 
-const KINDS: [DatabaseKind; 5] = [
+const KINDS: [DatabaseKind; 7] = [
     DatabaseKind::Control,
     DatabaseKind::Jobs,
     DatabaseKind::Output,
     DatabaseKind::Engines,
     DatabaseKind::Beats,
+    DatabaseKind::Accounts,
+    DatabaseKind::Audit,
 ];
 
-/// A control database of its own for each world: stores that outlive a test are shared.
+/// Databases of all regions are each world's own: stores that outlive a test are shared.
 fn database(kind: DatabaseKind, region: &str) -> String {
     match kind {
         DatabaseKind::Control => format!("blitz-control-{region}"),
@@ -115,6 +117,8 @@ fn database(kind: DatabaseKind, region: &str) -> String {
         DatabaseKind::Output => format!("blitz-out-{region}-1"),
         DatabaseKind::Engines => format!("blitz-engines-{region}"),
         DatabaseKind::Beats => format!("blitz-beats-{region}"),
+        DatabaseKind::Accounts => format!("blitz-accounts-{region}"),
+        DatabaseKind::Audit => format!("blitz-audit-{region}"),
     }
 }
 
@@ -242,7 +246,11 @@ async fn nobody_comes_in_who_is_not_of_the_region(world: World) {
             for role in Role::ALL {
                 let who = Some((world.user(role), proof));
                 let (status, said) = world.server.ask(who, "GET", &path, None).await;
-                let is_out = kind == DatabaseKind::Beats && role == Role::Replicator;
+                let is_out = match kind {
+                    DatabaseKind::Beats => role == Role::Replicator,
+                    DatabaseKind::Accounts | DatabaseKind::Audit => role == Role::Engine,
+                    _ => false,
+                };
                 assert_eq!(status, if is_out { 403 } else { 200 }, "{kind:?} {role:?}: {said}");
             }
         }

@@ -32,6 +32,7 @@ async fn run(plugin: &Plugin, args: &str, tape: Tape) -> (Exit, String) {
         output,
         cancel: CancellationToken::new(),
         tape,
+        targets: Vec::new(),
         load: Default::default(),
     };
     let printed = printed::run(plugin, invocation, frames).await;

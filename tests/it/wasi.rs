@@ -59,6 +59,7 @@ async fn run_with(
         output,
         cancel: CancellationToken::new(),
         tape: blitz_runtime::Tape::Live,
+        targets: Vec::new(),
         load: Default::default(),
     };
     let Printed { exit, stdout, stderr } = printed::run(plugin, invocation, frames).await;

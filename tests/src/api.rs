@@ -43,6 +43,37 @@ impl Api {
         Self { base: base.to_owned(), token: token.to_owned(), http }
     }
 
+    /// The same gateway as who shows another token or key.
+    #[must_use]
+    pub fn with(&self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self.clone() }
+    }
+
+    /// Makes a tenant, as the operator does, if it is not there yet.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    pub async fn tenant(&self, name: &str) {
+        let (status, said) = self.call("POST", "/v1/tenants", Some(&json!({"name": name}))).await;
+        assert!(status == StatusCode::CREATED || status == StatusCode::CONFLICT, "{name}: {said}");
+    }
+
+    /// Makes a key of a user of a tenant, and gives it with its id; `more` has scopes and an end, if any.
+    ///
+    /// # Panics
+    ///
+    /// When it is not made.
+    pub async fn key(&self, tenant: &str, user: &str, more: Value) -> (Self, String) {
+        let mut asked = more;
+        asked["tenant"] = json!(tenant);
+        asked["user"] = json!(user);
+        let (status, said) = self.call("POST", "/v1/keys", Some(&asked)).await;
+        assert_eq!(status, StatusCode::CREATED, "{asked}: {said}");
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        (self.with(&text(&said["secret"])), text(&said["key"]["id"]))
+    }
+
     /// Sends a request with these further headers, and gives the answer as it is.
     ///
     /// # Panics

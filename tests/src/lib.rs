@@ -4,10 +4,10 @@
 //! everything of a few regions in this process, with all durations of the protocol shortened; [`regions`] is the same
 //! over several clusters, with links that can be cut; [`Api`] speaks to
 //! a gateway as any client would; [`publisher`] signs and publishes plugins;
-//! [`cable`] cuts an engine off from its store, [`proxy`] does it in more ways, and [`witness`] sees its jobs begin and stop;
+//! [`cable`] cuts an engine off from its store, [`recorder`] remembers what a gateway asks of it, [`proxy`] does it in more ways, and [`witness`] sees its jobs begin and stop;
 //! [`program`] runs `blitz` as a process, and [`printed`] a plugin without an engine; [`mmdb`] writes databases of
 //! networks; [`Web`] is what
-//! `curl` talks to, and [`Counter`] what a load test loads. [`hostile`] is what it should never have talked to, and [`net`] two namespaces: an engine,
+//! `curl` talks to, and [`Counter`] what a load test loads, and [`owner`] what shows whether it may. [`hostile`] is what it should never have talked to, and [`net`] two namespaces: an engine,
 //! and a world that answers at every address and counts what reaches it; and paths of many routers.
 
 pub mod api;
@@ -16,10 +16,12 @@ pub mod counter;
 pub mod hostile;
 pub mod mmdb;
 pub mod net;
+pub mod owner;
 pub mod printed;
 pub mod program;
 pub mod proxy;
 pub mod publisher;
+pub mod recorder;
 pub mod regions;
 pub mod stack;
 pub mod web;
@@ -30,6 +32,7 @@ pub use api::{Api, Event};
 pub use cable::Cable;
 pub use counter::Counter;
 pub use program::{Home, Outcome};
+pub use recorder::Recorder;
 pub use stack::{EngineHandle, Stack, region_name, store, troubled_store};
 pub use wait::until;
 pub use web::Web;

@@ -151,10 +151,30 @@ impl Publisher {
     ///
     /// When the gateway cannot be reached.
     pub async fn publish(&self, api: &Api, plugin: &Plugin, only: &[&str]) -> (StatusCode, Value) {
+        self.send(api, plugin, only, false).await
+    }
+
+    /// The same for the publisher's own tenant alone.
+    ///
+    /// # Panics
+    ///
+    /// When the gateway cannot be reached.
+    pub async fn publish_private(&self, api: &Api, plugin: &Plugin) -> (StatusCode, Value) {
+        self.send(api, plugin, &[], true).await
+    }
+
+    async fn send(
+        &self,
+        api: &Api,
+        plugin: &Plugin,
+        only: &[&str],
+        private: bool,
+    ) -> (StatusCode, Value) {
         let only = only.iter().map(|&region| region.to_owned()).collect();
         let release =
             Release::sign(&self.key, plugin.carrier.clone(), &plugin.manifest, &plugin.file, only);
-        let mut body = serde_json::to_vec(&release.expect("a manifest")).expect("JSON");
+        let release = Release { private, ..release.expect("a manifest") };
+        let mut body = serde_json::to_vec(&release).expect("JSON");
         body.push(b'\n');
         body.extend_from_slice(&plugin.file);
         api.put_bytes(&plugin.path(), body).await

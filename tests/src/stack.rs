@@ -1,5 +1,6 @@
 //! Everything of a few regions in this process: store, gateway and engines, joined by real sockets.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,6 +10,8 @@ use blitz_couchdb::Client;
 use blitz_embedded::{Options, Storage, Store, TestMode};
 use blitz_engine::Trust;
 use blitz_jobs::cluster::Clusters;
+use blitz_jobs::sealing::{PrivateKey, RegionKeys};
+use blitz_jobs::setup::{Operators, sealing};
 use blitz_jobs::timing::Timing;
 use blitz_runtime::{ChildProgram, Rates, Runtime, RuntimeConfig, TargetPolicy};
 use tokio::net::TcpListener;
@@ -21,6 +24,9 @@ use crate::{FIXTURE, FIXTURE_MANIFEST};
 /// The durations of the protocol are this many times as short: an engine is dead after 5 s, which a busy
 /// machine does not reach by accident.
 pub(crate) const FASTER: u32 = 5;
+
+/// Under which all gateways store API keys.
+pub const ACCOUNTS_KEY: [u8; 32] = [42; 32];
 
 /// The token of a stack's gateway.
 const TOKEN: &str = "token-of-a-test";
@@ -93,6 +99,8 @@ pub struct Stack {
     pub api: Api,
     /// The regions' names, unique to this stack, in the order asked for.
     pub regions: Vec<String>,
+    /// The private keys of the regions, as all engines have them.
+    pub region_keys: RegionKeys,
     store_url: String,
     runtime: Runtime,
     gateway: Option<(CancellationToken, JoinHandle<()>)>,
@@ -182,7 +190,21 @@ impl Stack {
             blitz_jobs::plugin::publish(&store, manifest.clone(), FIXTURE).await.ok()
         })
         .await;
+        let region_keys = RegionKeys::default();
+        for region in &regions {
+            let key = PrivateKey::generate().expect("a key");
+            let operators = Operators {
+                clusters: Clusters::alone(store.clone()),
+                names: BTreeSet::from([String::new()]),
+            };
+            crate::until("a region with a key", || async {
+                sealing::add(&operators, region, &key.sealing_key(1)).await.ok()
+            })
+            .await;
+            region_keys.add(region, key);
+        }
         let mut stack = Self {
+            region_keys,
             api: Api::new("http://127.0.0.1:9", TOKEN),
             runtime: runtime(child),
             gateway: None,
@@ -203,16 +225,43 @@ impl Stack {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();
-        let config = blitz_gateway::Config {
-            timing: Timing::faster(FASTER),
-            ..blitz_gateway::Config::new(Clusters::alone(self.store.clone()), TOKEN)
-        };
+        let config = self.gateway_config();
         let stop = shutdown.clone();
         let task = tokio::spawn(async move {
             blitz_gateway::run(listener, config, stop).await.expect("a gateway that serves");
         });
         self.api = Api::new(&format!("http://{address}"), TOKEN);
         self.gateway = Some((shutdown, task));
+    }
+
+    /// Starts another gateway of the same store, and gives its API when it serves. It ends with the runtime.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn another_gateway(&self) -> Api {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let config = self.gateway_config();
+        tokio::spawn(async move {
+            let serves = blitz_gateway::run(listener, config, CancellationToken::new());
+            serves.await.expect("a gateway that serves");
+        });
+        let api = Api::new(&format!("http://{address}"), TOKEN);
+        crate::until("another gateway that serves", || async {
+            let answer = api.try_raw("GET", "/v1/regions", &[], None).await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+        api
+    }
+
+    fn gateway_config(&self) -> blitz_gateway::Config {
+        blitz_gateway::Config {
+            accounts_key: Some(ACCOUNTS_KEY),
+            timing: Timing::faster(FASTER),
+            ..blitz_gateway::Config::new(Clusters::alone(self.store.clone()), TOKEN)
+        }
     }
 
     /// Ends the gateway, and gives the port that it had.
@@ -311,6 +360,7 @@ impl Stack {
             slots: 4,
             runtime: self.runtime.clone(),
             trust,
+            region_keys: self.region_keys.clone(),
             timing: Timing::faster(FASTER),
             load_contact: "a test".to_owned(),
             drain: Duration::from_millis(500),

@@ -174,8 +174,21 @@ impl Client {
     ///
     /// Any of [`Error`]; a server without that database has none.
     pub async fn replications(&self) -> Result<Vec<ReplicationState>, Error> {
-        let path = Path::server("/_scheduler/docs")
-            .parameter("limit", &REPLICATIONS_LISTED_MAX.to_string());
+        self.scheduled(Path::server("/_scheduler/docs")).await
+    }
+
+    /// The same, of those in one of these states.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::replications`].
+    pub async fn replications_in(&self, states: &[&str]) -> Result<Vec<ReplicationState>, Error> {
+        let path = Path::server("/_scheduler/docs").parameter("states", &states.join(","));
+        self.scheduled(path).await
+    }
+
+    async fn scheduled(&self, path: Path) -> Result<Vec<ReplicationState>, Error> {
+        let path = path.parameter("limit", &REPLICATIONS_LISTED_MAX.to_string());
         match self.get::<Replications>(path).await {
             Ok(found) => Ok(found.docs),
             Err(Error::Status { code: 404, .. }) => Ok(Vec::new()),

@@ -71,7 +71,10 @@ pub fn of(kind: DatabaseKind) -> Option<(&'static str, Value)> {
         DatabaseKind::Jobs => Some((JOBS_DESIGN, jobs())),
         DatabaseKind::Output => Some((OUTPUT_DESIGN, output())),
         DatabaseKind::Engines => Some((ENGINES_DESIGN, engines())),
-        DatabaseKind::Control | DatabaseKind::Beats => None,
+        DatabaseKind::Control
+        | DatabaseKind::Beats
+        | DatabaseKind::Accounts
+        | DatabaseKind::Audit => None,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Read along a job's road: [`id`] names a job and its documents; [`region`] says which databases a region
 //! has, [`cluster`] where they are, [`topology`] what of it stands where and is carried whither, [`roles`] who may do
-//! what there, and [`join`] how an engine comes to its role; [`spec`] is what was asked; [`run`] is the one document that engines contend for, a pure state machine;
+//! what there, [`join`] how an engine comes to its role, and [`accounts`] who the users are and what they may use; [`spec`] is what was asked, and [`sealing`] how its secrets come to engines alone; [`run`] is the one document that engines contend for, a pure state machine;
 //! [`feed`] brings what happens to those who contend, and [`recent`] remembers what is over; [`contest`] is one engine's
 //! side of it at one home of its region: jobs and claims carry the epoch of that home, and where a region moves each home has
 //! a contest of its own; [`herd`] keeps a thousand engines from trying at once; [`writing`] decides what the answer to a write means, and
@@ -30,6 +30,8 @@
 //! | a run that cannot be read beside leaves that can | an end among them counts; else as above |
 //! | a run of a later home epoch than the region's | engines leave the job alone, and who runs it stops; the keeper gives it all its time, and ends it as `lost`, with the reason |
 //! | a spec of a later home epoch than the region's | the job waits, and nobody ends it, until the region has a home of that epoch |
+//! | a spec with secrets that are sealed to a key that an engine does not have | that engine does not claim it; where none has the key it expires |
+//! | a spec with secrets that were sealed for another place | its engine ends it as unusable, and says which word |
 //! | a spec or a run of an earlier one | what may run twice is run, after a while; else nobody begins it, and it is `lost` when its time is over and no end has come |
 //! | a region's document with conflicts | [`region::Region::merged`] is what it says, whoever reads it |
 //! | a run with the claim of another job | a claim like any other: its engine, if it lives, takes it for its own and runs the job; else it is taken over |
@@ -53,7 +55,9 @@ pub mod cluster;
 pub mod topology;
 pub mod roles;
 pub mod join;
+pub mod accounts;
 pub mod spec;
+pub mod sealing;
 pub mod run;
 pub mod feed;
 mod early;

@@ -1,10 +1,13 @@
 //! Regions: their document in the control database, their databases, and the words that users say for them.
 
 mod merge;
+mod sealing;
 
 use serde::{Deserialize, Serialize};
 
+use crate::accounts::{ACCOUNTS, AUDIT};
 use crate::id::BadName;
+use crate::sealing::SealingKey;
 
 /// The control database: plugins, clusters and regions. Engines read it, all clusters have it.
 pub const CONTROL: &str = "blitz";
@@ -39,10 +42,17 @@ pub struct Region {
     /// Where its engines are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
-    /// Who may use it, by the names of tenants; none is everybody. Written down and shown; nothing asks for it yet, since
-    /// gateways know no tenants.
+    /// Who may use it beside the operator, by the names of tenants; none is everybody. Gateways hide it from others, and its
+    /// engines do not run what another tenant asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub access: Vec<String>,
+    /// The public halves of its keys, oldest first; secrets of command lines are sealed to the newest that was not retired.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealing: Vec<SealingKey>,
+    /// Where its jobs may go, whoever asks: networks, addresses and hosts as `--allow-target` takes them; none is wherever its
+    /// engines' own policy lets them. Gateways refuse what they see to be elsewhere, engines ask it of every connection.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<String>,
     /// What its engines do when the home does not answer.
     #[serde(default)]
     pub failover: Failover,
@@ -103,6 +113,10 @@ pub enum DatabaseKind {
     Engines,
     /// That engines which hold jobs live. Never replicated.
     Beats,
+    /// [`ACCOUNTS`].
+    Accounts,
+    /// [`AUDIT`].
+    Audit,
 }
 
 impl DatabaseKind {
@@ -116,7 +130,9 @@ impl DatabaseKind {
             ("blitz-beats-", Self::Beats),
         ];
         let mut kinds = of_a_region.into_iter().filter(|(start, _)| name.starts_with(start));
-        kinds.next().map(|(_, kind)| kind).or_else(|| (name == CONTROL).then_some(Self::Control))
+        let of_all = [(CONTROL, Self::Control), (ACCOUNTS, Self::Accounts), (AUDIT, Self::Audit)];
+        let of_all = || of_all.into_iter().find(|(of, _)| name == *of).map(|(_, kind)| kind);
+        kinds.next().map(|(_, kind)| kind).or_else(of_all)
     }
 }
 
@@ -165,6 +181,8 @@ impl Region {
             former: Vec::new(),
             place: None,
             access: Vec::new(),
+            sealing: Vec::new(),
+            targets: Vec::new(),
             failover: Failover::Never,
             rotation: None,
             lanes: first(),
@@ -206,6 +224,18 @@ impl Region {
         let lanes = self.lanes.max(1);
         let oldest = self.current.saturating_sub(lanes - 1).max(1);
         (oldest..=self.current).rev().filter(|n| *n == self.current || self.open.contains(n))
+    }
+
+    /// The keys to which secrets may be sealed, newest first.
+    pub fn sealing_keys(&self) -> impl Iterator<Item = &SealingKey> {
+        self.sealing.iter().rev().filter(|key| !key.retired)
+    }
+
+    /// Whether a tenant may use it; no tenant is the operator, who may use all.
+    #[must_use]
+    pub fn lets_in(&self, tenant: Option<&str>) -> bool {
+        let is_listed = |tenant| self.access.iter().any(|name| name == tenant);
+        self.access.is_empty() || tenant.is_none_or(is_listed)
     }
 
     /// Whether the user's word means this region.
@@ -271,6 +301,22 @@ mod tests {
         let japan: Region = serde_json::from_str(text).unwrap();
         assert_eq!((japan.home_epoch, japan.lanes, japan.current), (1, 1, 1));
         assert_eq!((japan.home, japan.failover, japan.open), (None, Failover::Never, vec![1]));
+    }
+
+    #[test]
+    fn a_list_of_tenants_keeps_others_out_and_never_the_operator() {
+        let open = Region::new("lyon").unwrap();
+        let closed = Region { access: vec!["acme".to_owned()], ..open.clone() };
+        for (region, tenant, may) in [
+            (&open, Some("other"), true),
+            (&open, None, true),
+            (&closed, Some("acme"), true),
+            (&closed, Some("acm"), false),
+            (&closed, Some(""), false),
+            (&closed, None, true),
+        ] {
+            assert_eq!(region.lets_in(tenant), may, "{tenant:?}");
+        }
     }
 
     #[test]

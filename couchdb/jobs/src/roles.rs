@@ -54,13 +54,15 @@ pub fn engine_of(region: &str) -> String {
     format!("{ENGINE}-{region}")
 }
 
-/// The `_security` of a database: who may enter it. `region` is absent for the control database.
+/// The `_security` of a database: who may enter it. `region` is absent for those that are of no region.
 #[must_use]
 pub fn security(kind: DatabaseKind, region: Option<&str>) -> Value {
     let engine = region.map_or_else(|| ENGINE.to_owned(), engine_of);
     let mut roles = vec![engine.as_str(), GATEWAY, KEEPER, REPLICATOR, OPERATOR];
-    if kind == DatabaseKind::Beats {
-        roles.retain(|&role| role != REPLICATOR);
+    match kind {
+        DatabaseKind::Beats => roles.retain(|&role| role != REPLICATOR),
+        DatabaseKind::Accounts | DatabaseKind::Audit => roles.retain(|&role| role != engine),
+        _ => {}
     }
     json!({"admins": {"names": [], "roles": ["_admin"]}, "members": {"names": [], "roles": roles}})
 }

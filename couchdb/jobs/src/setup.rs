@@ -2,7 +2,8 @@
 //!
 //! For many: [`Operators`] are the clusters that we can enter, [`Known`] what they know, [`inspect()`] tells whether one is who
 //! it should be. [`crate::topology`] says what must stand, [`apply()`] makes it so, and [`prune()`] takes away what is over;
-//! [`regions`] and [`clusters`] do all of that for one of them. [`replications`] writes the documents of `_replicator`.
+//! [`regions`] and [`clusters`] do all of that for one of them. [`replications`] writes the documents of `_replicator`,
+//! and [`sealing`] the keys of regions.
 
 mod apply;
 pub mod clusters;
@@ -13,11 +14,13 @@ mod operators;
 mod prune;
 pub mod regions;
 pub mod replications;
+pub mod sealing;
 
-use blitz_couchdb::{Client, Error, Put, PutOptions};
+use blitz_couchdb::{Client, Creation, Error, Put, PutOptions};
 
-use crate::design;
-use crate::region::{CONTROL, Region};
+use crate::region::{CONTROL, DatabaseKind, Region};
+use crate::topology::EVERYWHERE;
+use crate::{design, roles};
 
 pub use apply::{Applied, Step, What, apply, crowded};
 pub use error::SetupError;
@@ -34,7 +37,22 @@ pub use prune::prune;
 pub async fn install(store: &Client, regions: &[&str]) -> Result<(), SetupError> {
     let regions: Vec<Region> =
         regions.iter().map(|name| Region::new(name)).collect::<Result<_, _>>()?;
-    ensure(store, CONTROL).await?;
+    for (database, kind) in EVERYWHERE {
+        match ensure(store, database).await {
+            Ok(Creation::Created) if kind != DatabaseKind::Control => {
+                // No engine has any business there, whoever is let in elsewhere.
+                store.database(database).put_security(&roles::security(kind, None)).await?;
+            }
+            Ok(_) => {}
+            // A store of an earlier version, whose operator comes later: everything else works without tenants.
+            Err(error @ (Error::Unauthorized { .. } | Error::Forbidden { .. }))
+                if kind != DatabaseKind::Control =>
+            {
+                tracing::warn!(database, %error, "there is no such database and it cannot be made here");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
     for region in &regions {
         install_region(store, region).await?;
     }
@@ -44,14 +62,13 @@ pub async fn install(store: &Client, regions: &[&str]) -> Result<(), SetupError>
 }
 
 /// Makes sure that a database is there. Who may not make one needs none when an operator has made it.
-async fn ensure(store: &Client, name: &str) -> Result<(), Error> {
+async fn ensure(store: &Client, name: &str) -> Result<Creation, Error> {
     let database = store.database(name);
     match database.create().await {
-        Ok(_) => Ok(()),
         Err(refused @ (Error::Unauthorized { .. } | Error::Forbidden { .. })) => {
-            database.info().await.map(drop).map_err(|_| refused)
+            database.info().await.map(|_| Creation::Existed).map_err(|_| refused)
         }
-        Err(error) => Err(error),
+        made => made,
     }
 }
 

@@ -20,6 +20,12 @@ pub struct Spec {
     pub run: String,
     /// The ids of all tasks of the run, this one among them: a run that was half submitted can be seen.
     pub tasks: Vec<JobId>,
+    /// Who asked; absent: the operator, who has no tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// On which terms it was admitted: engines hold the job to them.
+    #[serde(default)]
+    pub terms: Terms,
     /// The plugin's name.
     pub plugin: String,
     /// Its version.
@@ -29,8 +35,11 @@ pub struct Spec {
     /// The epoch of the region's home for which it was admitted, see [`crate::region::Region::home_epoch`].
     #[serde(default = "first_epoch")]
     pub home_epoch: u32,
-    /// As the user typed them.
+    /// As the user typed them; a word with a secret in it is masked, and is in `sealed`.
     pub args: Vec<String>,
+    /// The words with secrets, for engines of the region alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed: Vec<Sealed>,
     /// Whether a second engine may run it.
     pub retry: Retry,
     /// What it may use.
@@ -50,6 +59,56 @@ pub struct Spec {
 
 fn first_epoch() -> u32 {
     1
+}
+
+/// What the gateway has admitted beside the plugin's own limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// The user of the tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The id of the key that was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The id of the request by which it came: what gateway, engine and audit call it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// Virtual users of a load test, over all tasks of the run: whichever of them begin, they divide its plan exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_users: Option<u64>,
+    /// Requests in a second of a load test, over all tasks of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_rate_per_s: Option<u64>,
+    /// How long the load tests of this task may last, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_ms: Option<u64>,
+    /// Bytes that this task may say; beside what its plugin asks for the smaller counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_bytes: Option<u64>,
+    /// The targets that a load test may have beside those of the engine's own policy, each with what proves that it may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proofs: Vec<Proof>,
+}
+
+/// What proves that a tenant may load a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// The host, as URLs name it; with a port where it is not the scheme's own.
+    pub host: String,
+    /// What must be found there while the test runs. Absent: an operator has said so, and nothing is looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// A word of the command line that only engines of the region can read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// Which of `args`, from 0.
+    pub word: usize,
+    /// The id of the region's key that it is sealed to.
+    pub key: String,
+    /// The sealed text, in base64.
+    pub sealed: String,
 }
 
 /// The `kind` of a spec.
@@ -170,6 +229,9 @@ impl Spec {
             limits: Limits::default(),
             timeout_ms: 60_000,
             queue_timeout_ms: 10_000,
+            tenant: None,
+            terms: Terms::default(),
+            sealed: Vec::new(),
             inputs: Vec::new(),
             created_at_ms: 0,
         }

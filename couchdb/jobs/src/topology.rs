@@ -11,6 +11,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use crate::accounts::{ACCOUNTS, AUDIT};
 use crate::cluster::Cluster;
 use crate::region::{CONTROL, DatabaseKind, Failover, Region};
 
@@ -30,7 +31,7 @@ pub struct PlannedDatabase {
     pub name: String,
     /// What it is for.
     pub kind: DatabaseKind,
-    /// Whose it is; absent for the control database.
+    /// Whose it is; absent for those of [`EVERYWHERE`].
     pub region: Option<String>,
     /// Which of the region's, for those that change.
     pub number: Option<u32>,
@@ -45,7 +46,7 @@ pub struct Replication {
     pub runs_on: String,
     /// The database, which has the same name at both ends.
     pub database: String,
-    /// The region that it is for; absent for the control database.
+    /// The region that it is for; absent for those of [`EVERYWHERE`].
     pub region: Option<String>,
     /// The cluster of its source.
     pub from: String,
@@ -67,6 +68,13 @@ pub enum Carries {
 /// The kinds of documents that users write, which their gateway may have to leave at a hub.
 pub const ASKED: [&str; 3] = ["spec", "in", "cancel"];
 
+/// The databases that every cluster has, and that go both ways between all of them.
+pub const EVERYWHERE: [(&str, DatabaseKind); 3] = [
+    (CONTROL, DatabaseKind::Control),
+    (ACCOUNTS, DatabaseKind::Accounts),
+    (AUDIT, DatabaseKind::Audit),
+];
+
 /// How many replications a CouchDB runs at once unless it is told otherwise (`[replicator] max_jobs`).
 pub const MAX_JOBS: u64 = 500;
 
@@ -82,13 +90,13 @@ pub fn plan(clusters: &[Cluster], regions: &[Region]) -> Plan {
     let names: BTreeSet<&str> = clusters.iter().map(|cluster| cluster.name.as_str()).collect();
     let mut plan = Plan::default();
     for name in &names {
-        let control = PlannedDatabase {
-            name: CONTROL.to_owned(),
-            kind: DatabaseKind::Control,
+        let everywhere = EVERYWHERE.map(|(name, kind)| PlannedDatabase {
+            name: name.to_owned(),
+            kind,
             region: None,
             number: None,
-        };
-        plan.databases.insert((*name).to_owned(), vec![control]);
+        });
+        plan.databases.insert((*name).to_owned(), everywhere.into());
     }
     for region in regions {
         let Some(home) = region.home.as_deref().filter(|home| names.contains(home)) else {
@@ -107,15 +115,15 @@ pub fn plan(clusters: &[Cluster], regions: &[Region]) -> Plan {
     }
     for (one, other, runs_on) in control_links(&names, regions) {
         for (from, to) in [(&one, &other), (&other, &one)] {
-            plan.replications.push(Replication {
-                id: replication_id(CONTROL, from, to),
+            plan.replications.extend(EVERYWHERE.map(|(database, _)| Replication {
+                id: replication_id(database, from, to),
                 runs_on: runs_on.clone(),
-                database: CONTROL.to_owned(),
+                database: database.to_owned(),
                 region: None,
                 from: from.clone(),
                 to: to.clone(),
                 carries: Carries::All,
-            });
+            }));
         }
     }
     for databases in plan.databases.values_mut() {
@@ -188,7 +196,10 @@ fn between(
         DatabaseKind::Jobs => (back.or(Some(Carries::Asked)), Some(Carries::All)),
         DatabaseKind::Output => (back, Some(Carries::All)),
         DatabaseKind::Engines => (None, Some(Carries::All)),
-        DatabaseKind::Beats | DatabaseKind::Control => (None, None),
+        DatabaseKind::Beats
+        | DatabaseKind::Control
+        | DatabaseKind::Accounts
+        | DatabaseKind::Audit => (None, None),
     };
     let one = |from: &str, to: &str, carries| Replication {
         id: replication_id(&database.name, from, to),
@@ -204,7 +215,7 @@ fn between(
     towards.into_iter().chain(away)
 }
 
-/// Between which clusters the control database goes, both ways, and which of the two runs it: homes with their hubs, and
+/// Between which clusters the databases of [`EVERYWHERE`] go, both ways, and which of the two runs it: homes with their hubs, and
 /// what is then still apart with the first cluster.
 fn control_links(names: &BTreeSet<&str>, regions: &[Region]) -> Vec<(String, String, String)> {
     let mut links: BTreeMap<(&str, &str), &str> = BTreeMap::new();
@@ -261,19 +272,19 @@ impl Plan {
         (count > max_jobs).then(|| Crowded { cluster: cluster.to_owned(), count, max_jobs })
     }
 
-    /// The part of it that concerns one region, and nothing of the control database.
+    /// The part of it that concerns one region, and nothing of the databases of [`EVERYWHERE`].
     #[must_use]
     pub fn of_region(&self, region: &str) -> Self {
         self.only(|of| of == Some(region))
     }
 
-    /// The part of it that concerns the control database.
+    /// The part of it that concerns the databases of [`EVERYWHERE`].
     #[must_use]
     pub fn of_control(&self) -> Self {
         self.only(|of| of.is_none())
     }
 
-    /// The part of it that concerns one region and the control database.
+    /// The part of it that concerns one region and the databases of [`EVERYWHERE`].
     #[must_use]
     pub fn about(&self, region: &str) -> Self {
         self.only(|of| of.is_none_or(|of| of == region))

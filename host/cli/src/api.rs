@@ -2,6 +2,11 @@
 //!
 //! Plain HTTP only: beyond loopback a proxy or a tunnel gives TLS, and a command that takes 15 ms does
 //! not start by reading certificates.
+//!
+//! `error` is why a call failed; `accounts` are the calls about tenants and keys.
+
+mod accounts;
+mod error;
 
 use std::fmt;
 use std::time::Duration;
@@ -19,6 +24,7 @@ use url::Url;
 
 use crate::pin::Pin;
 use crate::wire::{self, Refusal, Submission, Submitted};
+pub(crate) use error::{Error, TokenFrom};
 
 /// Time to connect. A gateway of this machine needs microseconds, one of another continent 300 ms.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -38,36 +44,8 @@ pub(crate) struct Gateway {
     /// `http://host:port`, without a slash at the end.
     url: String,
     token: String,
+    token_from: TokenFrom,
     http: Client<HttpConnector, Full<Bytes>>,
-}
-
-/// Why a call failed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// No connection, or it broke.
-    #[error("cannot reach the gateway {url}: {cause}")]
-    Unreachable { url: String, cause: String },
-    /// Connected, and then nothing for [`ANSWER_MAX`].
-    #[error("the gateway {url} gave no answer in {} s", ANSWER_MAX.as_secs())]
-    Timeout { url: String },
-    /// The token is not the gateway's.
-    #[error(
-        "the gateway {url} does not accept the token; \
-         set BLITZ_TOKEN, or start 'blitz up' again"
-    )]
-    Unauthorized { url: String },
-    /// The gateway understood and said no.
-    #[error("{}", .refusal)]
-    Refused { status: StatusCode, refusal: Refusal },
-    /// Something else listens there, or a gateway of another time.
-    #[error("{url} does not answer like a gateway: {what}")]
-    NotAGateway { url: String, what: String },
-    /// The gateway's address.
-    #[error("'{url}' is no gateway address; use http://HOST:PORT")]
-    Address { url: String },
-    /// A token that HTTP cannot carry.
-    #[error("BLITZ_TOKEN holds characters that a token cannot have")]
-    Token,
 }
 
 impl fmt::Debug for Gateway {
@@ -79,21 +57,26 @@ impl fmt::Debug for Gateway {
 
 impl Gateway {
     /// A gateway at `url`. Nothing is sent yet.
-    pub(crate) fn new(url: &str, token: &str) -> Result<Self, Error> {
+    pub(crate) fn new(url: &str, token: &str, token_from: TokenFrom) -> Result<Self, Error> {
         let origin = origin(url).ok_or_else(|| Error::Address { url: url.to_owned() })?;
         if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(Error::Token);
+            return Err(Error::Token { from: token_from });
         }
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_MAX));
         let http = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { url: origin, token: token.to_owned(), http })
+        Ok(Self { url: origin, token: token.to_owned(), token_from, http })
     }
 
     /// `http://host:port`.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where its token came from.
+    pub(crate) fn token_from(&self) -> TokenFrom {
+        self.token_from
     }
 
     /// The version that was named, or the one that a job in these regions would get.
@@ -212,9 +195,7 @@ impl Gateway {
         if response.status().is_success() {
             return Ok(response.into_body());
         }
-        let status = response.status();
-        let body = self.read(response).await?;
-        Err(self.refusal(status, &body))
+        Err(self.refusal(response).await)
     }
 
     async fn call<T: DeserializeOwned>(
@@ -233,15 +214,25 @@ impl Gateway {
         path: &str,
         body: Bytes,
     ) -> Result<T, Error> {
+        let answer = self.answer_within(limit, method, path, body).await?;
+        serde_json::from_slice(&answer).map_err(|e| self.strange(e))
+    }
+
+    /// The body of an answer that is no refusal.
+    async fn answer_within(
+        &self,
+        limit: Duration,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Bytes, Error> {
         let request = self.request(method, path);
         let answer = async {
             let response = self.send(request, body).await?;
-            let status = response.status();
-            let body = self.read(response).await?;
-            if !status.is_success() {
-                return Err(self.refusal(status, &body));
+            match response.status().is_success() {
+                true => self.read(response).await,
+                false => Err(self.refusal(response).await),
             }
-            serde_json::from_slice(&body).map_err(|e| self.strange(e))
         };
         timeout(limit, answer).await.map_err(|_| Error::Timeout { url: self.url.clone() })?
     }
@@ -271,12 +262,23 @@ impl Gateway {
         }
     }
 
-    fn refusal(&self, status: StatusCode, body: &[u8]) -> Error {
-        match serde_json::from_slice::<Refusal>(body) {
-            _ if status == StatusCode::UNAUTHORIZED => {
-                Error::Unauthorized { url: self.url.clone() }
+    async fn refusal(&self, response: Response<Incoming>) -> Error {
+        let status = response.status();
+        let again = response.headers().get(header::RETRY_AFTER);
+        let again = again.and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = match self.read(response).await {
+            Ok(body) => body,
+            Err(error) => return error,
+        };
+        match serde_json::from_slice::<Refusal>(&body) {
+            refusal if status == StatusCode::UNAUTHORIZED => {
+                let reason = refusal.unwrap_or_default().reason;
+                Error::Unauthorized { url: self.url.clone(), from: self.token_from, reason }
             }
-            Ok(refusal) if !refusal.error.is_empty() => Error::Refused { status, refusal },
+            Ok(refusal) if !refusal.error.is_empty() => {
+                let retry_after = again.map(Duration::from_secs);
+                Error::Refused { status, refusal: Box::new(Refusal { retry_after, ..refusal }) }
+            }
             _ => self.strange(format_args!("status {}", status.as_u16())),
         }
     }
@@ -334,8 +336,8 @@ fn job_path(id: &str) -> String {
     format!("/v1/jobs/{}", segment(id))
 }
 
-/// `text` as one segment of a path.
-fn segment(text: &str) -> String {
+/// `text` as one segment of a path, or as a value of its query.
+pub(crate) fn segment(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 

@@ -12,12 +12,15 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::accounts::AccountCommand;
 use crate::clusters::ClusterArgs;
 use crate::color::ColorChoice;
 use crate::environment::Hidden;
 use crate::exit_code::FailOn;
 use crate::joining::{IssuerArgs, JoinArgs};
 use crate::loads::{LoadArgs, LoadTargetArgs};
+use crate::log::LogArgs;
+use crate::login::{LoginArgs, LogoutArgs};
 use crate::suggest::nearest;
 use crate::targets::TargetArgs;
 use crate::trusting::TrustFlags;
@@ -160,6 +163,13 @@ pub(crate) enum BuiltIn {
     /// Follow a job from its start, or end it
     #[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
     Job(JobArgs),
+    /// Keep the key that you show at a gateway
+    Login(LoginArgs),
+    /// Forget it
+    Logout(LogoutArgs),
+    /// About tenants and what is theirs.
+    #[command(flatten)]
+    Account(AccountCommand),
     /// Print a completion script: blitz completions bash > /etc/bash_completion.d/blitz
     Completions {
         /// bash, zsh, fish
@@ -245,6 +255,8 @@ pub(crate) struct UpArgs {
     /// A database of networks in MaxMind's format, for plugins that tell whose an address is; repeat for others
     #[arg(long, value_name = "FILE")]
     pub(crate) networks: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 /// `blitz engine`.
@@ -267,6 +279,10 @@ pub(crate) struct EngineArgs {
     pub(crate) id: Option<String>,
     #[command(flatten)]
     pub(crate) join: JoinArgs,
+    /// A file with the region's private keys, to open secrets with ('blitz region key') [default: those of 'blitz up', or of
+    /// --join]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) region_keys: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) trust: TrustFlags,
     #[command(flatten)]
@@ -276,6 +292,8 @@ pub(crate) struct EngineArgs {
     /// A database of networks in MaxMind's format, for plugins that tell whose an address is; repeat for others
     #[arg(long, value_name = "FILE")]
     pub(crate) networks: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 const ENGINE_AFTER_HELP: &str = "\
@@ -302,10 +320,19 @@ pub(crate) struct GatewayArgs {
     /// A file with the token that clients must show [default: BLITZ_TOKEN, or a new one is printed]
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// A file with the key under which API keys are stored, the same for all gateways of one installation; made when it is
+    /// missing. Without it no API keys are taken
+    #[arg(long, value_name = "FILE")]
+    pub(crate) accounts_key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) issuer: IssuerArgs,
     #[command(flatten)]
     pub(crate) load: LoadTargetArgs,
+    /// Believe the X-Forwarded-For of whoever asks, for the audit: behind a proxy that alone reaches this address
+    #[arg(long)]
+    pub(crate) trust_proxy: bool,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 impl fmt::Debug for EngineArgs {
@@ -318,6 +345,7 @@ impl fmt::Debug for EngineArgs {
             .field("slots", &self.slots)
             .field("id", &self.id)
             .field("join", &self.join)
+            .field("region_keys", &self.region_keys)
             .field("trust", &self.trust)
             .field("targets", &self.targets)
             .field("load", &self.load)
@@ -335,6 +363,7 @@ impl fmt::Debug for GatewayArgs {
             .field("regions", &self.regions)
             .field("hosts", &self.hosts)
             .field("token_file", &self.token_file)
+            .field("accounts_key", &self.accounts_key)
             .field("issuer", &self.issuer)
             .field("load", &self.load)
             .finish()

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::list::{self, List};
 use crate::load;
 use crate::locate::{Place, locate};
+use crate::log::LogFormat;
 use crate::pin::{Pin, is_plugin_name};
 use crate::run::{self, print, say};
 use crate::settings::Settings;
@@ -26,8 +27,8 @@ use crate::suggest::nearest;
 use crate::text::without_os_code;
 use crate::words::{SplitError, Typed, Words, split};
 use crate::{
-    cluster, complete, completions, couchdb, demo, doctor, help, log, plugin, region, rejoin,
-    serve, up,
+    accounts, cluster, complete, completions, couchdb, demo, doctor, help, log, login, plugin,
+    region, rejoin, serve, up,
 };
 
 /// How long a stack of one command may take to stop. It is in memory: nothing is lost with it.
@@ -72,7 +73,7 @@ fn dispatch(
             if let Some(help) = first.and_then(|word| load::local::help(&name, &word)) {
                 return Ok(print(&help));
             }
-            help_topic(&name.to_string(), read_globals(&globals)?.host.as_deref(), environment)
+            plugin_help(&name, read_globals(&globals)?.host.as_deref(), environment)
         }
     }
 }
@@ -141,7 +142,7 @@ fn on_place<F: Future<Output = Result<ExitCode, Failure>>>(
             if environment.state_file.as_ref().is_some_and(|file| file.exists()) {
                 say("blitz: the last 'blitz up' did not end in order; running in this process");
             }
-            log::start(environment);
+            log::start(environment, LogFormat::Text);
             let server = server_runtime()?;
             let code = server.block_on(async {
                 let regions = vec![up::LOCAL.to_owned()];
@@ -181,8 +182,14 @@ fn built_in_command(words: &[String], environment: &Environment) -> Result<ExitC
     let Some(command) = Cli::read(words)?.command else {
         return Ok(print(&Cli::command().render_help().to_string()));
     };
+    let format = match &command {
+        BuiltIn::Up(args) => args.log.log_format,
+        BuiltIn::Engine(args) => args.log.log_format,
+        BuiltIn::Gateway(args) => args.log.log_format,
+        _ => LogFormat::Text,
+    };
     let serving = |future: ServingFuture<'_>| {
-        log::start(environment);
+        log::start(environment, format);
         let runtime = server_runtime()?;
         let code = runtime.block_on(future);
         runtime.shutdown_background();
@@ -237,6 +244,20 @@ fn built_in_command(words: &[String], environment: &Environment) -> Result<ExitC
             serving(Box::pin(async { Ok(plugin::run(action, environment).await?) }))
         }
         BuiltIn::Job(args) => job(args, environment),
+        BuiltIn::Login(args) => {
+            let client = client_runtime()?;
+            let code = client.block_on(login::login(args, environment));
+            // After ^C somebody still waits for the terminal.
+            client.shutdown_background();
+            Ok(code?)
+        }
+        BuiltIn::Logout(args) => Ok(login::logout(args, environment)?),
+        BuiltIn::Account(command) => {
+            let host = command.ask().host.clone();
+            on_gateway(command.what(), host.as_deref(), environment, |gateway| async move {
+                Ok(accounts::run(command, &gateway).await?)
+            })
+        }
         BuiltIn::Completions { shell } => Ok(completions::run(shell)),
         BuiltIn::Help { topic: None, .. } => Ok(print(&Cli::command().render_help().to_string())),
         BuiltIn::Help { topic: Some(topic), host } => {
@@ -269,7 +290,7 @@ fn job(args: JobArgs, environment: &Environment) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Help of a command of ours, of a plugin at the gateway, or of a built-in plugin where none runs.
+/// Help of a command of ours, or of a plugin.
 fn help_topic(
     topic: &str,
     host: Option<&str>,
@@ -284,10 +305,20 @@ fn help_topic(
         true => topic.parse().map_err(SplitError::from)?,
         false => return Err(unknown_topic(topic, Vec::new())),
     };
+    plugin_help(&pin, host, environment)
+}
+
+/// Help of a plugin at the gateway, or of a built-in one where none runs; a command may have its name.
+fn plugin_help(
+    pin: &Pin,
+    host: Option<&str>,
+    environment: &Environment,
+) -> Result<ExitCode, Failure> {
+    let topic = &pin.to_string();
     let client = client_runtime()?;
     let manifest = client.block_on(async {
         match locate(host, environment)? {
-            Place::Gateway(gateway) => match gateway.plugin(&pin, &[]).await {
+            Place::Gateway(gateway) => match gateway.plugin(pin, &[]).await {
                 Ok(info) => Ok(info.manifest),
                 Err(api::Error::Refused { refusal, .. }) if refusal.error == "unknown_plugin" => {
                     Err(unknown_topic(topic, refusal.known))
@@ -310,7 +341,9 @@ fn help_topic(
 
 fn unknown_topic(topic: &str, plugins: Vec<String>) -> Failure {
     let known: Vec<String> = built_in_names().into_iter().chain(plugins).collect();
-    let nearest = nearest(topic, known.iter().map(String::as_str)).map(str::to_owned);
+    // A plugin that is not there may have the name of a command: that was not meant.
+    let others = known.iter().map(String::as_str).filter(|known| *known != topic);
+    let nearest = nearest(topic, others).map(str::to_owned);
     Failure::UnknownTopic { topic: topic.to_owned(), nearest }
 }
 

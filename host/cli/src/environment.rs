@@ -2,7 +2,7 @@
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `BLITZ_HOST`, `BLITZ_TOKEN` | the gateway and the right to use it |
+//! | `BLITZ_HOST`, `BLITZ_TOKEN` | the gateway and the right to use it: its token, or an API key |
 //! | `BLITZ_STORE` | the store of `blitz engine` and `blitz gateway`, with its name and password |
 //! | `BLITZ_JOIN_TOKEN` | the one-time token with which `blitz engine --join` joins |
 //! | `BLITZ_CLUSTERS` | the file with the clusters that can be entered |
@@ -31,6 +31,8 @@ pub(crate) struct Environment {
     pub(crate) no_color: bool,
     /// The state file of `blitz up`; `None` when neither variable nor home directory is there.
     pub(crate) state_file: Option<PathBuf>,
+    /// What `blitz login` keeps.
+    pub(crate) credentials_file: Option<PathBuf>,
     /// Where the store of `blitz up` is by default.
     pub(crate) data_directory: Option<PathBuf>,
     /// Where is kept what can be made again.
@@ -104,6 +106,7 @@ impl Environment {
             state_file: set("BLITZ_STATE")
                 .map(PathBuf::from)
                 .or_else(|| Some(state?.join("blitz/up.json"))),
+            credentials_file: config.as_ref().map(|d| d.join("credentials.toml")),
             data_directory: base("XDG_DATA_HOME", ".local/share").map(|d| d.join("blitz")),
             cache_directory: base("XDG_CACHE_HOME", ".cache").map(|d| d.join("blitz")),
             plugin_key: set("BLITZ_PLUGIN_KEY")
@@ -142,6 +145,8 @@ mod tests {
         assert_eq!(environment.data_directory.as_deref(), Some(Path::new("/h/.local/share/blitz")));
         assert_eq!(environment.cache_directory.as_deref(), Some(Path::new("/c/blitz")));
         assert_eq!(environment.host, None);
+        let credentials = environment.credentials_file.unwrap();
+        assert_eq!(credentials, Path::new("/h/.config/blitz/credentials.toml"));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! | 3 | a load test whose figures are not the target's, since the generator was the limit: only where all its jobs gave 0, not where each `--fail` is met and a faster generator could not break it, and not where one about errors or statuses is broken by more than time-outs, which is 1 |
 //! | 120 | no engine of the region took the job within the queue time-out, or too many wait there |
 //! | 121 | the job's time was over |
-//! | 122 | refused, or stopped by a limit; the plugin crashed or cannot be used |
+//! | 122 | refused: by the gateway (a key, a right, a quota, a policy), or stopped by a limit; the plugin crashed or cannot be used |
 //! | 123 | the engine was lost, or could not begin what must not run twice: output is incomplete, or a pipe had bytes of an attempt that is void |
 //! | 124 | somebody else aborted the job |
 //! | 125 | the gateway or its store cannot be reached |

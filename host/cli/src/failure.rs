@@ -1,10 +1,12 @@
 //! Everything that can end a command early, and its exit code: the one function that maps errors to the
 //! table of [`crate::exit_code`].
 
+use http::StatusCode;
+
 use crate::exit_code::ExitCode;
 use crate::settings::EmptyRegion;
 use crate::words::SplitError;
-use crate::{api, cluster, couchdb, load, locate, plugin, run, serve, stack, submit, up};
+use crate::{api, cluster, couchdb, load, locate, login, plugin, run, serve, stack, submit, up};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +27,9 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Locate(#[from] locate::Error),
     /// A command that needs a gateway that goes on.
-    #[error("{what} needs a gateway: start one with 'blitz up', or name one with --host URL")]
+    #[error(
+        "{what} needs a gateway: start one with 'blitz up', name one with --host URL, or enter one with 'blitz login'"
+    )]
     NoGateway { what: &'static str },
     /// The gateway.
     #[error(transparent)]
@@ -48,6 +52,9 @@ pub(crate) enum Failure {
     /// `blitz cluster`, `blitz region`.
     #[error(transparent)]
     Operate(#[from] cluster::operate::Error),
+    /// `blitz login`, `blitz logout`.
+    #[error(transparent)]
+    Login(#[from] login::Error),
     /// `blitz plugin`.
     #[error(transparent)]
     Plugin(#[from] plugin::Error),
@@ -88,11 +95,17 @@ impl Failure {
                 serve::Error::Joining(error) => error.code(),
                 serve::Error::NoStore
                 | serve::Error::WeakToken
+                | serve::Error::RegionKeys(_)
                 | serve::Error::TokenFile { .. } => ExitCode::USAGE,
                 _ => ExitCode::FAILURE,
             },
             Self::Couchdb(error) => error.code(),
             Self::Operate(error) => error.code(),
+            Self::Login(error) => match error {
+                login::Error::Credentials(_) => ExitCode::FAILURE,
+                login::Error::Api(error) => of_api(error),
+                _ => ExitCode::USAGE,
+            },
             Self::Plugin(error) => match error {
                 plugin::Error::Usage(_) => ExitCode::USAGE,
                 plugin::Error::Failed(_) => ExitCode::FAILURE,
@@ -128,14 +141,14 @@ fn of_api(error: &api::Error) -> ExitCode {
     match error {
         api::Error::Unreachable { .. }
         | api::Error::Timeout { .. }
-        | api::Error::Unauthorized { .. }
         | api::Error::NotAGateway { .. } => ExitCode::UNREACHABLE,
-        api::Error::Address { .. } | api::Error::Token => ExitCode::USAGE,
-        api::Error::Refused { status, refusal } => match refusal.error.as_str() {
-            "forbidden" => ExitCode::UNREACHABLE,
-            "refused" => ExitCode::REFUSED,
-            "queue_full" => ExitCode::NO_ENGINE,
-            _ if status.is_server_error() => ExitCode::UNREACHABLE,
+        api::Error::Address { .. } | api::Error::Token { .. } => ExitCode::USAGE,
+        api::Error::Unauthorized { .. } => ExitCode::REFUSED,
+        api::Error::Refused { status, refusal } => match *status {
+            // A right, a policy or a quota.
+            StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => ExitCode::REFUSED,
+            _ if refusal.error == "queue_full" => ExitCode::NO_ENGINE,
+            status if status.is_server_error() => ExitCode::UNREACHABLE,
             _ => ExitCode::USAGE,
         },
     }
@@ -144,7 +157,7 @@ fn of_api(error: &api::Error) -> ExitCode {
 fn of_locate(error: &locate::Error) -> ExitCode {
     match error {
         locate::Error::NoToken { .. } => ExitCode::USAGE,
-        locate::Error::StateFile(_) => ExitCode::UNREACHABLE,
+        locate::Error::StateFile(_) | locate::Error::Credentials(_) => ExitCode::UNREACHABLE,
         locate::Error::Api(error) => of_api(error),
     }
 }
@@ -178,8 +191,6 @@ fn did_you_mean(nearest: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
-
     use super::*;
     use crate::wire::Refusal;
 
@@ -189,24 +200,31 @@ mod tests {
         let refused = |status: u16, error: &str| {
             Failure::Api(api::Error::Refused {
                 status: StatusCode::from_u16(status).unwrap(),
-                refusal: Refusal { error: error.to_owned(), ..Refusal::default() },
+                refusal: Box::new(Refusal { error: error.to_owned(), ..Refusal::default() }),
             })
         };
         let unreachable =
             || api::Error::Unreachable { url: url(), cause: "Connection refused".to_owned() };
+        let unauthorized = || {
+            let (from, reason) = (api::TokenFrom::Login, "revoked".to_owned());
+            Failure::Api(api::Error::Unauthorized { url: url(), from, reason })
+        };
         for (failure, code) in [
+            (Failure::Login(login::Error::NoHost), 2),
             (Failure::Split(SplitError::NoPlugin), 2),
             (Failure::NoGateway { what: "blitz jobs" }, 125),
             (Failure::Api(unreachable()), 125),
             (Failure::Run(submit::Error::Api(unreachable()).into()), 125),
-            (Failure::Api(api::Error::Unauthorized { url: url() }), 125),
+            (unauthorized(), 122),
             (Failure::Locate(locate::Error::NoToken { url: url() }), 2),
             (refused(404, "unknown_region"), 2),
             (refused(404, "unknown_plugin"), 2),
             (refused(404, "unknown_job"), 2),
             (refused(422, "usage"), 2),
             (refused(413, "input_too_large"), 2),
-            (refused(403, "forbidden"), 125),
+            (refused(403, "forbidden"), 122),
+            (refused(403, "refused"), 122),
+            (refused(429, "quota"), 122),
             (refused(503, "store_unreachable"), 125),
             (refused(503, "queue_full"), 120),
             (Failure::Up(up::Error::NoDirectory), 2),

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use blitz_couchdb::{Bearer, Client, Config};
 use blitz_engine::token::{Joining, Membership, NoToken, Proof};
 use blitz_gateway::issuer::{BadEc2, BadKey, Ec2, Issuer, Keys};
+use blitz_jobs::sealing::RegionKeys;
 use clap::Args;
 
 use crate::environment::Environment;
 use crate::exit_code::ExitCode;
+use crate::key_file::{self, BadKeyFile};
 
 /// Flags of `blitz engine`.
 #[derive(Debug, Default, Args)]
@@ -46,6 +48,9 @@ pub(crate) struct IssuerArgs {
     /// The store's address as engines reach it [default: that of --store]
     #[arg(long, value_name = "URL", requires = "issuer_key")]
     engine_store: Option<String>,
+    /// A file with private keys of regions ('blitz region key'), which engines get with their tokens
+    #[arg(long, value_name = "FILE", requires = "issuer_key")]
+    region_keys: Option<PathBuf>,
     /// A certificate or public key with which AWS signs identity documents; repeat for other regions of AWS
     #[arg(long, value_name = "FILE", requires = "issuer_key", requires = "ec2_account")]
     ec2_certificate: Vec<PathBuf>,
@@ -72,6 +77,9 @@ pub(crate) enum Error {
     /// The issuer's key.
     #[error(transparent)]
     Key(#[from] BadKey),
+    /// The keys of regions.
+    #[error(transparent)]
+    RegionKeys(#[from] BadKeyFile),
     /// The identities.
     #[error(transparent)]
     Ec2(#[from] BadEc2),
@@ -85,6 +93,7 @@ impl Error {
             | Self::File { .. }
             | Self::Address(_)
             | Self::Key(_)
+            | Self::RegionKeys(_)
             | Self::Ec2(_) => ExitCode::USAGE,
             Self::NoToken(NoToken::Unreachable { .. }) => ExitCode::UNREACHABLE,
             Self::NoToken(NoToken::Refused { .. } | NoToken::File { .. } | NoToken::Random) => {
@@ -106,6 +115,7 @@ impl JoinArgs {
         store: Option<String>,
         region: &str,
         engine: &str,
+        region_keys: RegionKeys,
         environment: &Environment,
     ) -> Result<(Client, Membership), Error> {
         let issuers = self.join.iter().map(Client::new).collect::<Result<Vec<_>, _>>()?;
@@ -115,6 +125,7 @@ impl JoinArgs {
             engine: engine.to_owned(),
             proof: self.proof(environment)?,
             file: self.keep_token.clone(),
+            region_keys,
         };
         let bearer = Bearer::default();
         let membership = Membership::join(joining, bearer.clone()).await?;
@@ -152,7 +163,9 @@ impl IssuerArgs {
             )?),
         };
         let store = self.engine_store.clone().unwrap_or_else(|| store.address().to_owned());
-        Ok(Some(Issuer { keys, store, ec2 }))
+        let region_keys = self.region_keys.as_deref().map(key_file::read).transpose()?;
+        let region_keys = region_keys.unwrap_or_default();
+        Ok(Some(Issuer { keys, store, region_keys, ec2 }))
     }
 }
 

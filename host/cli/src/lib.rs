@@ -2,13 +2,13 @@
 //!
 //! Read along the road of a job. `words` tells our flags from the plugin's, `pin` reads its name, `commands` and
 //! `settings` give them types, `dispatch` chooses the command. `run` is a plugin's command:
-//! `locate` finds the gateway, `submit` makes the job, `follow` hears of it, `render` decides
+//! `locate` finds the gateway (`state_file` is that of `blitz up`, `credentials` what `login` keeps), `submit` makes the job, `follow` hears of it, `render` decides
 //! what to show (`live`, `report`, `ndjson`), `outage` what to say of regions out of reach, `watch` does it, `exit_code` tells the
 //! shell.
 //! `load` is all of this for a load test, over the crate `blitz-report`.
 //! `stack` is everything in one process, for `up`, `demo` and commands that find no gateway; `targets`
 //! says which addresses its engines may reach, `trusting` whom they believe, `clusters` which stores can be entered. `plugin` is what authors and operators of
-//! plugins do, `cluster` and `region` what operators of several clusters do. `completions` are scripts that ask `complete`, which has the plugins from the gateway, or from `known`.
+//! plugins do, `cluster` and `region` what operators of several clusters do, `accounts` what tenants and those who have them do. `completions` are scripts that ask `complete`, which has the plugins from the gateway, or from `known`.
 //!
 //! A library, so that the stories and benches of `tests/` can carry the program in a binary of their own.
 
@@ -21,7 +21,10 @@ mod dispatch;
 mod run;
 mod locate;
 mod state_file;
+mod credentials;
 mod token_file;
+mod accounts_file;
+mod key_file;
 mod api;
 mod wire;
 mod submit;
@@ -58,6 +61,7 @@ mod known;
 mod suggest;
 mod color;
 mod text;
+mod when;
 mod log;
 mod built_in;
 mod near;
@@ -72,6 +76,8 @@ mod couchdb;
 mod cluster;
 mod region;
 mod plugin;
+mod login;
+mod accounts;
 mod demo;
 mod doctor;
 mod hello;

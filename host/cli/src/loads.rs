@@ -1,6 +1,7 @@
 //! Who may be loaded, and how much: the flags of `blitz up`, `blitz engine` and `blitz gateway`.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use blitz_contract::load::{Consent, Pattern};
 use blitz_runtime::LoadConfig;
@@ -28,6 +29,9 @@ pub(crate) struct LoadArgs {
     /// Transactions that all load tests of an engine may begin in a second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     load_rate_max: Option<u32>,
+    /// Ask again whether a target may be loaded after so many seconds, while it is
+    #[arg(long, value_name = "S", hide = true, value_parser = clap::value_parser!(u64).range(1..=30))]
+    load_look_s: Option<u64>,
     /// Connect from this address of the engine's machine too: each has 28,000 ports for one target (may be repeated)
     #[arg(long, value_name = "IP")]
     load_source: Vec<IpAddr>,
@@ -61,6 +65,7 @@ impl LoadArgs {
             sources: self.load_source.clone(),
             ..LoadConfig::default()
         };
+        config.look_every = self.load_look_s.map_or(config.look_every, Duration::from_secs);
         let caps = &mut config.engine;
         caps.connections = self.load_connections_max.unwrap_or(caps.connections);
         caps.transactions_per_s = self.load_rate_max.unwrap_or(caps.transactions_per_s);

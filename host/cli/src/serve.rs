@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use blitz_couchdb::Client;
 use blitz_jobs::plugin::PublishError;
+use blitz_jobs::sealing::RegionKeys;
 use blitz_jobs::setup::{self, SetupError};
 use blitz_jobs::timing::Timing;
-use blitz_runtime::{ChildProgram, Runtime, RuntimeConfig};
+use blitz_runtime::{ChildProgram, Runtime, RuntimeConfig, TargetPolicy};
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts_file;
 use crate::clusters::{self, ClusterArgs, Entered};
 use crate::commands::{EngineArgs, GatewayArgs};
 use crate::environment::Environment;
 use crate::exit_code::ExitCode;
 use crate::joining;
+use crate::key_file::{self, BadKeyFile};
 use crate::near::Near;
 use crate::run::print;
 use crate::signals::Signals;
@@ -24,7 +27,7 @@ use crate::stack::{
     self, DRAIN, SLOTS, engine_id, listen, publish_built_ins, random_token, trusted,
 };
 use crate::state_file;
-use crate::targets::{self, Targets};
+use crate::targets::{self, Looks, Targets};
 use crate::text::without_os_code;
 
 /// Why a part did not start, or ended.
@@ -48,9 +51,15 @@ pub(crate) enum Error {
     /// The token itself.
     #[error("a token has at least {TOKEN_BYTES_MIN} visible ASCII characters")]
     WeakToken,
+    /// What API keys are stored under.
+    #[error(transparent)]
+    AccountsKey(#[from] accounts_file::Error),
     /// The tokens of engines.
     #[error(transparent)]
     Joining(#[from] joining::Error),
+    /// The keys of regions.
+    #[error(transparent)]
+    RegionKeys(#[from] BadKeyFile),
     /// Signals.
     #[error("cannot catch signals: {0}")]
     Signals(io::Error),
@@ -65,15 +74,20 @@ pub(crate) async fn engine(args: EngineArgs, environment: &Environment) -> Resul
         Some(id) => id,
         None => engine_id(&args.region)?,
     };
+    let given = args.region_keys.as_deref().map(key_file::read).transpose()?;
+    let mut region_keys = given.clone().unwrap_or_default();
     let (near, membership) = if args.join.is_given() {
         let store = args.stores.into_iter().next();
-        let joins = args.join.enter(store, &args.region, &id, environment);
+        let joins = args.join.enter(store, &args.region, &id, region_keys.clone(), environment);
         let (store, membership) = Box::pin(joins).await?;
         (Near::joined(store, &args.clusters, environment).await?, Some(membership))
     } else {
         (Near::find(args.stores, &args.clusters, environment).await?, None)
     };
     let Near { clusters, is_local, said } = near;
+    if is_local && given.is_none() {
+        region_keys = keys_of_up(environment)?;
+    }
     // The store of `blitz up` is this machine's own: its engines reach what the user reaches.
     let policy = args.targets.policy(if is_local { Targets::Any } else { Targets::PublicOnly });
     let runtime = Runtime::new(RuntimeConfig {
@@ -93,6 +107,7 @@ pub(crate) async fn engine(args: EngineArgs, environment: &Environment) -> Resul
         slots: args.slots.map_or(SLOTS, usize::from),
         runtime,
         trust: trusted(args.trust.trust(environment)),
+        region_keys,
         timing: Timing::default(),
         load_contact: args.load.contact(),
         drain: DRAIN,
@@ -125,6 +140,10 @@ pub(crate) async fn gateway(
 ) -> Result<ExitCode, Error> {
     let entered = enter(&args.clusters, args.store, environment).await?;
     let (token, is_new) = token(args.token_file, environment)?;
+    let accounts_key = match &args.accounts_key {
+        Some(path) => Some(accounts_file::kept(path, &random_token()?)?),
+        None => None,
+    };
     let listener = listen(args.listen).await?;
     let address: SocketAddr = listener
         .local_addr()
@@ -141,16 +160,25 @@ pub(crate) async fn gateway(
             None
         }
     };
+    let protected = targets::protected(entered.clusters.all().map(|(_, store)| store));
+    let prover = Looks::new(TargetPolicy::public_only(), protected);
     let config = blitz_gateway::Config {
-        clusters: entered.clusters,
         operators: entered.operators,
-        token: token.clone(),
         hosts: args.hosts,
+        trust_proxy: args.trust_proxy,
         consent: args.load.consent(),
-        timing: Timing::default(),
+        accounts_key: accounts_key.map(|(key, _)| key),
+        prover: Some(prover),
+        ..blitz_gateway::Config::new(entered.clusters, token.clone())
     };
     let signals = Signals::catch().map_err(Error::Signals)?;
     let mut said = format!("gateway  http://{address}\n");
+    if let (Some((_, true)), Some(path)) = (accounts_key, &args.accounts_key) {
+        let path = path.display();
+        said.push_str(&format!(
+            "accounts key made in {path}; all gateways of the installation need the same\n"
+        ));
+    }
     if is_new {
         said.push_str(&format!("token    {token}\n"));
     }
@@ -273,6 +301,13 @@ pub(crate) fn store(
     let address = state.store.trim_start_matches("http://");
     let url = format!("http://{}:{}@{address}", state.store_admin, state.store_password);
     Ok((Client::new(url).map_err(stack::Error::from)?, true))
+}
+
+/// The keys of the regions of `blitz up`: who may read its state file may read them.
+fn keys_of_up(environment: &Environment) -> Result<RegionKeys, Error> {
+    let state = environment.state_file.as_deref().map(state_file::read).transpose()?.flatten();
+    let file = state.and_then(|state| state.region_keys);
+    Ok(file.as_deref().map(key_file::read).transpose()?.unwrap_or_default())
 }
 
 /// The token, and whether it is a new one that must be told.

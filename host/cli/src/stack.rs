@@ -4,13 +4,15 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use blitz_couchdb::Client;
 use blitz_embedded::{Admin, OpenError, Options, Storage, Store};
 use blitz_engine::Trust;
 use blitz_jobs::cluster::Clusters;
+use blitz_jobs::sealing::{PrivateKey, RegionKeys};
+use blitz_jobs::setup::{Operators, sealing};
 use blitz_jobs::timing::Timing;
 use blitz_runtime::{ChildProgram, Runtime, RuntimeConfig, TargetPolicy};
 use tokio::net::TcpListener;
@@ -18,8 +20,9 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::api::{self, Gateway};
+use crate::api::{self, Gateway, TokenFrom};
 use crate::built_in::{BuiltInPlugin, PLUGINS};
+use crate::key_file::{self, BadKeyFile};
 use crate::loads::LoadArgs;
 use crate::targets;
 use crate::text::without_os_code;
@@ -43,6 +46,10 @@ pub(crate) struct Plan {
     pub(crate) listen: SocketAddr,
     /// What clients show; a new one when there is none.
     pub(crate) token: Option<String>,
+    /// Under which API keys are stored; without it none are taken.
+    pub(crate) accounts_key: Option<[u8; 32]>,
+    /// The file with the private keys of the regions; in memory alone when there is none.
+    pub(crate) region_keys: Option<PathBuf>,
     /// Whom engines believe, beside the built-in plugins.
     pub(crate) trust: Trust,
     pub(crate) slots: usize,
@@ -66,6 +73,8 @@ impl Plan {
             storage: Storage::Memory,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             token: None,
+            accounts_key: None,
+            region_keys: None,
             trust: Trust::default(),
             slots: SLOTS,
             targets: TargetPolicy::any(),
@@ -98,6 +107,9 @@ pub(crate) enum Error {
     /// A plugin of our own.
     #[error("a built-in plugin: {0}")]
     BuiltIn(#[from] blitz_contract::ManifestError),
+    /// The keys of the regions.
+    #[error(transparent)]
+    RegionKeys(#[from] BadKeyFile),
     /// What runs plugins.
     #[error(transparent)]
     Runtime(#[from] blitz_runtime::Error),
@@ -167,14 +179,18 @@ impl Stack {
             Some(token) => token,
             None => random_token()?,
         };
+        let clusters = Clusters::alone(client.clone());
+        // The store is this process's own.
+        let operators = Operators { clusters, names: BTreeSet::from([String::new()]) };
+        let region_keys = region_keys(&operators, plan.region_keys.as_deref(), &regions).await?;
+        let Operators { clusters, names: operators } = operators;
+        let prover = targets::Looks::new(plan.targets.clone(), targets::protected([&client]));
         let config = blitz_gateway::Config {
-            clusters: Clusters::alone(client.clone()),
-            // The store is this process's own.
-            operators: BTreeSet::from([String::new()]),
-            token: token.clone(),
-            hosts: Vec::new(),
+            operators,
             consent: plan.load.consent(),
-            timing: Timing::default(),
+            accounts_key: plan.accounts_key,
+            prover: Some(prover),
+            ..blitz_gateway::Config::new(clusters, token.clone())
         };
         parts.insert(
             0,
@@ -201,6 +217,7 @@ impl Stack {
                 slots: plan.slots,
                 runtime: runtime.clone(),
                 trust: trust.clone(),
+                region_keys: region_keys.clone(),
                 timing: Timing::default(),
                 load_contact: plan.load.contact(),
                 drain: plan.drain,
@@ -211,7 +228,7 @@ impl Stack {
             );
         }
         Ok(Self {
-            gateway: Gateway::new(&gateway_url, &token)?,
+            gateway: Gateway::new(&gateway_url, &token, TokenFrom::Up)?,
             token,
             store_url: format!("http://{store_address}"),
             store_admin: ADMIN.to_owned(),
@@ -266,6 +283,51 @@ where
 {
     let stop = CancellationToken::new();
     Part { name, task: Some(AbortOnDropHandle::new(tokio::spawn(run(stop.clone())))), stop }
+}
+
+/// The private keys of these regions, whose public halves are in their documents: those that are kept, and new ones where none
+/// is. So secrets of commands can always be sealed.
+async fn region_keys(
+    operators: &Operators,
+    file: Option<&Path>,
+    regions: &[&str],
+) -> Result<RegionKeys, Error> {
+    let keys = match file {
+        Some(path) if path.exists() => key_file::read(path)?,
+        _ => RegionKeys::default(),
+    };
+    for region in regions {
+        let mut is_usable = false;
+        for key in keys.of_region(region) {
+            let known = sealing::add(operators, region, &key.sealing_key(now_ms())).await?;
+            is_usable |= known.sealing_keys().any(|usable| usable.id == key.id());
+        }
+        if !is_usable {
+            let key = new_region_key()?;
+            // Kept first: nothing may be sealed to a key that is lost.
+            if let Some(path) = file {
+                key_file::keep(path, region, &key)?;
+            }
+            sealing::add(operators, region, &key.sealing_key(now_ms())).await?;
+            keys.add(region, key);
+        }
+    }
+    Ok(keys)
+}
+
+/// A new private key of a region.
+pub(crate) fn new_region_key() -> Result<PrivateKey, Error> {
+    let no_random = |_| Error::Io {
+        what: "read random numbers",
+        source: io::Error::other("the system gives none"),
+    };
+    PrivateKey::generate().map_err(no_random)
+}
+
+/// Milliseconds since 1970: which key is the newest.
+pub(crate) fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Listens, with an error that names the address.

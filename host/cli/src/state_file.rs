@@ -28,6 +28,9 @@ pub(crate) struct UpState {
     pub(crate) store_password: String,
     pub(crate) pid: u32,
     pub(crate) regions: Vec<String>,
+    /// The file with the private keys of its regions, for engines that join it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) region_keys: Option<PathBuf>,
 }
 
 /// Why the file cannot be used.
@@ -162,6 +165,7 @@ mod tests {
             store_password: "hidden".to_owned(),
             pid: 7,
             regions: vec!["japan".to_owned()],
+            region_keys: None,
         }
     }
 

@@ -1,7 +1,11 @@
-//! Which addresses an engine may reach: the flags of `blitz up` and `blitz engine`, and the policy that they make.
+//! Which addresses an engine may reach: the flags of `blitz up` and `blitz engine`, and the policy that they make. And who looks
+//! for the proofs of targets for a gateway.
 
+use std::sync::Arc;
+
+use blitz_contract::load::Proof;
 use blitz_couchdb::Client;
-use blitz_runtime::{Endpoint, Rule, TargetPolicy};
+use blitz_runtime::{Endpoint, Prover, Rule, TargetPolicy};
 use clap::{Args, ValueEnum};
 
 /// The flags, as typed.
@@ -46,6 +50,29 @@ pub(crate) fn protected<'a>(stores: impl IntoIterator<Item = &'a Client>) -> Vec
         Endpoint::new("the engine's store", host, port)
     };
     stores.into_iter().map(endpoint).collect()
+}
+
+/// Looks for the proofs of targets on behalf of a gateway, which connects to none.
+#[derive(Debug)]
+pub(crate) struct Looks(Prover);
+
+impl Looks {
+    /// Where this policy lets it go.
+    pub(crate) fn new(policy: TargetPolicy, protected: Vec<Endpoint>) -> Arc<Self> {
+        Arc::new(Self(Prover::new(policy, protected)))
+    }
+}
+
+impl blitz_gateway::Prover for Looks {
+    fn prove(&self, proof: Proof) -> blitz_gateway::Proves<'_> {
+        Box::pin(async move {
+            match self.0.prove(&proof).await {
+                Ok(Some(way)) => Ok(way),
+                Ok(None) => Err("there is nothing to look for".to_owned()),
+                Err(not) => Err(not.to_string()),
+            }
+        })
+    }
 }
 
 #[cfg(test)]

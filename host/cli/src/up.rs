@@ -8,6 +8,7 @@ use std::time::Duration;
 use blitz_embedded::Storage;
 use tokio::time::{sleep, timeout};
 
+use crate::accounts_file;
 use crate::commands::UpArgs;
 use crate::environment::Environment;
 use crate::exit_code::ExitCode;
@@ -53,6 +54,9 @@ pub(crate) enum Error {
     /// The gateway's token.
     #[error("cannot keep the gateway's token beside the store: {}", without_os_code(&source.to_string()))]
     Token { source: std::io::Error },
+    /// What API keys are stored under.
+    #[error(transparent)]
+    AccountsKey(#[from] accounts_file::Error),
     /// Signals.
     #[error("cannot catch signals: {0}")]
     Signals(std::io::Error),
@@ -68,9 +72,15 @@ pub(crate) async fn run(args: UpArgs, environment: &Environment) -> Result<ExitC
     let mut signals = Signals::catch().map_err(Error::Signals)?;
     let token = token_file::kept(&directory.join("gateway.token"), stack::random_token()?);
     let token = token.map_err(|source| Error::Token { source })?;
+    let (accounts_key, _) =
+        accounts_file::kept(&directory.join("accounts.key"), &stack::random_token()?)?;
+    // Whole, as engines that join are started in other directories.
+    let region_keys = shown(&directory).join("region.keys");
     let mut stack = Stack::start(Plan {
+        region_keys: Some(region_keys.clone()),
         regions: regions.clone(),
         token: Some(token),
+        accounts_key: Some(accounts_key),
         storage: Storage::Directory(directory.clone()),
         listen: args.listen,
         trust: args.trust.trust_and_own(environment),
@@ -92,6 +102,7 @@ pub(crate) async fn run(args: UpArgs, environment: &Environment) -> Result<ExitC
         store_password: stack.store_password.clone(),
         pid: std::process::id(),
         regions,
+        region_keys: Some(region_keys),
     };
     let held = match announce(&file, &state, &directory) {
         Ok(held) => held,

@@ -24,7 +24,7 @@ pub(crate) struct PluginInfo {
 }
 
 /// `POST /v1/jobs`: one command for one or several regions.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(crate) struct Submission<'a> {
     pub(crate) plugin: &'a str,
     /// The version whose manifest the arguments were checked against.
@@ -86,6 +86,9 @@ pub(crate) struct Refusal {
     pub(crate) suggestion: Option<String>,
     #[serde(default)]
     pub(crate) known: Vec<String>,
+    /// When it may be asked again, from the header `Retry-After`.
+    #[serde(skip)]
+    pub(crate) retry_after: Option<std::time::Duration>,
 }
 
 /// `GET /v1/regions`.

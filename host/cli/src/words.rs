@@ -79,8 +79,8 @@ pub(crate) enum SplitError {
 
 /// Commands of 2011 that have no successor yet.
 const LATER_COMMANDS: [(&str, &str); 3] = [
-    ("api:init", "set BLITZ_HOST and BLITZ_TOKEN"),
-    ("account:about", "accounts come with the public gateway"),
+    ("api:init", "'blitz login' keeps a gateway and your key"),
+    ("account:about", "'blitz whoami' says who you are"),
     ("couch:fuzz", "there is no successor yet"),
 ];
 
@@ -132,6 +132,9 @@ pub(crate) fn split(
         Some(plugin) => (plugin, true),
         None => (name, false),
     };
+    if wants_help && !is_run && built_ins.contains(&name) {
+        return Ok(Words::BuiltIn(vec!["help".into(), name.into()]));
+    }
     if !is_plugin_name(name) && !Pin::is_meant(name) {
         return Err(SplitError::NotAName { word: name.to_owned() });
     }
@@ -287,6 +290,10 @@ mod tests {
             ("run dig -r japan -- +short MX", "dig(-r japan)[+short MX]"),
             ("curl --help", "help curl()"),
             ("curl:help", "help curl()"),
+            ("jobs:help", "built-in help jobs"),
+            ("run jobs:help", "help jobs()"),
+            ("run jobs --help", "help jobs()"),
+            ("jobs@0.1.0 x", "jobs@0.1.0()[x]"),
             ("curl x --help --json", "help curl()[x]"),
             ("run --help", "built-in help run"),
             ("jobs --last 3", "built-in jobs --last 3"),
@@ -332,7 +339,10 @@ mod tests {
             ),
             ("--fail", "--fail requires a value"),
             ("run", "run: which plugin? 'blitz plugins' lists them"),
-            ("api:init", "api:init is not in this version; set BLITZ_HOST and BLITZ_TOKEN"),
+            (
+                "api:init",
+                "api:init is not in this version; 'blitz login' keeps a gateway and your key",
+            ),
             (
                 "hops@1 x",
                 "'hops@1' names no plugin: a version is three numbers with dots; \

@@ -97,6 +97,7 @@ mod tests {
             slots: 1,
             plugins: Vec::new(),
             refused: Vec::new(),
+            keys: Vec::new(),
             lacks: Vec::new(),
             counter,
             gone,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use blitz_jobs::cluster::Clusters;
+use blitz_jobs::sealing::RegionKeys;
 use blitz_jobs::timing::Timing;
 use blitz_runtime::Runtime;
 
@@ -24,6 +25,8 @@ pub struct Config {
     pub runtime: Runtime,
     /// Which plugins it believes.
     pub trust: Trust,
+    /// What it opens secrets with; jobs with secrets that it has no key for are left to others.
+    pub region_keys: RegionKeys,
     /// The durations of the protocol.
     pub timing: Timing,
     /// Whom the target of a load test may ask, in its own logs: it is in the user agent of every request.

@@ -7,20 +7,24 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use blitz_contract::{Exit, Frame, Stopped};
+use blitz_contract::load::{Proof, Terms};
+use blitz_contract::{Exit, Frame, Limits, Stopped};
 use blitz_couchdb::{Database, Error};
 use blitz_jobs::id::DocumentId;
 use blitz_jobs::meeting::Go;
+use blitz_jobs::sealing::RegionKeys;
 use blitz_jobs::spec::{INPUTS_BYTES_MAX, Input, InputPiece};
 use blitz_jobs::{Claim, End, Spec};
-use blitz_runtime::{Invocation, LoadSetting};
+use blitz_runtime::{Invocation, LoadSetting, OUTPUT_DEFAULT_BYTES};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use crate::gate::Gate;
+use crate::house::House;
 use crate::meeting::{HeardGo, Rendezvous};
 use crate::outbox::Outbox;
 use crate::shelf::{Ready, Shelf};
@@ -42,6 +46,10 @@ pub(crate) struct Execution {
     pub(crate) output: Database,
     pub(crate) gate: Gate,
     pub(crate) batch: Duration,
+    /// What its secrets are opened with.
+    pub(crate) region_keys: RegionKeys,
+    /// What the region's document says of who may use it, and of where its jobs may go.
+    pub(crate) house: House,
     /// Whom the target of a load test may ask.
     pub(crate) load_contact: String,
 }
@@ -84,7 +92,7 @@ impl Execution {
         };
         // In a task of its own: should the engine's own part of it panic, what was printed is still stored and counted.
         let runs = self.run_plugin(frames, signals.cancel, signals.go);
-        let mut plugin = AbortOnDropHandle::new(tokio::spawn(runs));
+        let mut plugin = AbortOnDropHandle::new(tokio::spawn(runs.in_current_span()));
         // Ending the plugin closes the channel, and that ends the outbox.
         let both = async { tokio::join!(&mut plugin, Box::pin(outbox.run(waiting))) };
         let Some((exit, written)) = signals.halt.run_until_cancelled(both).await else {
@@ -121,6 +129,12 @@ impl Execution {
         heard: HeardGo,
     ) -> Exit {
         let begun = Instant::now();
+        // Gateways have asked the same. Here it holds also for what was admitted before the region was closed, and by
+        // whatever else may write specs.
+        let targets = match self.house.admit(&self.spec) {
+            Ok(targets) => targets,
+            Err(reason) => return Exit::Stopped(Stopped::Unusable(reason)),
+        };
         // What the runtime had to drop is loaded again; as a rule both are there at once.
         let gathered = async { tokio::try_join!(self.shelf.plugin(&self.spec), self.inputs()) };
         let gathered = tokio::select! {
@@ -136,25 +150,37 @@ impl Execution {
             Ok(gathered) => gathered,
             Err(reason) => return Exit::Stopped(Stopped::Unusable(reason)),
         };
+        // Here and no earlier: what has not been opened is in no log, and in no message.
+        let args = match self.region_keys.open(&self.spec) {
+            Ok(args) => args,
+            Err(reason) => return Exit::Stopped(Stopped::Unusable(reason.to_string())),
+        };
         let load = LoadSetting {
             signature: format!("job {}; {}", self.spec.job, self.load_contact),
+            terms: Terms {
+                users: self.spec.terms.load_users,
+                rate_per_s: self.spec.terms.load_rate_per_s,
+                duration: self.spec.terms.load_ms.map(Duration::from_millis),
+            },
             meeting: Arc::new(Rendezvous {
                 jobs: self.jobs.clone(),
                 spec: Arc::clone(&self.spec),
                 claim: self.claim.clone(),
                 heard,
             }),
+            proofs: proofs(&self.spec),
         };
         let invocation = Invocation {
-            args: self.spec.args.clone(),
+            args,
             region: self.spec.job.region().to_owned(),
             deadline: self.time_left.saturating_sub(begun.elapsed()),
-            limits: self.spec.limits,
+            limits: limits(&self.spec),
             capabilities: manifest.capabilities,
             inputs,
             output,
             cancel,
             tape: blitz_runtime::Tape::Live,
+            targets,
             load,
         };
         plugin.run(invocation).await
@@ -213,4 +239,17 @@ impl Execution {
             }
         }
     }
+}
+
+/// What the gateway says of the targets of the job, as the runtime has it.
+fn proofs(spec: &Spec) -> Vec<Proof> {
+    let proofs = spec.terms.proofs.iter();
+    proofs.map(|proof| Proof { host: proof.host.clone(), token: proof.token.clone() }).collect()
+}
+
+/// What a job may use: what its plugin asks for, or what it was admitted for where that is less.
+fn limits(spec: &Spec) -> Limits {
+    let Some(admitted) = spec.terms.output_bytes else { return spec.limits };
+    let asked = spec.limits.output_bytes.unwrap_or(OUTPUT_DEFAULT_BYTES);
+    Limits { output_bytes: Some(asked.min(admitted)), ..spec.limits }
 }

@@ -7,7 +7,7 @@
 //! is how it gets in, `going` how it goes on and ends, `siblings` what it knows of the others; `lanes` says which databases
 //! it follows, `ears` bring it the jobs, by
 //! `blitz_jobs::feed`; the pure `blitz_jobs::contest` decides; `tasks` are what is done beside the loop; `executor`
-//! runs one won job from its inputs to its end, which may have to wait for others in `meeting`; `outbox` turns its output into documents, as long as `gate` lets it.
+//! (whom the `house` lets in) runs one won job from its inputs to its end, which may have to wait for others in `meeting`; `outbox` turns its output into documents, as long as `gate` lets it.
 //! [`token`] is how it came into the store at all.
 //! Plugins come from the control database: `arrival` hears of them, `admission` decides by `trust`, and `shelf` has
 //! them ready. `presence` says that the engine is there, and `pulse` what it holds, both through `own`; the
@@ -35,6 +35,7 @@ mod patience;
 mod ears;
 mod tasks;
 mod executor;
+mod house;
 mod meeting;
 mod gate;
 mod outbox;

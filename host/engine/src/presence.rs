@@ -64,6 +64,7 @@ pub(crate) async fn keep(
         slots: config.slots,
         plugins: Vec::new(),
         refused: Vec::new(),
+        keys: Vec::new(),
         lacks: lacks(),
         counter: 0,
         gone: false,
@@ -72,6 +73,7 @@ pub(crate) async fn keep(
         document.counter += 1;
         document.plugins = shelf.labels();
         document.refused = shelf.refused();
+        document.keys = config.region_keys.ids(&config.region);
         let mut wait = match own.write(&document).await {
             Ok(_) => config.timing.presence,
             Err(NotWritten::Replaced { by }) => {

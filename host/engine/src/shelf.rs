@@ -280,6 +280,8 @@ impl Known {
         }
         let label = format!("{}@{}", spec.plugin, spec.version);
         let item = self.items.get(id).filter(|item| item.document.sha256 == spec.sha256);
+        // Gateways have asked the same; of one that is not there for a tenant it is told as of one that is not there.
+        let item = item.filter(|item| item.document.is_seen_by(spec.tenant.as_deref()));
         let item = item.ok_or_else(|| format!("{label} is not on this engine"))?;
         match &item.stand {
             Stand::Ready => Ok(item.document.clone()),

@@ -259,6 +259,13 @@ impl Stay {
                 }
             }
             Heard::Replaced(database) => self.look_for(&database.clone()),
+            // Whoever has the key claims it.
+            Heard::Spec(spec) => {
+                if let Err(reason) = self.common.config.region_keys.check(spec) {
+                    tracing::warn!(job = %spec.job, %reason, "left to other engines");
+                    return;
+                }
+            }
             _ => {}
         }
         let actions = self.contest.hear(self.clock.now(), thing);

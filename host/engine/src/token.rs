@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use blitz_couchdb::{Bearer, Client};
+use blitz_jobs::sealing::{PrivateKey, RegionKeys};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -61,6 +62,8 @@ pub struct Joining {
     pub proof: Option<Proof>,
     /// Where the token is kept over a restart.
     pub file: Option<PathBuf>,
+    /// Where the private keys go that issuers hand out with tokens. They are kept in no file.
+    pub region_keys: RegionKeys,
 }
 
 /// Why there is no token.
@@ -133,6 +136,12 @@ struct Given {
     store: String,
     #[serde(default)]
     engine: Option<String>,
+    /// Private keys of the region, where the issuer has them.
+    #[serde(default)]
+    region_keys: Vec<String>,
+    /// By its own name, whatever word was asked with.
+    #[serde(default)]
+    region: String,
 }
 
 impl Membership {
@@ -189,6 +198,12 @@ impl Membership {
             region: self.joining.region.clone(),
             reason: error.to_string(),
         })?;
+        for key in &given.region_keys {
+            match PrivateKey::read(key) {
+                Ok(key) => self.joining.region_keys.add(&given.region, key),
+                Err(error) => tracing::warn!(%error, "the issuer gives a key that is none"),
+            }
+        }
         self.life = Duration::from_secs(given.expires_in_s).min(LIFE_MAX);
         self.token = given.token;
         let Some(path) = &self.joining.file else { return Ok(()) };
@@ -259,7 +274,10 @@ impl Joining {
             let error = match issuer.post_beside(path, body).await {
                 Ok((200, said)) => match serde_json::from_value::<Given>(said) {
                     Ok(given) => return Ok(given),
-                    Err(error) => unreachable(format!("{address} answers otherwise: {error}")),
+                    // Its words may be quoted in the error, and keys are among them.
+                    Err(_) => {
+                        unreachable(format!("{address} answers otherwise than an issuer does"))
+                    }
                 },
                 Ok((status, said)) => {
                     let reason = said["reason"].as_str().unwrap_or("no reason given").to_owned();
@@ -348,6 +366,7 @@ mod tests {
             engine: "e1".to_owned(),
             proof: Some(Proof::JoinToken("blitz-join-secret".to_owned())),
             file: None,
+            region_keys: RegionKeys::default(),
         };
         assert!(!format!("{joining:?}").contains("secret"));
         assert_eq!(joining.body("n").unwrap()["join_token"], "blitz-join-secret");

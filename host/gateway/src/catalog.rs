@@ -1,6 +1,6 @@
 //! What there is: regions, engines and plugins, as the store's feeds tell.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -9,11 +9,13 @@ use blitz_jobs::engine::{EngineDocument, Refused};
 use blitz_jobs::plugin::versions::NoVersion;
 use blitz_jobs::plugin::{Carrier, Mark, PluginDocument, PublicKey, Versions};
 use blitz_jobs::region::Region;
+use blitz_jobs::sealing::SealingKey;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::caller::Caller;
 use crate::failure::{Failure, Unknown};
 
 /// Shared by all who serve requests.
@@ -38,8 +40,10 @@ struct Inner {
 pub(crate) enum Owner {
     /// A built-in's.
     Operator,
-    /// That of who published under it first.
+    /// That of who published under it first, with the operator's token.
     Publisher(PublicKey),
+    /// That of the tenant that published under it first.
+    Tenant(String),
 }
 
 /// An engine as the API shows it.
@@ -69,6 +73,11 @@ pub(crate) struct PluginView {
     key: Option<PublicKey>,
     /// The only regions that have it; none is all.
     only: Vec<String>,
+    /// The tenant whose it is; absent for the operator's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
+    /// Whether it is there for that tenant alone.
+    private: bool,
     /// Why it was taken back.
     yanked: Option<String>,
     published_at_ms: Option<u64>,
@@ -155,17 +164,24 @@ impl Catalog {
         self.read(|inner| inner.regions.get(name).cloned())
     }
 
-    /// The region that the user's word means: the one of this name, else the first by name that has it as an alias.
-    pub(crate) fn region(&self, word: &str) -> Result<Region, Failure> {
+    /// The region that the caller's word means: the one of this name, else the first by name that has it as an alias.
+    pub(crate) fn region(&self, word: &str, caller: &Caller) -> Result<Region, Failure> {
         self.read(|inner| {
-            let aliased = || inner.regions.values().find(|region| region.is_called(word));
-            let found = inner.regions.get(word).or_else(aliased);
+            let used = || inner.regions.values().filter(|region| caller.may_use(region));
+            let found = inner.regions.get(word).filter(|region| caller.may_use(region));
+            let found = found.or_else(|| used().find(|region| region.is_called(word)));
             found.cloned().ok_or_else(|| {
-                let words = inner.regions.values();
-                let names: Vec<String> = words.map(|region| region.name.clone()).collect();
+                let names = used().map(|region| region.name.clone()).collect();
                 Failure::unknown(Unknown::Region, word, names)
             })
         })
+    }
+
+    /// The regions that a caller may use.
+    pub(crate) fn regions(&self, caller: &Caller) -> Vec<Region> {
+        let mut regions = self.all_regions();
+        regions.retain(|region| caller.may_use(region));
+        regions
     }
 
     pub(crate) fn region_names(&self) -> Vec<String> {
@@ -174,6 +190,15 @@ impl Catalog {
 
     pub(crate) fn all_regions(&self) -> Vec<Region> {
         self.read(|inner| inner.regions.values().cloned().collect())
+    }
+
+    /// The key to which secrets for a region are sealed; false beside it where there are engines, and none has it.
+    pub(crate) fn sealing_key(&self, region: &Region) -> Option<(SealingKey, bool)> {
+        self.read(|inner| {
+            let living = self.living(inner).filter(|(engine, _)| engine.region == region.name);
+            let held: Vec<&[String]> = living.map(|(engine, _)| engine.keys.as_slice()).collect();
+            region.sealing_key(&held).map(|(key, is_held)| (key.clone(), is_held))
+        })
     }
 
     /// How many engines of a region live, and how many slots they have.
@@ -190,15 +215,18 @@ impl Catalog {
         name: &str,
         version: Option<&str>,
         regions: &[String],
+        caller: &Caller,
     ) -> Result<PluginDocument, Failure> {
         let regions: Vec<&str> = regions.iter().map(String::as_str).collect();
         self.read(|inner| {
             let refused = |plugin: &PluginDocument| self.is_refused(inner, plugin, &regions);
-            let chosen = inner.versions.choose(name, version, &regions, refused);
+            let chosen =
+                inner.versions.choose(name, version, &regions, |one| caller.sees(one), refused);
             chosen.cloned().map_err(|why| match why {
                 NoVersion::Unknown => {
                     let word = version.map_or_else(|| name.to_owned(), |v| format!("{name}@{v}"));
-                    Failure::unknown(Unknown::Plugin, &word, inner.versions.names())
+                    let names = inner.versions.names(|plugin| caller.sees(plugin));
+                    Failure::unknown(Unknown::Plugin, &word, names)
                 }
                 NoVersion::Yanked(mark) => {
                     let (sentence, name) = (mark.sentence(), &mark.name);
@@ -206,7 +234,11 @@ impl Catalog {
                     Failure::conflict("yanked", reason)
                 }
                 NoVersion::Elsewhere { label, only, region } => {
-                    let only = only.join(", ");
+                    let used = |name: &&String| {
+                        inner.regions.get(*name).is_some_and(|r| caller.may_use(r))
+                    };
+                    let used: Vec<&str> = only.iter().filter(used).map(String::as_str).collect();
+                    let only = if used.is_empty() { "others".to_owned() } else { used.join(", ") };
                     let reason = format!(
                         "{label} is in {only} only, not in {region}; \
                          'blitz plugin promote {label}' lets all regions have it"
@@ -244,10 +276,10 @@ impl Catalog {
     }
 
     /// The versions of a plugin as `name@version`; of all plugins when none has this name.
-    pub(crate) fn labels(&self, name: &str) -> Vec<String> {
+    pub(crate) fn labels(&self, name: &str, caller: &Caller) -> Vec<String> {
         self.read(|inner| {
             let labels = |of_name: bool| -> Vec<String> {
-                let plugins = inner.versions.all();
+                let plugins = inner.versions.all().filter(|plugin| caller.sees(plugin));
                 let plugins = plugins.filter(|p| !of_name || p.manifest.name == name);
                 plugins.map(PluginDocument::label).collect()
             };
@@ -265,22 +297,26 @@ impl Catalog {
     pub(crate) fn owner(&self, name: &str) -> Option<Owner> {
         self.read(|inner| {
             let first = inner.versions.first(name)?;
+            if let Some(tenant) = &first.tenant {
+                return Some(Owner::Tenant(tenant.clone()));
+            }
             let signature = first.signature.as_ref();
             Some(signature.map_or(Owner::Operator, |s| Owner::Publisher(s.key.clone())))
         })
     }
 
     /// All versions, with the engines that can run them.
-    pub(crate) fn plugin_views(&self) -> Vec<PluginView> {
+    pub(crate) fn plugin_views(&self, caller: &Caller) -> Vec<PluginView> {
         self.read(|inner| {
             let engines = self.abilities(inner);
-            inner.versions.all().map(|plugin| inner.view(plugin, &engines)).collect()
+            let seen = inner.versions.all().filter(|plugin| caller.sees(plugin));
+            seen.map(|plugin| inner.view(plugin, &engines, caller)).collect()
         })
     }
 
     /// One version, with the engines that can run it.
-    pub(crate) fn plugin_view(&self, plugin: &PluginDocument) -> PluginView {
-        self.read(|inner| inner.view(plugin, &self.abilities(inner)))
+    pub(crate) fn plugin_view(&self, plugin: &PluginDocument, caller: &Caller) -> PluginView {
+        self.read(|inner| inner.view(plugin, &self.abilities(inner), caller))
     }
 
     /// What each living engine says of each plugin: looked up by label, as there may be many of both.
@@ -294,16 +330,27 @@ impl Catalog {
         self.living(inner).map(of).collect()
     }
 
-    pub(crate) fn engines_view(&self) -> Vec<EngineView> {
+    /// The engines of the regions that a caller may use. Of plugins that are not there for it they say nothing.
+    pub(crate) fn engines_view(&self, caller: &Caller) -> Vec<EngineView> {
         self.read(|inner| {
+            let hidden: HashSet<String> = inner
+                .versions
+                .all()
+                .filter(|plugin| !caller.sees(plugin))
+                .map(PluginDocument::label)
+                .collect();
+            let is_used = |engine: &EngineDocument| {
+                inner.regions.get(&engine.region).is_none_or(|region| caller.may_use(region))
+            };
             self.living(inner)
+                .filter(|(engine, _)| is_used(engine))
                 .map(|(engine, seen)| EngineView {
                     id: engine.engine.clone(),
                     region: engine.region.clone(),
                     build: engine.blitz.clone(),
                     slots: engine.slots,
-                    plugins: engine.plugins.clone(),
-                    refused: engine.refused.clone(),
+                    plugins: kept(&engine.plugins, |label| !hidden.contains(label)),
+                    refused: kept(&engine.refused, |one| !hidden.contains(&one.plugin)),
                     seen_ms_ago: u64::try_from(seen.elapsed().as_millis()).unwrap_or(u64::MAX),
                 })
                 .collect()
@@ -314,6 +361,10 @@ impl Catalog {
         let silence = self.silence;
         inner.engines.values().filter(move |(_, seen)| seen.elapsed() < silence)
     }
+}
+
+fn kept<T: Clone>(all: &[T], keeps: impl Fn(&T) -> bool) -> Vec<T> {
+    all.iter().filter(|one| keeps(one)).cloned().collect()
 }
 
 /// One engine, and for each plugin that it knows why it does not run it, if so.
@@ -348,9 +399,17 @@ impl Inner {
         }
     }
 
-    fn view(&self, plugin: &PluginDocument, engines: &[Abilities<'_>]) -> PluginView {
+    fn view(
+        &self,
+        plugin: &PluginDocument,
+        engines: &[Abilities<'_>],
+        caller: &Caller,
+    ) -> PluginView {
         let label = plugin.label();
-        let may_run = |region: &&Region| self.versions.is_for(plugin, &region.name);
+        let may_run =
+            |region: &&Region| self.versions.is_for(plugin, &region.name) && caller.may_use(region);
+        let is_used =
+            |name: &&String| self.regions.get(*name).is_none_or(|region| caller.may_use(region));
         let ready = |region: &Region| {
             let here = || engines.iter().filter(|able| able.engine.region == region.name);
             let refusal = |able: &Abilities<'_>| {
@@ -377,7 +436,13 @@ impl Inner {
             retry: manifest.retry,
             carrier: plugin.carrier.clone(),
             key: plugin.signature.as_ref().map(|signature| signature.key.clone()),
-            only: if is_promoted { Vec::new() } else { plugin.only.clone() },
+            only: if is_promoted {
+                Vec::new()
+            } else {
+                plugin.only.iter().filter(is_used).cloned().collect()
+            },
+            tenant: plugin.tenant.clone(),
+            private: plugin.private,
             yanked: yanked.map(|mark| mark.reason.clone()),
             published_at_ms: plugin.published_at_ms,
             regions: self.regions.values().filter(may_run).map(ready).collect(),

@@ -1,10 +1,19 @@
 //! What a gateway is told when it starts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use blitz_contract::load::Consent;
 use blitz_jobs::cluster::Clusters;
 use blitz_jobs::timing::Timing;
+
+use crate::limits::Limits;
+use crate::targets::{Prover, TARGET_JOBS_PER_MINUTE};
+
+/// How long keys are believed of which nothing was heard: longer than a restart of a store or a change of its address takes,
+/// and short enough that who has lost a key can wait for it to be over everywhere.
+pub const ACCOUNTS_STALE: Duration = Duration::from_secs(5 * 60);
 
 /// Everything that a gateway needs.
 #[derive(Clone)]
@@ -19,10 +28,23 @@ pub struct Config {
     /// Names, beside its own address and those of loopback, under which the gateway is reached: a request
     /// with another `Host` is refused, as a web page that was rebound to it would send one.
     pub hosts: Vec<String>,
+    /// Whether a proxy stands before the gateway, which alone reaches it, and says in `X-Forwarded-For` who asks. Otherwise
+    /// that header is anybody's word.
+    pub trust_proxy: bool,
     /// Who may be loaded, beside loopback and private addresses.
     pub consent: Consent,
+    /// Under which API keys are stored, the same at all gateways of an installation; absent: this one takes no keys.
+    pub accounts_key: Option<[u8; 32]>,
+    /// Who looks for the proofs of targets; absent: nobody, and none can be proved here.
+    pub prover: Option<Arc<dyn Prover>>,
+    /// Jobs of all members to one host in a minute, of plugins that make no load; named in refusals.
+    pub target_jobs_per_minute: u32,
+    /// After so long without a word of the near cluster nobody is let in by a key: one may have been taken back.
+    pub accounts_stale: Duration,
     /// The durations of the protocol.
     pub timing: Timing,
+    /// What connections are held to.
+    pub limits: Limits,
 }
 
 impl Config {
@@ -35,8 +57,14 @@ impl Config {
             operators: BTreeSet::new(),
             token: token.into(),
             hosts: Vec::new(),
+            trust_proxy: false,
             consent: Consent::default(),
+            accounts_key: None,
+            prover: None,
+            target_jobs_per_minute: TARGET_JOBS_PER_MINUTE,
+            accounts_stale: ACCOUNTS_STALE,
             timing: Timing::default(),
+            limits: Limits::default(),
         }
     }
 }

@@ -20,6 +20,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, timeout};
 
+use crate::caller::Caller;
 use crate::history;
 use crate::hub::Live;
 use crate::reach::{Outage, Why};
@@ -50,9 +51,11 @@ pub(crate) enum Known {
     Nothing,
 }
 
-/// Tells one reader all of a job, until its end or until the reader has gone.
+/// Tells one reader all of a job, until its end or until the reader has gone. A job that turns out to be somebody else's is not
+/// there.
 pub(crate) async fn tell(
     stores: Stores,
+    reader: Caller,
     job: JobId,
     live: Arc<Live>,
     after: Option<Position>,
@@ -64,6 +67,7 @@ pub(crate) async fn tell(
         follow: Follow::new(after.clone()),
         told: after,
         stores,
+        reader,
         job,
         live,
         cursor: 0,
@@ -82,6 +86,7 @@ pub(crate) async fn tell(
 
 struct Teller {
     stores: Stores,
+    reader: Caller,
     job: JobId,
     live: Arc<Live>,
     follow: Follow,
@@ -160,7 +165,7 @@ impl Teller {
                 return None;
             }
             match history::job(&self.stores, &self.job).await {
-                Ok(found) => return found,
+                Ok(found) => return found.filter(|job| self.reader.may_see(&job.spec)),
                 Err(error) => tracing::debug!(job = %self.job, %error, "not found yet"),
             }
             if let Ok(Err(_)) = timeout(LOOK_FOR_RUN, reached.changed()).await {

@@ -1,19 +1,24 @@
 //! What a caller is told when a request cannot be served: a code for programs, a sentence for people, and
 //! the word that they may have meant.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
+use blitz_jobs::accounts::quota::{Exceeded, FreeAgain, NoPlan};
 use serde::Serialize;
+use serde_json::{Value, json};
 
+use crate::audit::Told;
 use crate::queue::{Full, WAITING_MAX};
 
 /// An answer that is no success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     status: StatusCode,
-    body: Body,
+    body: Box<Body>,
     /// When to try again.
     retry_after_s: Option<u32>,
 }
@@ -32,12 +37,16 @@ struct Body {
     suggestion: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     known: Option<Vec<String>>,
+    /// What of a plan was used up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<Value>,
 }
 
 impl Failure {
     fn new(status: StatusCode, error: &'static str, reason: impl Into<String>) -> Self {
-        let body = Body { error, reason: reason.into(), suggestion: None, known: None };
-        Self { status, body, retry_after_s: None }
+        let body =
+            Body { error, reason: reason.into(), suggestion: None, known: None, limit: None };
+        Self { status, body: Box::new(body), retry_after_s: None }
     }
 
     pub(crate) fn bad_request(reason: impl Into<String>) -> Self {
@@ -46,6 +55,11 @@ impl Failure {
 
     pub(crate) fn unauthorized(reason: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", reason)
+    }
+
+    /// A key that was right, and is no more.
+    pub(crate) fn key_refused(error: &'static str, reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, error, reason)
     }
 
     pub(crate) fn forbidden(reason: impl Into<String>) -> Self {
@@ -57,12 +71,53 @@ impl Failure {
         Self::new(StatusCode::FORBIDDEN, "refused", reason)
     }
 
+    /// What only the operator may do, asked with an API key.
+    pub(crate) fn for_operators() -> Self {
+        Self::forbidden(
+            "this is for the gateway's operator: ask with the gateway's token, not with an API key",
+        )
+    }
+
+    /// Too many of something in a time.
+    pub(crate) fn too_often(
+        error: &'static str,
+        reason: impl Into<String>,
+        after: Duration,
+    ) -> Self {
+        let failure = Self::new(StatusCode::TOO_MANY_REQUESTS, error, reason);
+        failure.after(after)
+    }
+
+    /// Nobody looks for proofs here.
+    pub(crate) fn no_prover() -> Self {
+        let reason = "this gateway looks for no proofs; its operator answers for the host ('blitz targets add HOST \
+                      --pre-authorised'), or ask another gateway";
+        Self::new(StatusCode::NOT_IMPLEMENTED, "no_prover", reason)
+    }
+
+    /// Nobody can be let in by a key now.
+    pub(crate) fn no_keys(reason: impl Into<String>) -> Self {
+        let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "keys_unavailable", reason);
+        failure.after(Duration::from_secs(STORE_AGAIN_S.into()))
+    }
+
+    /// With when to try again, in whole seconds, at least one.
+    fn after(self, after: Duration) -> Self {
+        let seconds = after.as_millis().div_ceil(1000).max(1);
+        Self { retry_after_s: Some(u32::try_from(seconds).unwrap_or(u32::MAX)), ..self }
+    }
+
     pub(crate) fn usage(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "usage", reason)
     }
 
     pub(crate) fn input_too_large(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "input_too_large", reason)
+    }
+
+    /// The request takes too long to come.
+    pub(crate) fn slow(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "slow_request", reason)
     }
 
     /// The request is right in itself, and not as things stand.
@@ -74,6 +129,15 @@ impl Failure {
     pub(crate) fn busy() -> Self {
         let reason = "others do the same at this moment; try again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", reason)
+    }
+
+    /// A command line with a secret, for a region that has no key to seal it to.
+    pub(crate) fn no_region_key(argument: &str, region: &str) -> Self {
+        let reason = format!(
+            "{argument} has a secret, and region {region} has no key to seal it to; its operator makes one with \
+             'blitz region key {region}' and gives it to the region's engines"
+        );
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "no_region_key", reason)
     }
 
     /// Too many jobs wait for an engine.
@@ -115,8 +179,44 @@ impl Failure {
         Self::away(reason)
     }
 
+    /// The plan of the caller's tenant does not leave what was asked for.
+    pub(crate) fn exceeded(exceeded: &Exceeded) -> Self {
+        let Exceeded { limit, used, asked, max, free_again, .. } = exceeded;
+        let (status, error, in_ms) = match *free_again {
+            FreeAgain::Never => (StatusCode::FORBIDDEN, "above_plan", None),
+            FreeAgain::WhenJobsEnd { in_ms } | FreeAgain::At { in_ms, .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "quota_used", Some(in_ms))
+            }
+        };
+        let mut failure = Self::new(status, error, exceeded.to_string());
+        let mut told = json!({"name": limit.name(), "used": used, "asked": asked, "max": max});
+        if let FreeAgain::At { at_ms, .. } = free_again {
+            told["free_again_ms"] = json!(at_ms);
+        }
+        failure.body.limit = Some(told);
+        match in_ms {
+            Some(in_ms) => failure.after(Duration::from_millis(in_ms)),
+            None => failure,
+        }
+    }
+
+    /// The caller's tenant has no plan that stands.
+    pub(crate) fn no_plan(why: &NoPlan) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "no_plan", why.to_string())
+    }
+
     fn away(reason: String) -> Self {
         let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unreachable", reason);
+        Self { retry_after_s: Some(STORE_AGAIN_S), ..failure }
+    }
+
+    /// A member's request would have no entry in the audit.
+    pub(crate) fn unaudited() -> Self {
+        let reason = format!(
+            "the store does not take the audit, and nothing is done without it; try again in {STORE_AGAIN_S} s, or tell \
+             your operator"
+        );
+        let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "audit_unavailable", reason);
         Self { retry_after_s: Some(STORE_AGAIN_S), ..failure }
     }
 
@@ -138,12 +238,13 @@ impl Failure {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", reason)
     }
 
-    /// `what` is `plugin` or `region`; the nearest known word is suggested.
+    /// `what` is a kind of thing; the nearest known word is suggested.
     pub(crate) fn unknown(what: Unknown, word: &str, mut known: Vec<String>) -> Self {
         known.sort();
         let (error, name) = match what {
             Unknown::Plugin => ("unknown_plugin", "plugin"),
             Unknown::Region => ("unknown_region", "region"),
+            Unknown::Plan => ("unknown_plan", "plan"),
         };
         let mut failure = Self::new(StatusCode::NOT_FOUND, error, format!("no {name} '{word}'"));
         failure.body.suggestion = nearest(word, &known);
@@ -164,11 +265,14 @@ impl Failure {
 pub(crate) enum Unknown {
     Plugin,
     Region,
+    Plan,
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
+        let refused = Some((self.body.error, self.body.reason.clone()));
         let mut response = (self.status, Json(self.body)).into_response();
+        response.extensions_mut().insert(Told { refused, ..Told::default() });
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }

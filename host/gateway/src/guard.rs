@@ -1,4 +1,5 @@
-//! Who may come in: a request shows the token, and comes under a name that is the gateway's own.
+//! Who may come in: a request shows the token or a key, and comes under a name that is the gateway's own. Whose the key is, the
+//! book of accounts says.
 //!
 //! Also on loopback: any web page can send requests to 127.0.0.1, and by rebinding its own name to that
 //! address it can even read the answers. It can neither forge `Host` and `Origin` nor know the token.
@@ -7,8 +8,20 @@ use std::net::SocketAddr;
 
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName};
+use blitz_jobs::accounts::Secret;
 
 use crate::failure::Failure;
+
+/// What a request shows.
+#[derive(Debug)]
+pub(crate) enum Shown {
+    /// The gateway's own token.
+    Token,
+    /// What looks like an API key.
+    Key(Secret),
+    /// Neither.
+    Other,
+}
 
 /// The rules of one gateway.
 #[derive(Debug)]
@@ -37,7 +50,9 @@ impl Guard {
                 "'{host}' is not a name of this gateway; start it with --name {host}"
             )));
         }
-        match text(headers, &ORIGIN) {
+        // One that is no text is no page of this gateway, and not the same as none.
+        let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("not text"));
+        match origin {
             Some(origin) if origin.split_once("://").is_none_or(|(_, name)| name != host) => {
                 Err(Failure::forbidden(format!("requests from pages of '{origin}' are refused")))
             }
@@ -45,14 +60,18 @@ impl Guard {
         }
     }
 
-    /// Whether a request shows the token.
-    pub(crate) fn check_token(&self, headers: &HeaderMap) -> Result<(), Failure> {
+    /// Who shows the gateway's token, or a key.
+    pub(crate) fn shown(&self, headers: &HeaderMap) -> Result<Shown, Failure> {
         let shown = text(headers, &AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-        match shown {
-            Some(shown) if is_equal(shown.as_bytes(), self.token.as_bytes()) => Ok(()),
-            Some(_) => Err(Failure::unauthorized("the token is not this gateway's")),
-            None => Err(Failure::unauthorized("a token is needed: Authorization: Bearer TOKEN")),
-        }
+        let Some(shown) = shown else {
+            let reason = "a token is needed: Authorization: Bearer TOKEN";
+            return Err(Failure::unauthorized(reason));
+        };
+        Ok(match Secret::read(shown) {
+            _ if is_equal(shown.as_bytes(), self.token.as_bytes()) => Shown::Token,
+            Some(secret) => Shown::Key(secret),
+            None => Shown::Other,
+        })
     }
 }
 
@@ -112,9 +131,9 @@ mod tests {
             ("secret", false),
             ("Basic secret", false),
         ] {
-            let checked = guard.check_token(&headers(&[(AUTHORIZATION, value)]));
-            assert_eq!(checked.is_ok(), comes_in, "{value}");
+            let shown = guard.shown(&headers(&[(AUTHORIZATION, value)]));
+            assert_eq!(matches!(shown, Ok(Shown::Token)), comes_in, "{value}");
         }
-        assert!(guard.check_token(&HeaderMap::new()).is_err());
+        assert!(guard.shown(&HeaderMap::new()).is_err());
     }
 }

@@ -13,6 +13,7 @@ use blitz_jobs::{JobId, Position, Run, Spec};
 use blitz_jobs::{claim, read};
 use serde_json::Value;
 
+use crate::caller::Caller;
 use crate::stores::{Place, Stores};
 
 /// Chunks in one read: of up to 128 KiB, and of six times as much for text that JSON escapes throughout, 32 are
@@ -21,6 +22,13 @@ const CHUNKS_PER_READ: u64 = 32;
 
 /// Ids in one read of a listing.
 const IDS_PER_READ: u64 = 500;
+
+/// Jobs in one read of a listing, of which a member sees some: three documents of a few kilobytes each.
+const JOBS_PER_READ: usize = 100;
+
+/// Jobs of one database that are looked at for one listing. Who has asked for nothing among so many sees an empty list: an
+/// account with few jobs in a busy region must not cost more than this.
+const LOOKED_AT_MAX: usize = 5000;
 
 /// A job as the store has it.
 #[derive(Debug)]
@@ -44,10 +52,12 @@ pub(crate) async fn job(stores: &Stores, id: &JobId) -> Result<Option<Job>, Erro
         .await
 }
 
-/// The newest jobs of a region, of each of its databases newest first: at least so many as are asked for, if there are so many.
+/// The newest jobs of a region that the caller may see, of each of its databases newest first: at least so many as are asked
+/// for, if there are so many among the newest [`LOOKED_AT_MAX`] of a database.
 pub(crate) async fn newest(
     stores: &Stores,
     region: &Region,
+    caller: &Caller,
     limit: usize,
 ) -> Result<Vec<Job>, Error> {
     let mut jobs = Vec::new();
@@ -62,7 +72,8 @@ pub(crate) async fn newest(
             continue;
         }
         let database = format!("blitz-jobs-{}-{number}", region.name);
-        let newest = stores.find(Some(region), 0, |place| newest_at(place, &database, limit));
+        let newest =
+            stores.find(Some(region), 0, |place| newest_at(place, &database, caller, limit));
         match newest.await? {
             Some(newest) => jobs.extend(newest),
             // Those before it were dropped earlier.
@@ -73,10 +84,16 @@ pub(crate) async fn newest(
     Ok(jobs)
 }
 
-async fn newest_at(place: Place, database: &str, limit: usize) -> Result<Option<Vec<Job>>, Error> {
-    let mut jobs: Vec<JobId> = Vec::new();
+async fn newest_at(
+    place: Place,
+    database: &str,
+    caller: &Caller,
+    limit: usize,
+) -> Result<Option<Vec<Job>>, Error> {
+    let mut jobs: Vec<Job> = Vec::new();
+    let mut looked_at = 0;
     let mut page = AllDocs { descending: true, limit: Some(IDS_PER_READ), ..AllDocs::default() };
-    while jobs.len() < limit {
+    while jobs.len() < limit && looked_at < LOOKED_AT_MAX {
         // Ids first: pieces of input are large and of no interest here.
         let ids = match place.store.database(database).all_docs::<Value>(&page).await {
             Ok(page) => page.rows,
@@ -85,14 +102,26 @@ async fn newest_at(place: Place, database: &str, limit: usize) -> Result<Option<
         };
         let Some(last) = ids.last() else { break };
         page = AllDocs { start: Some(last.id.clone()), skip: 1, ..page };
-        jobs.extend(ids.iter().filter_map(|row| match row.id.parse() {
-            Ok(DocumentId::Spec(job)) => Some(job),
-            _ => None,
-        }));
+        let listed: Vec<JobId> = ids
+            .iter()
+            .filter_map(|row| match row.id.parse() {
+                Ok(DocumentId::Spec(job)) => Some(job),
+                _ => None,
+            })
+            .collect();
+        // As many as may be wanted at once: who sees all of them needs no more.
+        for some in listed.chunks(limit.saturating_sub(jobs.len()).clamp(1, JOBS_PER_READ)) {
+            if jobs.len() >= limit {
+                break;
+            }
+            looked_at += some.len();
+            let rows = list(&place, database, some.iter().flat_map(documents).collect()).await?;
+            let found = gather(rows).into_values().rev();
+            jobs.extend(found.filter(|job| caller.may_see(&job.spec)));
+        }
     }
     jobs.truncate(limit);
-    let rows = list(&place, database, jobs.iter().flat_map(documents).collect()).await?;
-    Ok(Some(gather(rows).into_values().rev().collect()))
+    Ok(Some(jobs))
 }
 
 /// The ids of the documents that tell of a job.

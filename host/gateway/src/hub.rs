@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use blitz_jobs::output::Chunk;
-use blitz_jobs::{JobId, Position, Run};
+use blitz_jobs::{JobId, Position, Run, Spec};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -41,8 +41,25 @@ struct Jobs {
 /// One job as it happens.
 #[derive(Debug)]
 pub(crate) struct Live {
+    /// Whose it is, when it was submitted here: it can be told without asking the store.
+    owner: Option<Owner>,
     state: Mutex<State>,
     changed: watch::Sender<()>,
+}
+
+/// Whose a job is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// Absent: the operator's.
+    pub(crate) tenant: Option<String>,
+    pub(crate) user: Option<String>,
+}
+
+impl Owner {
+    /// That of a job.
+    pub(crate) fn of(spec: &Spec) -> Self {
+        Self { tenant: spec.tenant.clone(), user: spec.terms.user.clone() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -77,11 +94,12 @@ impl Hub {
     }
 
     /// A job is about to be written: everything of it will be heard here, if its output is heard by now.
-    pub(crate) fn expect(&self, job: &JobId) {
+    pub(crate) fn expect(&self, job: &JobId, owner: Owner) {
         let mut jobs = self.jobs();
         jobs.sweep();
         let is_heard = jobs.heard.contains(&job.output_database());
-        jobs.live.insert(job.clone(), (Arc::new(Live::new(is_heard)), Instant::now()));
+        let live = Live::new(Some(owner), is_heard);
+        jobs.live.insert(job.clone(), (Arc::new(live), Instant::now()));
     }
 
     /// From now on all output of a database is heard, perhaps at another place than before.
@@ -118,7 +136,7 @@ impl Hub {
         let (live, touched) = jobs
             .live
             .entry(job.clone())
-            .or_insert_with(|| (Arc::new(Live::new(false)), Instant::now()));
+            .or_insert_with(|| (Arc::new(Live::new(None, false)), Instant::now()));
         *touched = Instant::now();
         Arc::clone(live)
     }
@@ -163,9 +181,14 @@ impl Jobs {
 }
 
 impl Live {
-    fn new(whole: bool) -> Self {
+    fn new(owner: Option<Owner>, whole: bool) -> Self {
         let state = Mutex::new(State { whole, ..State::default() });
-        Self { state, changed: watch::Sender::new(()) }
+        Self { owner, state, changed: watch::Sender::new(()) }
+    }
+
+    /// Whose the job is, when it is known without the store.
+    pub(crate) fn owner(&self) -> Option<&Owner> {
+        self.owner.as_ref()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -228,7 +251,7 @@ mod tests {
         let hub = Hub::default();
         let job = JobId::new("japan", 1);
         hub.begin(&job.output_database());
-        hub.expect(&job);
+        hub.expect(&job, Owner::default());
         let live = hub.join(&job);
         assert!(live.is_whole());
         let push = |seq| {
@@ -254,11 +277,11 @@ mod tests {
     fn what_falls_between_two_feeds_is_for_the_store() {
         let hub = Hub::default();
         let (job, other) = (JobId::new("japan", 1), JobId::new("japan", 2));
-        hub.expect(&job);
+        hub.expect(&job, Owner::default());
         assert!(!hub.join(&job).is_whole(), "nobody hears its output yet");
         for job in [&job, &other] {
             hub.begin(&job.output_database());
-            hub.expect(job);
+            hub.expect(job, Owner::default());
         }
         let live = hub.join(&job);
         assert!(live.is_whole() && live.news(0).feeds == 0);

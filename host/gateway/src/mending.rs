@@ -1,88 +1,46 @@
 //! The mender: starts replications again at once when what they failed for is over. Left alone, a server waits longer after
 //! each failure, up to hours, and a cut that lasted a minute would be felt for many.
 //!
-//! It looks at the replications of the near cluster, where this gateway must have an operator's rights. One that fails is asked
-//! for at its other end; when that answers, the replication's document is rewritten, with a counter and another size of
-//! batches: a server begins anew only where it is asked for something else. No lease: of two that mend at once, one meets a
-//! conflict, and has nothing to do any more.
+//! It looks at the replications of the near cluster, where this gateway must have an operator's rights. While one fails, its
+//! other end is asked once with each look, and as soon as one question is answered the replication's document is rewritten,
+//! with a counter and another size of batches: a server begins anew only where it is asked for something else. No lease: of
+//! two that mend at once, one meets a conflict, and has nothing to do any more.
+//!
+//! `memory` decides what is asked and what is mended; here it is done.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod memory;
+
+use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
-use blitz_couchdb::{Client, Config, Error, Put, PutOptions, REPLICATOR, ReplicationState};
-use blitz_jobs::clock::Clock;
+use blitz_couchdb::{Client, Config, Error, Put, PutOptions, REPLICATOR};
 use blitz_jobs::setup::Operators;
-use blitz_jobs::topology::{PREFIX, parse_replication_id};
-use futures_util::future::join_all;
+use blitz_jobs::topology::parse_replication_id;
+use futures_util::stream::{FuturesUnordered, StreamExt as _, iter};
 use serde_json::{Map, Value};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// How replications fare is asked this often: what fails is known that much later, and goes on within a second or two.
+use memory::{Memory, Standing};
+
+/// How replications fare is asked this often, give or take a tenth: what fails is known that much later. The other ends of those that
+/// fail are asked as often, each once however many replications lead there.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// An other end that does not say who it is within this time does not answer.
+/// An other end that does not say who it is within this time does not answer. Longer than [`LOOK`]: questions overlap, so
+/// that an end that is far is heard, and the first question after a cut is not waited for by the others.
 const PROBE_MAX: Duration = Duration::from_secs(3);
-
-/// A replication that fails again after it was mended rests so long, twice as long each time: its other end answers, and
-/// something else is wrong, or the way there is cut in one direction. Not longer than [`REST_MAX`], for the sake of the latter.
-const REST_MIN: Duration = Duration::from_secs(1);
-/// See [`REST_MIN`].
-const REST_MAX: Duration = Duration::from_secs(4);
-
-/// One that has not failed for so long is well, and the next failure is a new one.
-const WELL_AFTER: Duration = Duration::from_secs(30);
 
 /// The states of a replication that does not go on by itself for a while, or never.
 const FAILING: [&str; 3] = ["crashing", "error", "failed"];
 
+/// Documents that are read or written at once: hundreds of replications begin anew within a second, and the near store has
+/// other work besides.
+const AT_ONCE: usize = 8;
+
 /// How many changes are taken at once: CouchDB's own, and one less. Which of the two says nothing.
 const BATCH: u64 = 500;
-
-/// What is remembered of replications that failed, by the ids of their documents.
-#[derive(Debug, Default)]
-struct Memory(BTreeMap<String, Mended>);
-
-#[derive(Debug)]
-struct Mended {
-    /// When it was seen failing last.
-    seen: Duration,
-    /// Not before.
-    again: Duration,
-    /// How long it rests then.
-    rest: Duration,
-}
-
-impl Memory {
-    /// Of those that fail now, those that may be mended.
-    fn due(&mut self, now: Duration, failing: &[ReplicationState]) -> Vec<String> {
-        let mut due = Vec::new();
-        for one in failing {
-            match self.0.get_mut(&one.doc_id) {
-                Some(mended) => {
-                    mended.seen = now;
-                    if mended.again <= now {
-                        due.push(one.doc_id.clone());
-                    }
-                }
-                None => due.push(one.doc_id.clone()),
-            }
-        }
-        self.0.retain(|_, mended| now < mended.seen + WELL_AFTER.max(mended.rest));
-        due
-    }
-
-    /// Its other end is away: when it is back, the replication goes on at once.
-    fn cut(&mut self, id: &str) {
-        self.0.remove(id);
-    }
-
-    /// It was rewritten.
-    fn mended(&mut self, now: Duration, id: &str) {
-        let rest = self.0.get(id).map_or(REST_MIN, |mended| (mended.rest * 2).min(REST_MAX));
-        self.0.insert(id.to_owned(), Mended { seen: now, again: now + rest, rest });
-    }
-}
 
 /// Mends until `stop`.
 pub(crate) async fn mend(operators: Operators, stop: CancellationToken) {
@@ -91,111 +49,133 @@ pub(crate) async fn mend(operators: Operators, stop: CancellationToken) {
     if own.is_empty() || !operators.names.contains(&own) {
         return stop.cancelled().await;
     }
-    let mends = async {
-        let mut mender =
-            Mender { operators, own, clock: Clock::start(), memory: Memory::default() };
-        loop {
-            mender.look().await;
-            sleep(LOOK).await;
-        }
-    };
-    let _: Option<()> = stop.run_until_cancelled(mends).await;
+    let (memory, strangers) = (Memory::default(), BTreeMap::new());
+    let mut mender = Mender { operators, own, begun: Instant::now(), memory, strangers };
+    let _: Option<()> = stop.run_until_cancelled(mender.mend()).await;
 }
 
 struct Mender {
     operators: Operators,
     own: String,
-    clock: Clock,
+    begun: Instant,
     memory: Memory,
+    /// Servers at other ends that this gateway cannot enter, by their addresses: as many as clusters.
+    strangers: BTreeMap<String, Client>,
 }
 
 impl Mender {
-    /// Looks once, and mends what can be mended.
+    async fn mend(&mut self) {
+        let mut probes = FuturesUnordered::new();
+        let mut next = pin!(sleep(Duration::ZERO));
+        loop {
+            tokio::select! {
+                () = &mut next => {
+                    self.look().await;
+                    let now = self.begun.elapsed();
+                    for end in self.memory.to_ask(now) {
+                        probes.push(probe(self.client(&end), end, now));
+                    }
+                    next.as_mut().reset(Instant::now() + pause(random()));
+                }
+                Some((end, began, answers)) = probes.next() => {
+                    self.memory.asked(self.begun.elapsed(), &end, began, answers);
+                }
+            }
+            self.mend_due().await;
+        }
+    }
+
+    /// Learns what fails, and where it leads.
     async fn look(&mut self) {
         let near = self.operators.clusters.near().clone();
-        let all = match near.replications().await {
-            Ok(all) => all,
+        let failing = match near.replications_in(&FAILING).await {
+            Ok(failing) => failing.into_iter().map(|one| one.doc_id),
             Err(error) => {
                 tracing::debug!(%error, "how replications fare is not known");
                 return;
             }
         };
-        let fails = |one: &ReplicationState| {
-            one.doc_id.starts_with(PREFIX)
-                && one.state.as_deref().is_some_and(|state| FAILING.contains(&state))
-        };
-        let failing: Vec<ReplicationState> = all.into_iter().filter(fails).collect();
-        let due = self.memory.due(self.clock.now(), &failing);
-        if !due.is_empty() {
-            self.mend(&near, due).await;
-        }
-    }
-
-    async fn mend(&mut self, near: &Client, due: Vec<String>) {
-        let mut documents = Vec::new();
-        for id in due {
-            match near.database(REPLICATOR).get::<Map<String, Value>>(&id).await {
-                Ok(Some(found)) => documents.push((id, found.revision, found.body)),
+        let ours = failing.filter(|id| parse_replication_id(id).is_some()).collect();
+        self.memory.look(self.begun.elapsed(), ours);
+        let replicator = near.database(REPLICATOR);
+        let reads = iter(self.memory.unread()).map(async |id| {
+            let found = replicator.get::<Map<String, Value>>(&id).await;
+            (id, found)
+        });
+        let mut reads = pin!(reads.buffer_unordered(AT_ONCE));
+        while let Some((id, found)) = reads.next().await {
+            match found {
+                Ok(Some(found)) => {
+                    let others = others(&self.own, &id, &found.body);
+                    let standing = Standing { revision: found.revision, body: found.body, others };
+                    self.memory.read(&id, standing);
+                }
                 Ok(None) => {}
                 Err(error) => tracing::debug!(id, %error, "a replication that fails is not read"),
             }
         }
-        // Each other end is asked once, however many replications lead there.
-        let ends: BTreeSet<String> =
-            documents.iter().flat_map(|(id, _, body)| self.others(id, body)).collect();
-        let asked = ends.into_iter().map(async |end| {
-            let answers = self.answers(&end).await;
-            (end, answers)
-        });
-        let answers: BTreeMap<String, bool> = join_all(asked).await.into_iter().collect();
-        for (id, revision, body) in documents {
-            if self.others(&id, &body).iter().any(|end| answers.get(end) != Some(&true)) {
-                self.memory.cut(&id);
-                continue;
-            }
+    }
+
+    /// Has those begin anew whose other ends answer.
+    async fn mend_due(&mut self) {
+        let due = self.memory.take_due(self.begun.elapsed());
+        if due.is_empty() {
+            return;
+        }
+        let replicator = self.operators.clusters.near().database(REPLICATOR);
+        let puts = iter(due).map(async |(id, Standing { revision, body, .. })| {
             let body = rewritten(body);
-            let put = near.database(REPLICATOR);
-            let put = put.put(&id, Some(&revision), &body, PutOptions::default()).await;
+            let put = replicator.put(&id, Some(&revision), &body, PutOptions::default()).await;
+            (id, put)
+        });
+        let mut puts = pin!(puts.buffer_unordered(AT_ONCE));
+        while let Some((id, put)) = puts.next().await {
             match put {
                 Ok(Put::Created(_) | Put::Accepted(_)) => {
                     tracing::info!(id, "the other end answers: the replication begins anew");
-                    self.memory.mended(self.clock.now(), &id);
                 }
-                Ok(Put::Conflict) => self.memory.mended(self.clock.now(), &id),
+                // Somebody else has rewritten it.
+                Ok(Put::Conflict) => {}
                 Err(error) => tracing::warn!(id, %error, "a replication is not mended"),
             }
         }
     }
 
-    /// The servers at the ends of a replication that are not the near one: by their addresses, without secrets.
-    fn others(&self, id: &str, body: &Map<String, Value>) -> Vec<String> {
-        let Some((_, from, to)) = parse_replication_id(id) else { return Vec::new() };
-        let ends = [(from, body.get("source")), (to, body.get("target"))];
-        let others = ends.into_iter().filter(|(name, _)| *name != self.own);
-        others.filter_map(|(_, end)| server(end?)).collect()
-    }
-
-    /// Whether a server says that it is there. It need not let us in.
-    async fn answers(&self, address: &str) -> bool {
-        let known = self.operators.clusters.all().find(|(_, client)| is_at(client, address));
-        let client = known.map(|(_, client)| client.clone()).or_else(|| {
-            let config = Config { request_timeout: PROBE_MAX, ..Config::new(address) };
-            Client::with(config).ok()
-        });
-        let Some(client) = client else { return false };
-        match tokio::time::timeout(PROBE_MAX, client.server()).await {
-            Ok(Ok(_) | Err(Error::Unauthorized { .. } | Error::Forbidden { .. })) => true,
-            Ok(Err(error)) => {
-                tracing::trace!(address, %error, "an end of a replication does not answer");
-                false
-            }
-            Err(_) => false,
+    /// Reaches the server of an address, without a password if need be.
+    fn client(&mut self, address: &str) -> Option<Client> {
+        let is_at = |client: &Client| client.address().trim_end_matches('/') == address;
+        let known = self.operators.clusters.all().find(|(_, client)| is_at(client));
+        let known = known.map(|(_, client)| client).or_else(|| self.strangers.get(address));
+        if let Some(client) = known {
+            return Some(client.clone());
         }
+        let config = Config { request_timeout: PROBE_MAX, ..Config::new(address) };
+        let client = Client::with(config).ok()?;
+        self.strangers.insert(address.to_owned(), client.clone());
+        Some(client)
     }
 }
 
-fn is_at(client: &Client, address: &str) -> bool {
-    client.address().trim_end_matches('/') == address
+/// Asks a server, which is `end`, whether it is there. It need not let us in.
+async fn probe(client: Option<Client>, end: String, began: Duration) -> (String, Duration, bool) {
+    let asked = async { Some(client?.server().await) };
+    let answers = match tokio::time::timeout(PROBE_MAX, asked).await {
+        Ok(Some(Ok(_) | Err(Error::Unauthorized { .. } | Error::Forbidden { .. }))) => true,
+        Ok(Some(Err(error))) => {
+            tracing::trace!(end, %error, "an end of a replication does not answer");
+            false
+        }
+        Ok(None) | Err(_) => false,
+    };
+    (end, began, answers)
+}
+
+/// The servers at the ends of a replication that are not the near one: by their addresses, without secrets.
+fn others(own: &str, id: &str, body: &Map<String, Value>) -> Vec<String> {
+    let Some((_, from, to)) = parse_replication_id(id) else { return Vec::new() };
+    let ends = [(from, body.get("source")), (to, body.get("target"))];
+    let others = ends.into_iter().filter(|(name, _)| *name != own);
+    others.filter_map(|(_, end)| server(end?)).collect()
 }
 
 /// The address of the server in an end of a replication: without its database, name and password. `None` for a database of
@@ -217,6 +197,18 @@ fn rewritten(mut body: Map<String, Value>) -> Map<String, Value> {
     body.insert("mended".to_owned(), mended.into());
     body.insert("worker_batch_size".to_owned(), (BATCH - mended % 2).into());
     body
+}
+
+/// Until the next look: menders of many places that began together do not go on asking together.
+fn pause(random: u8) -> Duration {
+    LOOK * 9 / 10 + LOOK / 5 * u32::from(random) / 255
+}
+
+fn random() -> u8 {
+    let mut byte = [128];
+    // Without a random source all that is lost is the spread.
+    getrandom::fill(&mut byte).unwrap_or_default();
+    byte[0]
 }
 
 #[cfg(test)]

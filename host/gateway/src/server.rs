@@ -1,50 +1,56 @@
 //! The HTTP API, and the life of a gateway.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
-use axum::serve::ListenerExt as _;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
+use blitz_jobs::accounts::ACCOUNTS;
 use blitz_jobs::setup::Operators;
-use blitz_jobs::spec::INPUTS_BYTES_MAX;
 use blitz_jobs::{Incarnation, JobId, Position};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
+use crate::accounts::{self, Book, Doors, Followed};
+use crate::audit::{self, Audit, Told};
+use crate::caller::Caller;
 use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::connections;
 use crate::events::{self, Known};
 use crate::failure::Failure;
 use crate::guard::Guard;
 use crate::history::{self, Job};
-use crate::hub::Hub;
+use crate::hub::{Hub, Owner};
 use crate::issuer::{self, Issuer};
 use crate::keeper::{self, Worker};
 use crate::mending;
 use crate::plugins::{self, Publishings};
 use crate::queue::Queue;
+use crate::quota::{self, Quota};
 use crate::reach::{Reach, Site, is_silence};
+use crate::request::{self, Asked};
 use crate::rotation::{self, Rotator};
+use crate::routes::{Method, Route, Routes, Who};
 use crate::stores::Stores;
-use crate::submit::{self, Copies, Desk};
+use crate::strict::{self, BODY_BYTES_MAX, Params, Strict};
+use crate::submit::{self, Copies, Desk, Submission};
+use crate::targets::{self, Targets};
 use crate::view::job_view;
 use crate::watch::{Ears, HEARD_WAITING, Listening};
-
-/// A request's body: all inputs in base64, and room for the rest.
-const BODY_BYTES_MAX: usize = INPUTS_BYTES_MAX / 3 * 4 + (1 << 20);
 
 /// Events that wait for a slow reader; then the job's log and the store keep the rest.
 const EVENTS_WAITING: usize = 16;
@@ -63,6 +69,9 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A control database that could not be read at the start is tried again after this long.
 const START_AGAIN: Duration = Duration::from_secs(1);
+
+/// The first request waits so long for the accounts at the most: without them only keys are not served.
+const ACCOUNTS_MAX: Duration = Duration::from_secs(2);
 
 /// Open answers may take this long to end when the gateway stops.
 const CLOSE_MAX: Duration = Duration::from_secs(3);
@@ -88,6 +97,8 @@ pub enum Error {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) guard: Guard,
+    pub(crate) book: Book,
+    doors: Doors,
     pub(crate) issuer: Option<Issuer>,
     /// Places for those who ask it.
     pub(crate) joins: Semaphore,
@@ -98,7 +109,10 @@ pub(crate) struct Shared {
     is_ready: AtomicBool,
     hub: Hub,
     queue: Queue,
+    pub(crate) quota: Quota,
     pub(crate) publishings: Publishings,
+    pub(crate) targets: Targets,
+    pub(crate) audit: Audit,
     requests: AtomicU64,
     shutdown: CancellationToken,
 }
@@ -135,10 +149,23 @@ pub async fn run_with(
         reach: Reach::new(config.clusters.clone(), &config.timing),
         catalog: Catalog::new(config.timing.presence),
     };
+    let name = format!("gateway-{}", listener.local_addr()?);
+    let (audit, writer) = Audit::new(&name);
+    let writes_stop = CancellationToken::new();
+    let writes = writer.run(stores.reach.near().clone(), writes_stop.clone());
+    let writes = AbortOnDropHandle::new(tokio::spawn(writes));
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| Error::Random(error.to_string()))?;
+    let incarnation = Incarnation::from_random(random);
+    let book = Book::new(config.accounts_key, config.accounts_stale);
+    let accounts = config.clusters.near().database(ACCOUNTS);
+    let quota = Quota::new(book.clone(), accounts.clone(), &incarnation);
     let ears = Ears {
         stores: stores.clone(),
+        audit: audit.clone(),
         hub: Hub::default(),
         queue: Queue::default(),
+        quota: quota.clone(),
         keeper: heard_in,
     };
     let _reaches = AbortOnDropHandle::new(tokio::spawn(stores.reach.clone().watch()));
@@ -150,7 +177,15 @@ pub async fn run_with(
         }
         Err(error) => return Err(error.into()),
     };
+    let keeps_accounts = quota::keep::keep(book.clone(), accounts.clone(), config.timing.beat);
+    let _keeps_accounts = AbortOnDropHandle::new(tokio::spawn(keeps_accounts));
+    let _counts = AbortOnDropHandle::new(tokio::spawn(quota.clone().flush()));
+    let accounts = Followed { book: book.clone(), quota: quota.clone(), accounts };
+    let read = timeout(ACCOUNTS_MAX, accounts.read()).await.ok().flatten();
+    let _hears_accounts = AbortOnDropHandle::new(tokio::spawn(accounts.run(read)));
     let shared = Arc::new(Shared {
+        book,
+        doors: Doors::default(),
         guard: Guard::new(config.token.clone(), &config.hosts, listener.local_addr()?),
         catalog: stores.catalog.clone(),
         stores: stores.clone(),
@@ -158,21 +193,17 @@ pub async fn run_with(
         is_ready: AtomicBool::new(listening.is_some()),
         hub: ears.hub.clone(),
         queue: ears.queue.clone(),
+        quota: quota.clone(),
         publishings: Publishings::default(),
+        targets: Targets::default(),
+        audit,
         requests: AtomicU64::new(0),
         issuer,
         joins: Semaphore::new(issuer::JOINS_MAX),
         shutdown: shutdown.clone(),
         config,
     });
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| Error::Random(error.to_string()))?;
-    let worker = Worker {
-        stores,
-        timing: shared.config.timing,
-        name: format!("gateway-{}", listener.local_addr()?),
-        incarnation: Incarnation::from_random(random),
-    };
+    let worker = Worker { stores, timing: shared.config.timing, name, incarnation };
     let operators = Operators {
         clusters: shared.config.clusters.clone(),
         names: shared.config.operators.clone(),
@@ -191,12 +222,6 @@ pub async fn run_with(
     // A task of its own: it gives its duties back after the last request.
     let keeps = keeper::keep(worker, heard, keeper_stop.clone());
     let mut keeps = AbortOnDropHandle::new(tokio::spawn(keeps));
-    // Events are small: held back for company they would come 40 ms late.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection without TCP_NODELAY");
-        }
-    });
     let listens = {
         let shared = Arc::clone(&shared);
         async move {
@@ -209,10 +234,10 @@ pub async fn run_with(
             Ok(())
         }
     };
-    let serves = axum::serve(listener, router(shared))
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let limits = shared.config.limits;
+    let serves = connections::serve(listener, router(shared), limits, shutdown.clone());
     tokio::select! {
-        served = serves => served?,
+        () = serves => {}
         failed = listens => failed.map_err(|error: blitz_couchdb::Error| Error::Store(error))?,
         ended = &mut keeps => return ended.map_err(|error| Error::Keeper(error.to_string())),
         // Readers that do not read must not keep it from ending.
@@ -222,6 +247,12 @@ pub async fn run_with(
         } => {}
     }
     keeper_stop.cancel();
+    // What the last requests have done is written before the gateway is gone.
+    writes_stop.cancel();
+    if let Err(error) = writes.await {
+        tracing::error!(%error, "the writer of the audit failed");
+    }
+    quota.flush_now().await;
     if let Err(error) = rotates.await {
         tracing::error!(%error, "the rotation failed");
     }
@@ -244,38 +275,73 @@ async fn start_at_last(ears: &Ears) -> Result<Listening, blitz_couchdb::Error> {
 }
 
 fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/v1/jobs", get(jobs).post(submit_job))
-        .route("/v1/jobs/{id}", get(job).delete(cancel_job))
-        .route("/v1/jobs/{id}/events", get(job_events))
-        .merge(plugins::routes())
-        .route("/v1/regions", get(regions))
-        .route("/v1/engines", get(engines))
-        .merge(issuer::operators_routes())
+    guarded()
+        .router()
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), audit::record))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), let_in))
-        .merge(issuer::open_routes(&shared))
-        .route("/healthz", get(health))
+        .merge(issuer::open(issuer::open_routes().router(), &shared))
+        .merge(open().router())
         .fallback(async || Failure::unknown_path())
         .method_not_allowed_fallback(async || Failure::wrong_method())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), request::attend))
+        .layer(middleware::from_fn(strict::once))
         .with_state(shared)
 }
 
-async fn let_in(State(shared): Gateway, request: Request, next: Next) -> Response {
+/// Every route of the API.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    guarded().merge(issuer::open_routes()).merge(open()).listed()
+}
+
+/// What is asked with a token or a key.
+fn guarded() -> Routes {
+    use Method::{Delete, Get, Post};
+    Routes::default()
+        .at(Who::Callers, Get, "/v1/jobs", jobs)
+        .at(Who::Callers, Post, "/v1/jobs", submit_job)
+        .at(Who::Callers, Get, "/v1/jobs/{id}", job)
+        .at(Who::Callers, Delete, "/v1/jobs/{id}", cancel_job)
+        .at(Who::Callers, Get, "/v1/jobs/{id}/events", job_events)
+        .at(Who::Callers, Get, "/v1/regions", regions)
+        .at(Who::Operator, Get, "/v1/engines", engines)
+        .at(Who::Callers, Get, "/v1/audit", audit::list)
+        .merge(accounts::routes())
+        .merge(plugins::routes())
+        .merge(targets::routes())
+        .merge(issuer::operators_routes())
+}
+
+fn open() -> Routes {
+    Routes::default().at(Who::All, Method::Get, "/healthz", health)
+}
+
+async fn let_in(State(shared): Gateway, mut request: Request, next: Next) -> Response {
     shared.requests.fetch_add(1, Ordering::Relaxed);
-    let headers = request.headers();
-    match shared.guard.check_names(headers).and_then(|()| shared.guard.check_token(headers)) {
-        Ok(()) if !shared.is_ready.load(Ordering::Acquire) => {
+    match caller(&shared, &request) {
+        Ok(_) if !shared.is_ready.load(Ordering::Acquire) => {
             Failure::not_ready(shared.stores.reach.name(Site::NEAR)).into_response()
         }
-        Ok(()) => next.run(request).await,
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
         Err(failure) => failure.into_response(),
     }
 }
 
+fn caller(shared: &Shared, request: &Request) -> Result<Caller, Failure> {
+    let headers = request.headers();
+    shared.guard.check_names(headers)?;
+    let shown = shared.guard.shown(headers)?;
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    accounts::enter(&shared.book, &shared.doors, &shown, from.map(|from| from.0.ip()))
+}
+
 /// Open to all: whether the gateway and its store are there, and how many requests were served.
 async fn health(State(shared): Gateway) -> Json<Value> {
-    let answer = tokio::time::timeout(HEALTH_TIMEOUT, shared.config.clusters.near().server()).await;
+    let answer = timeout(HEALTH_TIMEOUT, shared.config.clusters.near().server()).await;
     let store = if matches!(answer, Ok(Ok(_))) { "up" } else { "down" };
     let requests = shared.requests.load(Ordering::Relaxed);
     Json(json!({"ok": true, "store": store, "requests": requests}))
@@ -283,23 +349,41 @@ async fn health(State(shared): Gateway) -> Json<Value> {
 
 async fn submit_job(
     State(shared): Gateway,
-    request: Result<Json<submit::Request>, JsonRejection>,
+    Extension(caller): Extension<Caller>,
+    Extension(asked): Extension<Asked>,
+    Strict(request): Strict<submit::Request>,
 ) -> Result<Response, Failure> {
-    let Json(request) = request.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Failure::input_too_large(format!("a request may have {BODY_BYTES_MAX} bytes"))
-        }
-        _ => Failure::bad_request(rejection.body_text()),
-    })?;
+    if let Caller::Member(member) = &caller {
+        let rate = member.key.scopes.rate_per_minute;
+        rate.map_or(Ok(()), |rate| accounts::take(&shared.doors, &member.key.id, rate))?;
+    }
     let desk = Desk {
         stores: &shared.stores,
         copies: &shared.copies,
         hub: &shared.hub,
         queue: &shared.queue,
+        quota: &shared.quota,
         consent: &shared.config.consent,
+        paces: &shared.targets.paces,
+        target_jobs_per_minute: shared.config.target_jobs_per_minute,
+        caller: &caller,
+        request: Some(&asked.id),
     };
-    let accepted = desk.submit(request).await?;
-    Ok((StatusCode::CREATED, Json(accepted)).into_response())
+    let submission = Submission::of(&request, &shared.catalog, &caller);
+    let (mut response, told) = match desk.submit(request).await {
+        Ok(accepted) => {
+            let deed = Some(submission.accepted(&accepted));
+            let response = (StatusCode::CREATED, Json(accepted)).into_response();
+            (response, Told { deed, ..Told::default() })
+        }
+        Err(failure) => {
+            let mut response = failure.into_response();
+            let told = response.extensions_mut().remove::<Told>().unwrap_or_default();
+            (response, Told { line: Some(submission.refused()), ..told })
+        }
+    };
+    response.extensions_mut().insert(told);
+    Ok(response)
 }
 
 #[derive(Debug, Deserialize)]
@@ -309,16 +393,16 @@ struct Last {
 
 async fn jobs(
     State(shared): Gateway,
-    query: Result<Query<Last>, QueryRejection>,
+    Extension(caller): Extension<Caller>,
+    Params(query): Params<Last>,
 ) -> Result<Json<Value>, Failure> {
-    let Query(query) = query.map_err(|e| Failure::bad_request(e.body_text()))?;
     let last = query.last.unwrap_or(LAST).min(LAST_MAX);
     let mut all: Vec<Job> = Vec::new();
     // A region that is out of reach does not hide the jobs of the others.
     let (mut away, mut failed) = (Vec::new(), None);
     let regions = shared.catalog.all_regions();
     for region in &regions {
-        match history::newest(&shared.stores, region, last).await {
+        match history::newest(&shared.stores, region, &caller, last).await {
             Ok(newest) => all.extend(newest),
             Err(error) => {
                 away.push(region.name.clone());
@@ -339,13 +423,21 @@ async fn jobs(
     Ok(Json(answer))
 }
 
-async fn job(State(shared): Gateway, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
-    let (_, job) = find(&shared, &id).await?;
+async fn job(
+    State(shared): Gateway,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    let (_, job) = find(&shared, &caller, &id).await?;
     Ok(Json(job_view(&shared.catalog, &job)))
 }
 
-async fn cancel_job(State(shared): Gateway, Path(id): Path<String>) -> Result<Response, Failure> {
-    let (id, job) = find(&shared, &id).await?;
+async fn cancel_job(
+    State(shared): Gateway,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, Failure> {
+    let (id, job) = find(&shared, &caller, &id).await?;
     if let Some(run) = job.run.as_ref().filter(|run| run.is_final()) {
         return Ok(Json(json!({"id": id, "state": run.state()})).into_response());
     }
@@ -356,6 +448,7 @@ async fn cancel_job(State(shared): Gateway, Path(id): Path<String>) -> Result<Re
 
 async fn job_events(
     State(shared): Gateway,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
@@ -370,41 +463,60 @@ async fn job_events(
     };
     // Joined before the store is read, so that nothing falls between the two.
     let live = shared.hub.join(&job);
-    let known = if live.is_whole() {
+    let is_theirs = |owner: &Owner| caller.owns(owner.tenant.as_deref(), owner.user.as_deref());
+    // Somebody else's job is looked for in the store too: it costs what one costs that is not there.
+    let known = if live.is_whole() && live.owner().is_some_and(is_theirs) {
         Known::Job(None)
     } else {
         match history::job(&shared.stores, &job).await {
-            Ok(Some(found)) => Known::Job(found.run),
-            Ok(None) => return Err(Failure::unknown_job(&id)),
+            Ok(found) => match found.filter(|found| caller.may_see(&found.spec)) {
+                Some(found) => Known::Job(found.run),
+                None => return Err(Failure::unknown_job(&id)),
+            },
             // Its reader is told that its region is away, and waits.
             Err(_) if shared.stores.outage(&job).is_some() => Known::Nothing,
             Err(error) => return Err(Failure::store(&error)),
         }
     };
     let (events_in, events) = mpsc::channel(EVENTS_WAITING);
-    let tells = Box::pin(events::tell(shared.stores.clone(), job, live, after, known, events_in));
-    let shutdown = shared.shutdown.clone();
-    tokio::spawn(async move {
-        let _ = shutdown.run_until_cancelled(tells).await;
-    });
+    let stores = shared.stores.clone();
+    let reader = caller.clone();
+    let tells = Box::pin(events::tell(stores, reader, job, live, after, known, events_in));
+    let (shutdown, book) = (shared.shutdown.clone(), shared.book.clone());
+    let span = tracing::error_span!("job", job = %id);
+    let told = async move {
+        let refused = async {
+            match &caller {
+                Caller::Member(member) => book.until_refused(&member.key).await,
+                Caller::Operator => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = shutdown.run_until_cancelled(tells) => {}
+            () = refused => {}
+        }
+    };
+    tokio::spawn(told.instrument(span));
     let events = stream::unfold(events, |mut events| async {
         events.recv().await.map(|event| (event, events))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
-async fn find(shared: &Shared, id: &str) -> Result<(JobId, Job), Failure> {
+/// A job that the caller may see. Another tenant's is not there.
+async fn find(shared: &Shared, caller: &Caller, id: &str) -> Result<(JobId, Job), Failure> {
     let unknown = || Failure::unknown_job(id);
     let job: JobId = id.parse().map_err(|_| unknown())?;
     let found = history::job(&shared.stores, &job).await;
-    let found = found.map_err(|error| Failure::store(&error))?.ok_or_else(unknown)?;
+    let found = found.map_err(|error| Failure::store(&error))?;
+    let found = found.filter(|job| caller.may_see(&job.spec)).ok_or_else(unknown)?;
     Ok((job, found))
 }
 
-async fn regions(State(shared): Gateway) -> Json<Value> {
-    Json(json!({"regions": shared.stores.regions_view()}))
+async fn regions(State(shared): Gateway, Extension(caller): Extension<Caller>) -> Json<Value> {
+    Json(json!({"regions": shared.stores.regions_view(&caller)}))
 }
 
-async fn engines(State(shared): Gateway) -> Json<Value> {
-    Json(json!({"engines": shared.catalog.engines_view()}))
+async fn engines(State(shared): Gateway, Extension(caller): Extension<Caller>) -> Json<Value> {
+    Json(json!({"engines": shared.catalog.engines_view(&caller)}))
 }

@@ -6,6 +6,7 @@ use blitz_jobs::JobId;
 use blitz_jobs::region::Region;
 use serde::Serialize;
 
+use crate::caller::Caller;
 use crate::catalog::Catalog;
 use crate::reach::{Choice, ELSEWHERE_AFTER, Outage, Reach, Site};
 
@@ -110,7 +111,7 @@ pub(crate) struct RegionView {
 }
 
 impl Stores {
-    pub(crate) fn regions_view(&self) -> Vec<RegionView> {
+    pub(crate) fn regions_view(&self, caller: &Caller) -> Vec<RegionView> {
         let view = |region: Region| {
             let (engines, slots) = self.catalog.capacity(&region.name);
             let outage = self.reach.choice(&region).outage;
@@ -124,6 +125,6 @@ impl Stores {
                 unreachable_since_ms: outage.map(|outage| outage.since_ms),
             }
         };
-        self.catalog.all_regions().into_iter().map(view).collect()
+        self.catalog.regions(caller).into_iter().map(view).collect()
     }
 }

@@ -1,10 +1,13 @@
 //! A request becomes a job's documents: checked against the plugin's manifest, given a region (`places`), asked whether it may go
-//! where it says (`consent`), made once (`papers`) and written where it is safe (`accept`).
+//! where it says (`consent`, `within`), its secrets sealed (`secrets`), made once (`papers`) and written where it is safe (`accept`).
 
 mod accept;
 mod consent;
 mod papers;
 mod places;
+mod secrets;
+mod told;
+mod within;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,11 +15,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use blitz_contract::Capability;
 use blitz_contract::load::Consent;
-use blitz_contract::{Arguments, Capability};
+use blitz_jobs::accounts::TargetHost;
 use blitz_jobs::plugin::PluginDocument;
 use blitz_jobs::region::Region;
-use blitz_jobs::spec::{INPUTS_BYTES_MAX, SpecKind};
+use blitz_jobs::spec::{INPUTS_BYTES_MAX, Proof, SpecKind, Terms};
 use blitz_jobs::timing::{
     JOB_TIMEOUT, JOB_TIMEOUT_MAX, LOAD_TIMEOUT, QUEUE_TIMEOUT, QUEUE_TIMEOUT_PREPARING,
 };
@@ -24,16 +28,22 @@ use blitz_jobs::{JobId, Spec};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
+use crate::caller::Caller;
 use crate::failure::Failure;
-use crate::hub::Hub;
+use crate::hub::{Hub, Owner};
 use crate::queue::Queue;
+use crate::quota::Quota;
 use crate::stores::Stores;
+use crate::targets::{Paces, Proving};
 use accept::accept;
 use papers::{Content, Papers};
 use places::{Place, places};
 
 pub(crate) use accept::{Copies, cancel};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use consent::host_and_port;
 pub(crate) use places::regions_of;
+pub(crate) use told::Submission;
 
 /// Tasks of one run: a command line that asks for more than all regions of the world is a mistake.
 const TASKS_MAX: usize = 100;
@@ -42,7 +52,10 @@ const TASKS_MAX: usize = 100;
 const ARGS_BYTES_MAX: usize = 128 << 10;
 
 /// What a caller sends to `POST /v1/jobs`.
-#[derive(Debug, Deserialize)]
+///
+/// It has secrets: nothing but a test prints it.
+#[derive(Deserialize)]
+#[cfg_attr(any(test, feature = "fuzzing"), derive(Debug))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Request {
     plugin: String,
@@ -62,7 +75,8 @@ pub(crate) struct Request {
     _detached: bool,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
+#[cfg_attr(any(test, feature = "fuzzing"), derive(Debug))]
 #[serde(deny_unknown_fields)]
 struct RequestInput {
     name: String,
@@ -99,25 +113,62 @@ pub(crate) struct Desk<'a> {
     pub(crate) copies: &'a Copies,
     pub(crate) hub: &'a Hub,
     pub(crate) queue: &'a Queue,
+    pub(crate) quota: &'a Quota,
     pub(crate) consent: &'a Consent,
+    pub(crate) paces: &'a Paces,
+    /// Jobs of members to one host in a minute.
+    pub(crate) target_jobs_per_minute: u32,
+    pub(crate) caller: &'a Caller,
+    /// The id of the request.
+    pub(crate) request: Option<&'a str>,
 }
 
+/// Whether a load test comes with files, which may name hosts, too.
+struct HasFiles(bool);
+
 impl Desk<'_> {
+    /// Whether jobs may go to these hosts, and what engines are to look for there: of a member each public host of a load test
+    /// needs a proof, and others get so many jobs in a minute from all members together.
+    async fn may_go(
+        &self,
+        proving: &Proving<'_>,
+        hosts: &[(TargetHost, u16)],
+        load: Option<HasFiles>,
+        jobs: usize,
+    ) -> Result<Vec<Proof>, Failure> {
+        let Some(tenant) = self.caller.tenant() else { return Ok(Vec::new()) };
+        if let Some(HasFiles(has_files)) = load {
+            let mut proofs = proving.proofs(tenant, hosts).await?;
+            let more = if has_files { proving.all(tenant).await? } else { Vec::new() };
+            proofs.extend(
+                more.into_iter()
+                    .filter(|proof| !hosts.iter().any(|(host, _)| host.as_str() == proof.host)),
+            );
+            return Ok(proofs);
+        }
+        let public = hosts.iter().map(|(host, _)| host).filter(|host| host.may_be_public());
+        self.paces.take(public, jobs, self.target_jobs_per_minute)?;
+        Ok(Vec::new())
+    }
+
     /// Checks a request and writes its jobs. Answers only when every spec is stored.
     pub(crate) async fn submit(&self, request: Request) -> Result<Accepted, Failure> {
-        submit(self, request).await
+        Box::pin(submit(self, request)).await
     }
 }
 
 async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> {
-    let Desk { stores, copies, hub, queue, consent } = *desk;
+    let Desk { stores, copies, hub, queue, quota, consent, caller, .. } = *desk;
     let engines = request.engines.unwrap_or(1).max(1);
     let too_many =
         |asked| Failure::bad_request(format!("{asked} tasks asked, a run may have {TASKS_MAX}"));
     if request.regions.len() > TASKS_MAX {
         return Err(too_many(request.regions.len()));
     }
-    let (places, notes) = places(stores, &request)?;
+    let (places, mut notes) = places(stores, &request, caller)?;
+    for Place { plugin, region, .. } in &places {
+        caller.may_run(&plugin.manifest.name, &region.name)?;
+    }
     let asked = places.len().saturating_mul(engines);
     if asked > TASKS_MAX {
         return Err(too_many(asked));
@@ -126,10 +177,18 @@ async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> 
     let first = first.ok_or_else(|| Failure::bad_request("no region was named"))?;
     let makes_load = first.manifest.capabilities.contains(&Capability::Load);
     let timeout = limit(request.timeout_ms, if makes_load { LOAD_TIMEOUT } else { JOB_TIMEOUT });
-    let mut inputs = inputs(&first, &request, consent)?;
+    // Of a member more is asked below.
+    let of_operator = caller.tenant().is_none().then_some(consent);
+    let (mut inputs, mut hosts) = inputs(&first, &request, of_operator)?;
     // Another version may take other arguments.
     for place in places.iter().filter(|place| place.plugin.sha256 != first.sha256) {
-        inputs = self::inputs(&place.plugin, &request, consent)?;
+        let (others, also) = self::inputs(&place.plugin, &request, of_operator)?;
+        inputs = others;
+        hosts.extend(also);
+    }
+    for Place { region, plugin, .. } in &places {
+        granted(caller, plugin)?;
+        within::check(region, plugin, &request.args)?;
     }
     let places: Vec<Place> =
         places.into_iter().flat_map(|place| std::iter::repeat_n(place, engines)).collect();
@@ -144,15 +203,33 @@ async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> 
             sha256: place.plugin.sha256.clone(),
         })
         .collect();
+    let load = makes_load.then_some(HasFiles(!request.inputs.is_empty()));
+    let proving = Proving { stores, consent, plugin: &first.manifest.name };
+    let proofs = desk.may_go(&proving, &hosts, load, jobs.len()).await?;
     let run = run_id(&jobs);
     let tasks: Vec<JobId> = jobs.iter().map(|job| job.id.clone()).collect();
-    queue.enter(&tasks).map_err(|full| Failure::queue_full(&full))?;
+    let words = tasks.iter().zip(&places).map(|(job, Place { plugin, region, .. })| {
+        secrets::seal(&stores.catalog, region, plugin, job, &request.args)
+    });
+    let words = words.collect::<Result<Vec<_>, _>>()?;
+    for note in words.iter().filter_map(|words| words.note.as_ref()) {
+        if !notes.contains(note) {
+            notes.push(note.clone());
+        }
+    }
+    let plugins = places.iter().map(|place| &*place.plugin);
+    let admitted = Box::pin(quota.enter(caller, &tasks, plugins, timeout)).await?;
+    if let Err(full) = queue.enter(&tasks) {
+        quota.leave(&tasks);
+        return Err(Failure::queue_full(&full));
+    }
     let patience =
         |plugin: &PluginDocument, region: &str| match stores.catalog.is_preparing(region, plugin) {
             true => QUEUE_TIMEOUT_PREPARING,
             false => QUEUE_TIMEOUT,
         };
-    let writes = tasks.iter().zip(&places).map(|(job, Place { plugin, region, .. })| {
+    let tasks_places = tasks.iter().zip(&places).zip(words);
+    let writes = tasks_places.map(|((job, Place { plugin, region, .. }), words)| {
         let spec = Spec {
             kind: SpecKind::Spec,
             blitz: blitz_jobs::BUILD.to_owned(),
@@ -162,22 +239,34 @@ async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> 
             plugin: plugin.manifest.name.clone(),
             version: plugin.manifest.version.clone(),
             sha256: plugin.sha256.clone(),
-            args: request.args.clone(),
+            args: words.args,
             retry: plugin.manifest.retry,
             limits: plugin.manifest.limits,
             timeout_ms: timeout,
             queue_timeout_ms: limit(request.queue_timeout_ms, patience(plugin, &region.name)),
+            tenant: caller.tenant().map(str::to_owned),
+            terms: Terms {
+                request: desk.request.map(str::to_owned),
+                proofs: proofs.clone(),
+                ..admitted.terms(caller.terms())
+            },
+            sealed: words.sealed,
             inputs: Vec::new(),
             home_epoch: region.home_epoch,
             created_at_ms: now_ms(),
         };
-        hub.expect(job);
+        hub.expect(job, Owner::of(&spec));
         let (papers, database) = (Papers::new(spec, &inputs), job.jobs_database());
         async move { accept(&stores.reach, copies, region, &database, &papers).await }
     });
     let written = join_all(writes).await;
-    if let Some(failed) = written.into_iter().find_map(Result::err) {
+    let mut failed = written.into_iter().find_map(Result::err);
+    if let Some(tenant) = caller.tenant().filter(|_| failed.is_none() && !proofs.is_empty()) {
+        failed = proving.still(tenant, &proofs).await.err();
+    }
+    if let Some(failed) = failed {
         queue.leave(&tasks);
+        quota.leave(&tasks);
         // The others must not run either: the caller was told that nothing was accepted.
         for job in &tasks {
             if let Err(error) = cancel(stores, job).await {
@@ -196,6 +285,16 @@ async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> 
     })
 }
 
+/// Whether a tenant may have run what a tenant has published: by its plan as it is now, whatever it was when that was.
+pub(crate) fn granted(caller: &Caller, plugin: &PluginDocument) -> Result<(), Failure> {
+    let Some(right) = caller.not_granted(plugin) else { return Ok(()) };
+    let (label, words) = (plugin.label(), right.in_words());
+    Err(Failure::refused(format!(
+        "{label} asks for the right {:?} ({words}), which your plan does not grant; your operator grants it with the plan",
+        right.name()
+    )))
+}
+
 /// A job's id, in one of the databases that take new ones: which, its random bits say, so that they are filled alike.
 fn new_job(region: &Region) -> JobId {
     let lanes: Vec<u32> = region.taking().collect();
@@ -207,21 +306,26 @@ fn new_job(region: &Region) -> JobId {
     }
 }
 
-/// The arguments are checked here again: a client of another version may know other ones.
+/// The contents that came with a request, and the hosts with their ports that its arguments name.
+type Sent = (Vec<Content>, Vec<(TargetHost, u16)>);
+
+/// What is sent along, and the hosts that the arguments name. They are checked here again: a client of another version may know
+/// other ones.
 fn inputs(
     plugin: &PluginDocument,
     request: &Request,
-    consent: &Consent,
-) -> Result<Vec<Content>, Failure> {
+    consent: Option<&Consent>,
+) -> Result<Sent, Failure> {
     let args_bytes: usize = request.args.iter().map(String::len).sum();
     if args_bytes > ARGS_BYTES_MAX {
         return Err(Failure::input_too_large(format!(
             "the arguments have {args_bytes} bytes, a job may have {ARGS_BYTES_MAX}"
         )));
     }
-    let arguments = Arguments::parse(&plugin.manifest, &request.args)
-        .map_err(|error| Failure::usage(format!("{}: {error}", plugin.manifest.name)))?;
-    consent::check(consent, &plugin.manifest, &arguments)?;
+    let arguments = secrets::parse(&plugin.manifest, &request.args)?;
+    if let Some(consent) = consent {
+        consent::check(consent, &plugin.manifest, &arguments)?;
+    }
     let mut inputs = Vec::new();
     let mut total = 0;
     for input in &request.inputs {
@@ -241,7 +345,7 @@ fn inputs(
         Some(missing) => {
             Err(Failure::usage(format!("the content of '{missing}' was not sent along")))
         }
-        None => Ok(inputs),
+        None => Ok((inputs, consent::hosts(&arguments))),
     }
 }
 

@@ -19,9 +19,11 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::audit::Audit;
 use crate::hub::Hub;
 use crate::keeper::Told;
 use crate::queue::Queue;
+use crate::quota::Quota;
 use crate::reach::{ELSEWHERE_AFTER, Site};
 use crate::stores::Stores;
 
@@ -43,6 +45,8 @@ pub(crate) struct Ears {
     pub(crate) stores: Stores,
     pub(crate) hub: Hub,
     pub(crate) queue: Queue,
+    pub(crate) audit: Audit,
+    pub(crate) quota: Quota,
     pub(crate) keeper: Sender<Told>,
 }
 

@@ -8,7 +8,7 @@
 //! Read in this order: `policy` and `rule` say what is asked for, `class` and `embedded` what an address
 //! is, `never` what no policy opens (`interfaces`, `endpoints`). `resolve` goes from a name to addresses,
 //! by the system's resolver (`system`, `own`) or by a DNS server that the caller names (`dns`); `connect` goes
-//! from addresses to a socket; `names` goes the other way, from an address to its name. A lookup and a connection each
+//! from addresses to a socket; `names` goes the other way, from an address to its name, and `route` says whether there is a way. A lookup and a connection each
 //! wait for their turn here ([`crate::rate`]), behind the policy: what is refused costs nothing.
 //!
 //! *Invariant:* nothing here reads `http_proxy` or another variable of the environment, and nothing
@@ -30,6 +30,7 @@ mod names;
 mod dns;
 mod connect;
 mod pin;
+mod route;
 mod limits;
 #[cfg(test)]
 mod tests;
@@ -55,10 +56,12 @@ pub(crate) use pin::Pinned;
 pub(crate) use policy::Denied;
 pub use policy::TargetPolicy;
 pub(crate) use resolve::{Found, Query};
+pub(crate) use route::has_route;
 pub use rule::{Rule, RuleError};
 
 use names::Names;
 use never::Never;
+use policy::{Confines, NO_PORT};
 use system::SystemResolver;
 
 /// Makes connections under one target policy. A clone shares the resolver's bound and the caches.
@@ -71,6 +74,8 @@ pub(crate) struct Egress {
     names: Arc<Semaphore>,
     run: RunBucket,
     doing: Doing,
+    /// Of one run, beside the policy.
+    confines: Confines,
     /// Of one exchange.
     waited: Waited,
     /// Nothing goes out at all: the run hears a tape.
@@ -239,12 +244,38 @@ impl Egress {
         let lookups = Arc::new(Semaphore::new(limits::LOOKUPS_OF_RUN_MAX));
         let names = Arc::new(Semaphore::new(limits::NAMES_OF_RUN_MAX));
         let (run, waited) = (RunBucket::default(), Waited::default());
-        Self { shared, lookups, names, run, doing, waited, is_closed: false }
+        let confines = Confines::default();
+        Self { shared, lookups, names, run, doing, confines, waited, is_closed: false }
     }
 
     /// The same for another run, whose lookups and requests are bounded apart. `doing` is shown what it waits for.
     pub(crate) fn for_run(&self, doing: &Doing) -> Self {
         Self::of_run(Arc::clone(&self.shared), doing.clone())
+    }
+
+    /// The same for a run that may go to these targets at most; none is wherever the policy lets it.
+    pub(crate) fn confined(self, rules: Vec<Rule>) -> Self {
+        Self { confines: Confines::new(rules), ..self }
+    }
+
+    /// Whether policy and run let a connection go to `address`, which is one of `resolved`, or the peer of a socket.
+    fn judge(&self, resolved: &Resolved, address: SocketAddr) -> Result<(), Denied> {
+        let Shared { policy, never, .. } = &*self.shared;
+        self.confines.check(resolved, address, Rule::allows)?;
+        policy.check(never, resolved, address)
+    }
+
+    /// The same before a port is known, or where there is none.
+    fn judge_host(
+        &self,
+        resolved: &Resolved,
+        address: IpAddr,
+        has_ports: bool,
+    ) -> Result<(), Denied> {
+        let Shared { policy, never, .. } = &*self.shared;
+        let allows = if has_ports { Rule::allows_some_port } else { Rule::allows };
+        self.confines.check(resolved, SocketAddr::new(address, NO_PORT), allows)?;
+        policy.check_host(never, resolved, address, has_ports)
     }
 
     /// The same for a run without a network.

@@ -21,6 +21,7 @@ use crate::bindings::exports::blitz::plugin::tool;
 use crate::carrier::{self, Carrier, EXIT_USAGE};
 use crate::control::Control;
 use crate::doing::{Activity, Doing};
+use crate::egress::Rule;
 use crate::grants::Grants;
 use crate::job::{Job, Lent};
 use crate::limits::{Effective, LAST_RECORD_TIME, Span};
@@ -43,6 +44,7 @@ pub(crate) struct Allowance {
     pub(crate) output: mpsc::Sender<Frame>,
     pub(crate) cancel: CancellationToken,
     pub(crate) tape: Tape,
+    pub(crate) targets: Vec<Rule>,
     pub(crate) load: LoadSetting,
 }
 
@@ -67,7 +69,7 @@ pub(crate) async fn call(
     call: Call,
     allowance: Allowance,
 ) -> Result<Answer, Stopped> {
-    let Allowance { limits, deadline, capabilities, inputs, output, cancel, tape, load } =
+    let Allowance { limits, deadline, capabilities, inputs, output, cancel, tape, targets, load } =
         allowance;
     let grants = Grants::new(capabilities)?;
     let until = Instant::now().checked_add(deadline);
@@ -96,7 +98,7 @@ pub(crate) async fn call(
         };
         doing.now(Activity::Running);
         let http = match tape.has_network() {
-            true => shared.http.for_run(&doing),
+            true => shared.http.for_run(&doing).confined(targets),
             false => shared.http.closed(&doing),
         };
         let mut job = Job::new(Lent {

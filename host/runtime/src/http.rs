@@ -40,7 +40,7 @@ pub(crate) use request::{Request, VersionChoice};
 pub(crate) use tls::{Handshake, TlsFacts};
 
 use crate::doing::Doing;
-use crate::egress::{Connected, Egress, TargetPolicy, Wanted};
+use crate::egress::{Connected, Egress, Rule, TargetPolicy, Wanted};
 use clock::{Clock, Stage};
 use tap::Transport;
 
@@ -108,6 +108,11 @@ impl Client {
     /// The same for another run.
     pub(crate) fn for_run(&self, doing: &Doing) -> Self {
         Self { egress: self.egress.for_run(doing), trust: self.trust.clone() }
+    }
+
+    /// The same for a run that may go to these targets at most.
+    pub(crate) fn confined(self, targets: Vec<Rule>) -> Self {
+        Self { egress: self.egress.confined(targets), ..self }
     }
 
     /// The same for a run without a network.

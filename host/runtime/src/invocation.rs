@@ -1,6 +1,7 @@
 //! What one run of a plugin is given.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use blitz_contract::{Capability, Frame, Limits};
@@ -8,11 +9,11 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::egress::Rule;
 use crate::load::LoadSetting;
 use crate::tape::Tape;
 
 /// One run: what the plugin is told, what it may use, and where its output goes.
-#[derive(Debug)]
 pub struct Invocation {
     /// As the user typed them, without the plugin's name.
     pub args: Vec<String>,
@@ -35,6 +36,18 @@ pub struct Invocation {
     pub cancel: CancellationToken,
     /// Whether what the run hears is the world's, and is recorded, or comes from a tape.
     pub tape: Tape,
+    /// Where it may go at most, beside what the engine's policy says of it; none is wherever that lets it.
+    pub targets: Vec<Rule>,
     /// What its load tests are given.
     pub load: LoadSetting,
+}
+
+impl fmt::Debug for Invocation {
+    /// Without what the user typed and sent along: secrets are among it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Invocation");
+        shown.field("region", &self.region).field("deadline", &self.deadline);
+        shown.field("limits", &self.limits).field("capabilities", &self.capabilities);
+        shown.finish_non_exhaustive()
+    }
 }

@@ -10,7 +10,8 @@
 //! `wasi_http`. Behind `web` and `wasi_http` stands `http`, one exchange from the URL to the last byte with an
 //! instant for every phase. All connections, of every import, are made by `egress`, which resolves, asks
 //! [`TargetPolicy`], waits where `rate` says that it is too fast, and connects; `probes` sends its packets to
-//! addresses that were judged there, and `load` lets worker processes connect to such alone. Which import needs which right is in
+//! addresses that were judged there, and `load` lets worker processes connect to such alone, once `proof` has found what
+//! shows that their owner agrees. Which import needs which right is in
 //! `grants` alone. `native` is the other carrier, a shared library in a caged process, whose imports are the same.
 //! [`powers`] says what the machine does not let it do. [`Tape`] is what a run hears from all of them, for a second run.
 //!
@@ -47,6 +48,7 @@ mod web;
 mod probes;
 mod networks;
 mod load;
+mod proof;
 mod wasi_sockets;
 mod wasi_http;
 mod rate;
@@ -71,6 +73,7 @@ pub use limits::{
 pub use load::{Alone, LoadCage, LoadCaps, LoadConfig, LoadSetting, Meeting, Meets, Met};
 pub use native::NativePolicy;
 pub use plugin::Plugin;
+pub use proof::{NotProved, Prover};
 pub use rate::Rates;
 pub use runtime::{Runtime, RuntimeConfig};
 pub use tape::{Player, Recorder, Tape};

@@ -1,6 +1,7 @@
 //! The import `load`: load tests, whose requests the engine's own workers send. Needs the grant `load`.
 //!
-//! Read in the order of a test. `start` is how it begins: `targets` are looked up and judged, `agent` signs the requests,
+//! Read in the order of a test. `start` is how it begins: `targets` are looked up and judged, and have
+//! `shown` that their owner agrees, `agent` signs the requests,
 //! the engines have their [`Meeting`], `need` is what a share takes, `ledger` what all tests of the engine have together, as
 //! the operator's [`LoadConfig`] says. A `worker` is a process; in it, `child` shuts the `cage` before the worker's code
 //! begins, and its connections are made here, by `connects`, as the kernel hands them over (`notify`). `line` are the frames
@@ -14,6 +15,7 @@ mod meeting;
 mod config;
 mod start;
 mod targets;
+mod shown;
 mod agent;
 mod need;
 mod ledger;
@@ -188,7 +190,7 @@ impl Job {
     async fn begin(&mut self, plan: &str) -> Result<Running, Error> {
         let lent = Lent {
             loads: Arc::clone(&self.loads),
-            egress: self.http.egress().clone(),
+            http: self.http.clone(),
             control: self.control.clone(),
             outlet: self.outlet.beside(),
             doing: self.doing.clone(),
@@ -197,10 +199,14 @@ impl Job {
         let Control { cancel, grace, .. } = &self.control;
         // Who has no grace is dropped where it waits.
         let cancel = if grace.is_zero() { CancellationToken::new() } else { cancel.clone() };
-        tokio::select! {
-            begun = Box::pin(start::begin(lent, plan)) => begun,
-            () = cancel.cancelled() => Err(Error::Limit("the job is asked to end".to_owned())),
-        }
+        let running = tokio::select! {
+            begun = Box::pin(start::begin(lent, plan)) => begun?,
+            () = cancel.cancelled() => {
+                return Err(Error::Limit("the job is asked to end".to_owned()));
+            }
+        };
+        self.load.terms.spend(running.lasts);
+        Ok(running)
     }
 }
 

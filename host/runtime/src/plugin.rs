@@ -127,6 +127,7 @@ impl Plugin {
             output,
             cancel: CancellationToken::new(),
             tape: Tape::Live,
+            targets: Vec::new(),
             load: LoadSetting::default(),
         }
     }
@@ -166,6 +167,7 @@ impl Plugin {
             output,
             cancel,
             tape,
+            targets,
             load,
         } = invocation;
         let allowance = Allowance {
@@ -176,6 +178,7 @@ impl Plugin {
             output,
             cancel,
             tape,
+            targets,
             load,
         };
         let call = Call::Run { args, region };

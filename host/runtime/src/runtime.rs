@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use blitz_contract::load::Consent;
+use blitz_contract::load::{Consent, Proof, Way};
 use blitz_contract::package;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -31,6 +31,7 @@ use crate::meter::Turns;
 use crate::native::{NativePolicy, Natives};
 use crate::networks::Networks;
 use crate::plugin::{Loaded, Plugin};
+use crate::proof::{NotProved, Prover};
 use crate::rate::Rates;
 use crate::tape;
 use crate::threads::Threads;
@@ -188,6 +189,16 @@ impl Runtime {
         let loaded = cell.get_or_try_init(|| self.find(&sha256)).await.cloned();
         self.shared.loaded().settle(&sha256);
         Some(Plugin::new(Arc::clone(&self.shared), loaded.ok()?))
+    }
+
+    /// Looks, by this runtime's own way out, for what proves that a host may be loaded. `None` for a proof that is not looked
+    /// for.
+    ///
+    /// # Errors
+    ///
+    /// [`NotProved`] says for each way what was found.
+    pub async fn prove(&self, proof: &Proof) -> Result<Option<Way>, NotProved> {
+        Prover::of(self.shared.http.clone()).prove(proof).await
     }
 
     /// Replaces what the operator agrees to load. Tests under way that may not go on are stopped.

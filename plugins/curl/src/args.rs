@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use blitz_plugin::Arguments;
+use blitz_plugin::secret::masked_url;
 use blitz_plugin::web::{Family, VersionChoice};
 
 use crate::download::Limits;
@@ -229,14 +230,16 @@ fn url(args: &Arguments) -> Result<String, Problem> {
     let url = urls.next().ok_or_else(|| Problem::usage("no URL specified"))?;
     if let Some(second) = urls.next() {
         return Err(Problem::usage(format!(
-            "more than one URL is not supported: {second:?}; run one command for each"
+            "more than one URL is not supported: {:?}; run one command for each",
+            masked_url(second)
         )));
     }
     let (_, path) = url.split_once("://").unwrap_or(("", url));
     let path = path.find('/').map_or("", |at| &path[at..]);
     if !args.has("globoff") && (url.contains(['{', '}']) || path.contains(['[', ']'])) {
         return Err(Problem::usage(format!(
-            "ranges and sets in a URL are not supported: {url:?}; -g takes the brackets literally"
+            "ranges and sets in a URL are not supported: {:?}; -g takes the brackets literally",
+            masked_url(url)
         )));
     }
     Ok(url.to_owned())

@@ -1,5 +1,6 @@
 //! How an exchange looks: the head of an answer for `-i` and `-D`, and the conversation for `-v`.
 
+use blitz_plugin::secret::{in_header, masked_url};
 use blitz_plugin::web::{Answer, Connection, Request, Version};
 
 use crate::tls;
@@ -83,12 +84,16 @@ pub(crate) fn address_and_port(peer: &str) -> (&str, &str) {
 fn shown(name: &str, value: &[u8]) -> String {
     const HIDDEN: &str = "[hidden]";
     let value = String::from_utf8_lossy(value);
-    if name.eq_ignore_ascii_case("cookie") {
-        return HIDDEN.to_owned();
-    }
     if name.eq_ignore_ascii_case("authorization") {
         let scheme = value.split_once(' ').map_or("", |(scheme, _)| scheme);
         return format!("{scheme} {HIDDEN}").trim_start().to_owned();
+    }
+    // Whatever was sealed on its way here is not printed either.
+    if in_header(&format!("{name}: {value}")).is_some() {
+        return HIDDEN.to_owned();
+    }
+    if name.eq_ignore_ascii_case("referer") {
+        return masked_url(&value);
     }
     value.into_owned()
 }

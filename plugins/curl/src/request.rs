@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use blitz_plugin::Host;
+use blitz_plugin::secret::masked_header;
 use blitz_plugin::web::{Headers, Request};
 
 use crate::args::{Settings, TextOrFile};
@@ -172,7 +173,8 @@ impl Custom {
     fn parse(line: &str) -> Result<Self, Problem> {
         let refused = || {
             Problem::usage(format!(
-                "option -H: {line:?} is not a header; give 'Name: value', 'Name;' or 'Name:'"
+                "option -H: {:?} is not a header; give 'Name: value', 'Name;' or 'Name:'",
+                masked_header(line)
             ))
         };
         if line.chars().any(|c| c.is_control() && c != '\t') {

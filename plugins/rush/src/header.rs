@@ -1,6 +1,7 @@
 //! `Name: value`, as curl takes it.
 
 use blitz_plugin::Failure;
+use blitz_plugin::secret::in_header;
 
 use crate::text::Text;
 
@@ -14,6 +15,7 @@ const FRAMING: [&str; 6] =
 ///
 /// At the letter that a header cannot have.
 pub(crate) fn read(text: &Text) -> Result<(String, String), Failure> {
+    let text = &text.hidden_if(in_header(&text.value).is_some());
     let line = text.value.as_str();
     const FORM: &str = "a header is 'Name: value', or 'Name;' for an empty one";
     let (name, value) = match line.split_once(':') {
@@ -73,7 +75,9 @@ mod tests {
             (": x", "a header is 'Name: value', or 'Name;' for an empty one\n  : x\n  ^"),
             ("a b: c", "no letter of a header's name\n  a b: c\n   ^"),
             ("Content-Length: 9", "content-length is set by who sends\n  Content-Length: 9\n  ^"),
-            ("a: b\nc: d", "a header has one line\n  a: b\n      ^"),
+            ("a: b\nc: d", "a header has one line"),
+            ("a b: Bearer c", "no letter of a header's name"),
+            ("Cookie c", "a header is 'Name: value', or 'Name;' for an empty one"),
         ] {
             let found = match read(&Text::of_line("--h", line)) {
                 Ok((name, value)) => format!("{name}={value}"),

@@ -51,6 +51,11 @@ impl Text {
         Self { is_hidden: true, ..self }
     }
 
+    /// The same where this is so.
+    pub(crate) fn hidden_if(&self, is_secret: bool) -> Self {
+        Self { is_hidden: self.is_hidden || is_secret, ..self.clone() }
+    }
+
     /// What is wrong with it, at the byte `at` of the value.
     pub(crate) fn fault(&self, at: usize, wrong: impl AsRef<str>) -> Failure {
         let (what, wrong) = (&self.what, wrong.as_ref());

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use blitz_plugin::Failure;
 use blitz_plugin::load::Origin;
+use blitz_plugin::secret::in_url;
 
 use crate::text::Text;
 
@@ -13,6 +14,7 @@ use crate::text::Text;
 ///
 /// At the part that a load test cannot have.
 pub(crate) fn absolute(text: &Text, before: Option<&str>) -> Result<String, Failure> {
+    let text = &text.hidden_if(in_url(&text.value).is_some());
     let typed = text.value.as_str();
     if let Some(bad) = typed.find(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(text.fault(bad, "no spaces: write them as %20"));
@@ -105,10 +107,7 @@ mod tests {
             ("http://x?q#top", "http://x?q"),
             ("http://x/é", "http://x/%C3%A9"),
             ("ftp://x/", "only http:// and https://\n  ftp://x/\n  ^"),
-            (
-                "http://me:pw@x/",
-                "give name and password with -u\n  http://me:pw@x/\n              ^",
-            ),
+            ("http://me:pw@x/", "give name and password with -u"),
             (
                 "http://é.example/",
                 "write the name as the DNS has it (xn--...)\n  http://é.example/\n         ^",

@@ -15,13 +15,14 @@ pub(crate) mod rules;
 mod usage;
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use crate::manifest::{ArgumentKind, Manifest};
 
 pub use declared::{Choices, Declared};
 pub use given::Given;
 pub use kind::duration;
-pub use mask::{all_masked, masked};
+pub use mask::{SecretWord, all_masked, masked};
 pub use usage::UsageError;
 
 /// The values of one command line, by declared name.
@@ -31,7 +32,7 @@ pub struct Arguments {
     values: Vec<Value>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Value {
     name: String,
     /// What the user named it; empty where nobody is asked for a name.
@@ -41,6 +42,15 @@ struct Value {
     text: String,
     /// `None` for a default.
     place: Option<Place>,
+}
+
+impl fmt::Debug for Value {
+    /// Without the text, which may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, kind, place, .. } = self;
+        let mut shown = f.debug_struct("Value");
+        shown.field("name", name).field("kind", kind).field("place", place).finish_non_exhaustive()
+    }
 }
 
 /// Where a value stands in the command line.
@@ -193,14 +203,14 @@ impl Arguments {
         if let Some(wanted) = declared.kind.refuses(value) {
             return Err(UsageError::BadValue {
                 option: option.to_owned(),
-                value: value.to_owned(),
+                value: mask::quotable(declared.kind, value),
                 wanted,
             });
         }
         if !declared.choices.take(value) {
             return Err(UsageError::NotAChoice {
                 option: option.to_owned(),
-                value: value.to_owned(),
+                value: mask::quotable(declared.kind, value),
                 choices: declared.choices.joined(),
             });
         }

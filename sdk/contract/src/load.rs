@@ -13,6 +13,10 @@ mod distribution;
 #[cfg(not(target_family = "wasm"))]
 mod consent;
 #[cfg(not(target_family = "wasm"))]
+pub mod proof;
+#[cfg(not(target_family = "wasm"))]
+mod terms;
+#[cfg(not(target_family = "wasm"))]
 pub mod work;
 
 pub use check::PlanError;
@@ -24,7 +28,11 @@ pub use plan::{
     BODY_BYTES_MAX, Body, HEADERS_MAX, HttpVersion, Plan, SEGMENTS_MAX, STEPS_MAX, Segment, Shape,
     Step, VARIABLES_MAX, Values, Variable,
 };
+#[cfg(not(target_family = "wasm"))]
+pub use proof::{Proof, Way};
 pub use share::Share;
+#[cfg(not(target_family = "wasm"))]
+pub use terms::{Terms, TermsError};
 pub use tick::{ClassTick, Closing, ErrorKind, First, StepTick, Tick, Verdict};
 
 /// The kind of the events that carry ticks.

@@ -60,6 +60,10 @@ pub struct Argument {
     /// What the value is.
     #[serde(default)]
     pub kind: ArgumentKind,
+    /// Which part of the value is secret, where it is not all of it ([`ArgumentKind::Secret`]). A URL's userinfo is without
+    /// being declared. Readers of before this field pass it over, and show the value as any text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretPart>,
     /// True for an argument without dashes.
     #[serde(default, skip_serializing_if = "is_false")]
     pub positional: bool,
@@ -102,8 +106,8 @@ pub enum ArgumentKind {
     Url,
     /// A host name or address.
     Host,
-    /// Text that must not be shown: lists and reports have `***` in its place. A job's spec holds it in
-    /// clear, as the engine needs it, until specs are sealed to the region's key.
+    /// Text that must not be shown: lists, reports and documents have `***` in its place, and engines of the job's
+    /// region alone can open what was sealed to their key.
     Secret,
     /// A file of the user's machine that is sent along; `-` is stdin.
     InputFile,
@@ -118,6 +122,20 @@ pub enum ArgumentKind {
     #[default]
     #[serde(other)]
     Text,
+}
+
+/// Which part of a value is secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretPart {
+    /// Of `Name: value` the value, where the name is one of those that log somebody in ([`crate::secret`]).
+    Header,
+    /// Of a URL what stands before the `@`. For a URL that is a text, as its plugin has its own words for what is none.
+    Userinfo,
+    /// All of it. In JSON also a part of a newer version, which this one could not find.
+    // The last one: serde wants it there.
+    #[serde(other)]
+    Whole,
 }
 
 /// Whether a job may be run again.

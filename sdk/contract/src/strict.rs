@@ -8,7 +8,7 @@ use serde::forward_to_deserialize_any;
 use toml::Value;
 
 use crate::capability::Capability;
-use crate::manifest::{Argument, ArgumentKind, Limits, Manifest};
+use crate::manifest::{Argument, ArgumentKind, Limits, Manifest, SecretPart};
 use crate::table::{Column, Table, Unit};
 
 /// Refuses the first key, kind of an argument or unit of a column that this version does not know.
@@ -41,6 +41,9 @@ pub(crate) fn check(manifest: &toml::Table) -> Result<(), String> {
         keys(argument, words::<Argument>(), &format!("arguments.{name}."))?;
         if let Some(kind) = argument.get("kind").and_then(Value::as_str) {
             known(kind, words::<ArgumentKind>(), || format!("kind of arguments.{name}"))?;
+        }
+        if let Some(part) = argument.get("secret").and_then(Value::as_str) {
+            known(part, words::<SecretPart>(), || format!("secret of arguments.{name}"))?;
         }
     }
     Ok(())

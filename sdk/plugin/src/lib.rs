@@ -70,7 +70,7 @@ pub use native as guest;
 pub mod testing;
 
 pub use blitz_contract::arguments::{Given, duration};
-pub use blitz_contract::{Arguments, Manifest, UsageError};
+pub use blitz_contract::{Arguments, Manifest, UsageError, secret};
 pub use blitz_plugin_macro::arguments;
 pub use failure::Failure;
 pub use host::{Host, HostError, read_whole_input};

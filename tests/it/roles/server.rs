@@ -57,6 +57,11 @@ impl Server {
         &self.api.base
     }
 
+    /// The same with the administrator's name and password.
+    pub(in crate::roles) fn admin_url(&self) -> String {
+        self.base().replace("http://", &format!("http://{}@", self.admin))
+    }
+
     pub(in crate::roles) fn takes_tokens(&self) -> bool {
         self.takes_tokens
     }

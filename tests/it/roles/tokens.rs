@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use blitz_jobs::accounts::{ACCOUNTS, AUDIT};
 use blitz_jobs::region::{CONTROL, DatabaseKind};
 use blitz_jobs::roles::{self, GATEWAY, KEEPER};
 use blitz_tests::program::{address, send_signal};
@@ -87,6 +88,8 @@ impl World {
         for kind in KINDS {
             let (name, of) = match kind {
                 DatabaseKind::Control => (CONTROL.to_owned(), None),
+                DatabaseKind::Accounts => (ACCOUNTS.to_owned(), None),
+                DatabaseKind::Audit => (AUDIT.to_owned(), None),
                 kind => (database(kind, &region), Some(&*region)),
             };
             let security = roles::security(kind, of);
@@ -98,9 +101,15 @@ impl World {
 
         let pair = format!("{user}:{}", PASSWORD.replace(' ', "%20"));
         let store_url = server.base().replace("http://", &format!("http://{pair}@"));
+        let mut made = home.command(&["region", "key", &region, "--out", "region.keys"]);
+        made.env("BLITZ_STORE", server.admin_url());
+        let made = outcome(made).await;
+        assert!(made.code == Some(0) && made.stdout.contains("made key"), "{made:?}");
+
         let key = format!("{key}.pem");
         let mut command =
             home.command(&["gateway", "--listen", "127.0.0.1:0", "--issuer-key", &key]);
+        command.args(["--region-keys", "region.keys"]);
         command.env("BLITZ_STORE", store_url).env("BLITZ_TOKEN", TOKEN).stderr(Stdio::inherit());
         let mut gateway = command.spawn().unwrap();
         let address = format!("http://{}", address(&mut gateway).await);
@@ -169,6 +178,13 @@ async fn an_engine_joins_runs_jobs_and_is_revoked(mut world: World) {
     let ran = world.operate(&curl).await;
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "hello\n"), "{ran:?}");
 
+    // With its token it got the key of the region.
+    let secret = [&curl[..], &["-u", "me:pw"]].concat();
+    let ran = world.operate(&secret).await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "hello\n"), "{ran:?}");
+    let asked = web.requests().pop().unwrap();
+    assert!(asked.to_ascii_lowercase().contains("authorization: basic bwu6chc="), "{asked}");
+
     // A token serves once; one for any new engine is none for one that is there.
     let again = outcome(world.engine(&second, Some(&token))).await;
     assert!(again.code == Some(1) && again.stderr.contains("was used"), "{again:?}");
@@ -218,7 +234,9 @@ async fn an_engine_joins_runs_jobs_and_is_revoked(mut world: World) {
     }
     send_signal(world.gateway.id().unwrap(), "TERM").await;
     assert_eq!(world.gateway.wait().await.unwrap().code(), Some(0));
-    for kind in KINDS.into_iter().filter(|kind| *kind != DatabaseKind::Control) {
+    use DatabaseKind::{Accounts, Audit, Control};
+    // Those that are of no region others may use too.
+    for kind in KINDS.into_iter().filter(|kind| !matches!(kind, Control | Accounts | Audit)) {
         let path = format!("/{}", database(kind, &world.region));
         world.server.admin("DELETE", &path, None, 200).await;
     }
@@ -229,7 +247,7 @@ async fn a_gateway_without_a_key_says_so() {
     let stack = blitz_tests::Stack::start(&["japan"]).await;
     for (path, body) in [
         ("/v1/join".to_owned(), json!({"region": "japan", "engine": "e", "nonce": "n"})),
-        ("/v1/join/renew".to_owned(), json!({"token": "t"})),
+        ("/v1/join/renew".to_owned(), json!({"token": "t", "nonce": "n"})),
         (format!("/v1/regions/{}/tokens", stack.region()), json!({})),
     ] {
         let (status, said) = stack.api.call("POST", &path, Some(&body)).await;

@@ -14,7 +14,7 @@ use blitz_contract::{Exit, Limits, Retry};
 use blitz_couchdb::Revision;
 use blitz_jobs::contest::{Action, Config, Contest};
 use blitz_jobs::guards::Guards;
-use blitz_jobs::spec::SpecKind;
+use blitz_jobs::spec::{SpecKind, Terms};
 use blitz_jobs::timing::Timing;
 use blitz_jobs::writing::Answer;
 use blitz_jobs::{End, Incarnation, JobId, Run, Spec};
@@ -348,6 +348,9 @@ fn spec(number: usize) -> Spec {
         limits: Limits::default(),
         timeout_ms: 60_000,
         queue_timeout_ms: 10_000,
+        tenant: None,
+        terms: Terms::default(),
+        sealed: Vec::new(),
         inputs: Vec::new(),
         home_epoch: 1,
         created_at_ms: 0,

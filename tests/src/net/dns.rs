@@ -17,6 +17,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 const A: u16 = 1;
 const CNAME: u16 = 5;
 const AAAA: u16 = 28;
+const TXT: u16 = 16;
 
 /// Bytes of a message's head.
 const HEAD: usize = 12;
@@ -47,6 +48,8 @@ pub enum Transport {
 #[derive(Debug, Default)]
 pub struct Zone {
     asked: HashMap<(String, u16), usize>,
+    /// Of names that were told to have one.
+    texts: HashMap<String, String>,
 }
 
 /// What was asked, and the message that answers it.
@@ -61,9 +64,19 @@ pub struct Answer {
 }
 
 impl Zone {
+    /// Gives a name this TXT record.
+    pub fn say(&mut self, name: &str, text: &str) {
+        self.texts.insert(name.to_lowercase(), text.to_owned());
+    }
+
     /// Answers a message; `None` when it is no question.
     pub fn answer(&mut self, question: &[u8], transport: Transport) -> Option<Answer> {
         let (name, kind, end) = read_question(question)?;
+        if let Some(text) = self.texts.get(&name).filter(|_| kind == TXT) {
+            let data = [&[u8::try_from(text.len()).ok()?], text.as_bytes()].concat();
+            let message = message(question.get(..end)?, &[(name.clone(), TXT, data)], false, false);
+            return Some(Answer { name, kind, message });
+        }
         let mut labels: Vec<&str> = name.split('.').collect();
         let truncated = labels.first() == Some(&"t");
         if truncated {
@@ -203,6 +216,15 @@ mod tests {
         assert!(answer.ends_with(&[0, 0, 1]) && answer[7] == 1);
         let nothing = ask(&mut zone, "www.example.com", A, Transport::Udp);
         assert_eq!((nothing[7], nothing[3] & 15), (0, 3), "no such name");
+    }
+
+    #[test]
+    fn a_name_has_the_text_that_it_was_given() {
+        let mut zone = Zone::default();
+        zone.say("_blitz.Example.lab", "blitz=x");
+        let answer = ask(&mut zone, "_blitz.example.lab", TXT, Transport::Udp);
+        assert!(answer.ends_with(b"\x07blitz=x") && answer[7] == 1);
+        assert_eq!(ask(&mut zone, "_blitz.other.lab", TXT, Transport::Udp)[7], 0);
     }
 
     #[test]

@@ -111,6 +111,7 @@ async fn one(plugin: &Plugin, run: usize, args: Vec<String>) -> Done {
         output,
         cancel: CancellationToken::new(),
         tape: Tape::Live,
+        targets: Vec::new(),
         load: Default::default(),
     };
     let Printed { exit, stdout, mut stderr } = printed::run(plugin, invocation, frames).await;

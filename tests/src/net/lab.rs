@@ -3,6 +3,8 @@
 //! `world` is the engine's way to every address. It takes each of them for its own, so that one web server is
 //! all of the internet, all private networks behind it, and the canary at 169.254.169.254.
 
+mod signs;
+
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::Stdio;
@@ -124,6 +126,12 @@ impl Lab {
         let args = ["gateway", "--store", &store, "--listen", &listen, "--region", &regions];
         let (child, ready) = started(self.command(&args), Log::default(), "gateway");
         ready.until(|line| line.starts_with("gateway")).await;
+        // URLs with a name and a password are secrets: without a key for them they would be refused.
+        for region in regions.split(',') {
+            let made = ["region", "key", region, "--store", &store, "--out", REGION_KEYS];
+            let made = self.run(&made).await;
+            assert_eq!(made.code, Some(0), "{made:?}");
+        }
         Part { _child: child }
     }
 
@@ -141,7 +149,8 @@ impl Lab {
         variables: &[(&str, &str)],
     ) -> Part {
         let store = store_url(store);
-        let all = [&["engine", "--store", &store, "--region", region], args].concat();
+        let keys = ["--region-keys", REGION_KEYS];
+        let all = [&["engine", "--store", &store, "--region", region], &keys[..], args].concat();
         let mut command = self.command(&all);
         command.envs(variables.iter().copied());
         let (child, ready) = started(command, Log::default(), "engine");
@@ -164,10 +173,19 @@ impl Lab {
     ///
     /// When it does not get ready.
     pub async fn up(&self, args: &[&str]) -> Up {
+        self.up_with(args, &[]).await
+    }
+
+    /// The same with these variables.
+    ///
+    /// # Panics
+    ///
+    /// When it does not get ready.
+    pub async fn up_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Up {
         let listen = format!("127.0.0.1:{GATEWAY_PORT}");
         let state = self.home.path().join("up.json");
         let mut command = self.command(&[&["up", "--listen", &listen], args].concat());
-        command.env("BLITZ_STATE", &state);
+        command.env("BLITZ_STATE", &state).envs(variables.iter().copied());
         let (child, ready) = started(command, Log::default(), "up");
         ready.until(|line| line.contains("^C ends it")).await;
         let state = std::fs::read_to_string(&state).expect("the state file");
@@ -345,6 +363,9 @@ async fn serve(
     ready.until(|line| line == READY).await;
     child
 }
+
+/// The file with the private keys of the regions, in the home of all commands.
+const REGION_KEYS: &str = "region.keys";
 
 /// The address of the store under this name, with its administrator.
 fn store_url(place: &str) -> String {

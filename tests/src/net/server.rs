@@ -2,11 +2,18 @@
 //!
 //! Each contact is a line on standard output before it is answered, so that a test knows of it when it has the
 //! answer: `hit ADDRESS PORT TARGET`, `ask ADDRESS TYPE NAME`. It ends with its standard input.
+//!
+//! What it shows of an owner's word a test says by requests for `/lab/show?PATH` (42 from now on), `/lab/hide?PATH` and
+//! `/lab/text?NAME=VALUE` (a TXT record), at any address. Its certificate is of [`CERTIFIED`], and is said as
+//! `certificate BASE64`.
 
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use blitz_embedded::{Admin, Options, Storage, Store};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
@@ -22,6 +29,9 @@ pub(super) const ADMIN: (&str, &str) = ("admin", "pw");
 
 /// Said when everything listens.
 pub const READY: &str = "ready";
+
+/// The name of 8.8.8.8 that the certificate has.
+pub const CERTIFIED: &str = "owner.4-08080808.lab";
 
 /// A request's head may have this many bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -84,15 +94,16 @@ impl Plan {
 ///
 /// When an address cannot be listened on.
 pub async fn serve(plan: Plan) -> std::io::Result<()> {
+    let zone = Arc::new(Mutex::new(Zone::default()));
+    let shown = Arc::new(Shown { paths: Mutex::default(), zone: Arc::clone(&zone) });
     for port in plan.http {
         let listener = listen((Ipv6Addr::UNSPECIFIED, port).into()).await?;
-        tokio::spawn(web(listener, None));
+        tokio::spawn(web(listener, None, Arc::clone(&shown)));
     }
     for port in plan.https {
         let listener = listen((Ipv6Addr::UNSPECIFIED, port).into()).await?;
-        tokio::spawn(web(listener, Some(acceptor()?)));
+        tokio::spawn(web(listener, Some(acceptor()?), Arc::clone(&shown)));
     }
-    let zone = Arc::new(Mutex::new(Zone::default()));
     for address in plan.dns {
         // One socket for each address: an answer must come from where the question went.
         let socket = UdpSocket::bind((address, 53)).await.map_err(|e| named(address, e))?;
@@ -131,7 +142,9 @@ pub(super) fn tell(line: &str) {
 
 fn acceptor() -> std::io::Result<TlsAcceptor> {
     let other = |e: &dyn std::fmt::Display| std::io::Error::other(e.to_string());
-    let made = rcgen::generate_simple_self_signed(["lab".to_owned()]).map_err(|e| other(&e))?;
+    let names = ["lab", CERTIFIED].map(str::to_owned);
+    let made = rcgen::generate_simple_self_signed(names).map_err(|e| other(&e))?;
+    tell(&format!("certificate {}", STANDARD.encode(made.cert.der())));
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(|e| other(&e))?;
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
@@ -141,15 +154,43 @@ fn acceptor() -> std::io::Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-async fn web(listener: TcpListener, tls: Option<TlsAcceptor>) {
+/// What an owner shows.
+struct Shown {
+    paths: Mutex<HashSet<String>>,
+    zone: Arc<Mutex<Zone>>,
+}
+
+impl Shown {
+    /// The body of a path, where it is not like all others.
+    fn answer(&self, target: &str) -> Option<&'static str> {
+        let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((what, value)) =
+            target.strip_prefix("/lab/").and_then(|rest| rest.split_once('?'))
+        else {
+            return paths.contains(target).then_some("42\n");
+        };
+        match (what, value.split_once('=')) {
+            ("show", _) => drop(paths.insert(value.to_owned())),
+            ("hide", _) => drop(paths.remove(value)),
+            ("text", Some((name, text))) => {
+                let mut zone = self.zone.lock().unwrap_or_else(PoisonError::into_inner);
+                zone.say(name, text);
+            }
+            _ => return None,
+        }
+        Some("done\n")
+    }
+}
+
+async fn web(listener: TcpListener, tls: Option<TlsAcceptor>, shown: Arc<Shown>) {
     while let Ok((stream, _)) = listener.accept().await {
-        let tls = tls.clone();
+        let (tls, shown) = (tls.clone(), Arc::clone(&shown));
         tokio::spawn(async move {
             let Ok(reached) = stream.local_addr() else { return };
             match tls {
-                None => exchange(stream, reached).await,
+                None => exchange(stream, reached, &shown).await,
                 Some(tls) => match tls.accept(stream).await {
-                    Ok(stream) => exchange(stream, reached).await,
+                    Ok(stream) => exchange(stream, reached, &shown).await,
                     Err(error) => tell(&format!("tls {reached} {error}")),
                 },
             }
@@ -159,7 +200,11 @@ async fn web(listener: TcpListener, tls: Option<TlsAcceptor>) {
 
 /// Answers one request: with a redirect when the path is `/3xx?URL` (percent-encoded), else with where it was
 /// reached and which `Host` was asked for.
-async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, reached: SocketAddr) {
+async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    reached: SocketAddr,
+    shown: &Shown,
+) {
     let Some(head) = head(&mut stream).await else { return };
     let (address, port) = (reached.ip().to_canonical(), reached.port());
     let target = head.split(' ').nth(1).unwrap_or("/");
@@ -173,7 +218,10 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, reached: Sock
         None => {
             let host = head.lines().find_map(|line| line.strip_prefix("host: "));
             let host = host.or_else(|| head.lines().find_map(|l| l.strip_prefix("Host: ")));
-            let body = format!("reached {address} {port} host {}\n", host.unwrap_or("none"));
+            let body = match shown.answer(target) {
+                Some(body) => body.to_owned(),
+                None => format!("reached {address} {port} host {}\n", host.unwrap_or("none")),
+            };
             let length = body.len();
             format!(
                 "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use blitz_engine::Trust;
 use blitz_jobs::region::engines_database;
+use blitz_jobs::sealing::RegionKeys;
 use blitz_jobs::timing::Timing;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -52,6 +53,7 @@ impl World {
         let shutdown = CancellationToken::new();
         let config = blitz_gateway::Config {
             operators: BTreeSet::from([near.to_owned()]),
+            accounts_key: Some(crate::stack::ACCOUNTS_KEY),
             timing: Timing::faster(FASTER),
             ..blitz_gateway::Config::new(self.clusters_of(name, near, others).await, TOKEN)
         };
@@ -96,6 +98,7 @@ impl World {
             slots: 4,
             runtime: self.runtime.clone(),
             trust,
+            region_keys: RegionKeys::default(),
             timing: Timing::faster(FASTER),
             load_contact: "a test".to_owned(),
             drain: Duration::from_millis(500),

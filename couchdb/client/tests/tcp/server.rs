@@ -92,6 +92,10 @@ async fn replications_are_told_with_what_they_have_done() {
     assert_eq!((all[1].state.as_deref(), all[1].error_count), (Some("crashing"), 7));
     assert_eq!(all[1].info.as_ref().unwrap().error, Some(json!("no route")));
     assert_eq!((&all[2].state, &all[2].info), (&None, &None));
+    let some = "GET /_scheduler/docs?states=crashing%2Cfailed&limit=10000";
+    let wanted = async |c: Client| c.replications_in(&["crashing", "failed"]).await;
+    let (some, _) = asked(some, 200, body, wanted).await;
+    assert_eq!(some.unwrap().len(), 3);
     let missing = r#"{"error":"not_found","reason":"Database does not exist."}"#;
     let (none, _) = asked(line, 404, missing, async |c| c.replications().await).await;
     assert!(none.unwrap().is_empty());

@@ -101,6 +101,8 @@ struct Run<'a> {
     committed: Sequence,
     committed_at: Instant,
     recorded: bool,
+    /// All that the source had was read: nothing but new changes is looked through.
+    at_the_end: bool,
     /// No more changes than the source had documents at the begin belong to a run that ends.
     changes_max: u64,
 }
@@ -156,6 +158,7 @@ impl<'a> Run<'a> {
             through,
             committed_at: Instant::now(),
             recorded: false,
+            at_the_end: false,
             changes_max: source_info.doc_count.saturating_add(source_info.doc_del_count),
         })
     }
@@ -172,8 +175,9 @@ impl<'a> Run<'a> {
                 state.through = Some(self.through.clone());
                 state.pending = page.pending;
             });
-            let at_the_end = count < self.task.batch || seen >= self.changes_max;
-            if at_the_end && !self.task.continuous {
+            self.at_the_end = count < self.task.batch;
+            let all_was_seen = self.at_the_end || seen >= self.changes_max;
+            if all_was_seen && !self.task.continuous {
                 return Ok(());
             }
             if self.committed_at.elapsed() >= self.task.checkpoint_interval {
@@ -200,7 +204,18 @@ impl<'a> Run<'a> {
             }
         }
         let (source, patience) = (&self.source, self.task.patience);
-        let mut page = match patience.with(|| source.changes(&query)).await {
+        // A source that reads its whole database for a selector gets more time than one that waits: there a line that fell silent
+        // would be noticed late.
+        let silence = self.at_the_end.then(|| patience.request() + query.wait.unwrap_or_default());
+        let ask = || async {
+            let Some(silence) = silence else { return source.changes(&query).await };
+            let late = |_| Error::Timeout {
+                request: format!("GET _changes of {}", source.name()),
+                after: silence,
+            };
+            timeout(silence, source.changes(&query)).await.unwrap_or_else(|e| Err(late(e)))
+        };
+        let mut page = match patience.with(ask).await {
             Err(Error::Status { code: 404, .. }) if query.filter.is_some() => {
                 return Err(RunError::NoFilter { name: query.filter.unwrap_or_default() });
             }

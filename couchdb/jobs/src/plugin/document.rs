@@ -34,6 +34,13 @@ pub struct PluginDocument {
     /// The only regions that may run it until it is promoted; none is everywhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<String>,
+    /// The tenant that published it, to whom its name belongs; absent: the operator. The gateway says it, no signature covers
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Whether it is there for its tenant and the operator alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
     /// When the gateway took it: for people, nothing is decided by it. Milliseconds since 1970; absent in
     /// built-ins, whose document is the same at each start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,6 +139,8 @@ impl PluginDocument {
             carrier: Carrier::Component,
             signature: None,
             only: Vec::new(),
+            tenant: None,
+            private: false,
             published_at_ms: None,
         }
     }
@@ -158,6 +167,12 @@ impl PluginDocument {
     #[must_use]
     pub fn is_for(&self, region: &str, is_promoted: bool) -> bool {
         self.only.is_empty() || is_promoted || self.only.iter().any(|name| name == region)
+    }
+
+    /// Whether it is there for a tenant; no tenant is the operator, for whom all are.
+    #[must_use]
+    pub fn is_seen_by(&self, tenant: Option<&str>) -> bool {
+        !self.private || tenant.is_none() || tenant == self.tenant.as_deref()
     }
 
     /// Who signed it, when the signature is good for all of it. It says nothing of whether to believe them, nor
@@ -279,6 +294,19 @@ mod tests {
         ] {
             assert_eq!(document.is_for(region, is_promoted), may, "{region} {is_promoted}");
         }
+    }
+
+    #[test]
+    fn a_private_version_is_there_for_its_tenant_and_the_operator() {
+        let tenant = Some("acme".to_owned());
+        let private = PluginDocument { tenant, private: true, ..signed() };
+        for (who, sees) in [(None, true), (Some("acme"), true), (Some("other"), false)] {
+            assert_eq!(private.is_seen_by(who), sees, "{who:?}");
+            assert!(PluginDocument { private: false, ..private.clone() }.is_seen_by(who));
+        }
+        // Without a tenant it is the operator's, who has kept it.
+        let own = PluginDocument { tenant: None, ..private };
+        assert!(!own.is_seen_by(Some("acme")) && own.is_seen_by(None));
     }
 
     #[test]

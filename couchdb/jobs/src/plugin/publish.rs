@@ -92,6 +92,7 @@ fn is_same_release(known: &PluginDocument, document: &PluginDocument) -> bool {
         && known.signature.as_ref().map(|signature| &signature.key)
             == document.signature.as_ref().map(|signature| &signature.key)
         && known.only == document.only
+        && (&known.tenant, known.private) == (&document.tenant, document.private)
 }
 
 fn difference(known: &PluginDocument, document: &PluginDocument) -> &'static str {
@@ -101,6 +102,8 @@ fn difference(known: &PluginDocument, document: &PluginDocument) -> &'static str
         "with another manifest"
     } else if known.only != document.only {
         "for other regions"
+    } else if known.tenant == document.tenant && known.private != document.private {
+        "for others to see"
     } else {
         "by another publisher"
     }

@@ -35,6 +35,9 @@ pub struct Release {
     /// The only regions that may run it until it is promoted; none is everywhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<String>,
+    /// Whether it is to be there for the tenant of its publisher alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
 }
 
 /// Why a release is not taken. Texts read after "hops@0.1.0: ".
@@ -121,7 +124,8 @@ impl Release {
             sha256: &sha256,
             manifest,
         });
-        Ok(Self { manifest: manifest.to_owned(), sha256, carrier, signature, only })
+        let manifest = manifest.to_owned();
+        Ok(Self { manifest, sha256, carrier, signature, only, private: false })
     }
 
     /// Checks that everything fits together: names, sizes, digest, signature, and the manifest in the file.
@@ -178,7 +182,8 @@ impl Release {
 }
 
 impl Checked {
-    /// The document of the release that was checked.
+    /// The document of the release that was checked, as the operator publishes it: of another publisher the gateway adds the
+    /// tenant.
     #[must_use]
     pub fn document(self, release: Release, published_at_ms: u64) -> PluginDocument {
         PluginDocument {
@@ -191,6 +196,8 @@ impl Checked {
             carrier: release.carrier,
             signature: Some(release.signature),
             only: release.only,
+            tenant: None,
+            private: release.private,
             published_at_ms: Some(published_at_ms),
         }
     }

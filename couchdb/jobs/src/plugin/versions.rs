@@ -66,10 +66,11 @@ impl Versions {
         self.plugins.values()
     }
 
-    /// The names of all plugins, each once.
+    /// The names of all plugins that one sees, each once.
     #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        let names: BTreeSet<&str> = self.all().map(|p| p.manifest.name.as_str()).collect();
+    pub fn names(&self, sees: impl Fn(&PluginDocument) -> bool) -> Vec<String> {
+        let seen = self.all().filter(|plugin| sees(plugin));
+        let names: BTreeSet<&str> = seen.map(|p| p.manifest.name.as_str()).collect();
         names.into_iter().map(str::to_owned).collect()
     }
 
@@ -106,7 +107,7 @@ impl Versions {
     }
 
     /// The version for a job: the asked one, or the newest that is not yanked and that all of these regions
-    /// may run. Without regions, the newest that none is kept from; where every version is limited, the newest. One that is
+    /// may run. What one does not see is not there. Without regions, the newest that none is kept from; where every version is limited, the newest. One that is
     /// refused is the last choice: while engines are upgraded, the former version serves.
     ///
     /// # Errors
@@ -117,9 +118,13 @@ impl Versions {
         name: &str,
         version: Option<&str>,
         regions: &[&str],
+        sees: impl Fn(&PluginDocument) -> bool,
         is_refused: impl Fn(&PluginDocument) -> bool,
     ) -> Result<&PluginDocument, NoVersion> {
         if let Some(version) = version {
+            if self.get(name, version).is_some_and(|plugin| !sees(plugin)) {
+                return Err(NoVersion::Unknown);
+            }
             if let Some(yanked) = self.yanked(name, version) {
                 return Err(NoVersion::Yanked(yanked.clone()));
             }
@@ -127,7 +132,7 @@ impl Versions {
             return self.elsewhere(plugin, regions).map_or(Ok(plugin), Err);
         }
         let mut versions: Vec<&PluginDocument> =
-            self.all().filter(|plugin| plugin.manifest.name == name).collect();
+            self.all().filter(|plugin| plugin.manifest.name == name && sees(plugin)).collect();
         versions.sort_by_key(|plugin| std::cmp::Reverse(plugin.version_order()));
         let newest = *versions.first().ok_or(NoVersion::Unknown)?;
         let is_yanked = |plugin: &&PluginDocument| self.yanked.contains_key(&plugin.document_id());
@@ -208,7 +213,7 @@ mod tests {
             (&[], &[], None, &[], "unknown"),
         ] {
             let versions = versions(published, marks);
-            let got = match versions.choose("hops", version, regions, |_| false) {
+            let got = match versions.choose("hops", version, regions, |_| true, |_| false) {
                 Ok(plugin) => plugin.manifest.version.as_str(),
                 Err(NoVersion::Unknown) => "unknown",
                 Err(NoVersion::Yanked(mark)) => {
@@ -226,13 +231,32 @@ mod tests {
         let versions = versions(&[("0.1.0", &[]), ("0.2.0", &[]), ("0.3.0", &["japan"])], &[]);
         let chosen = |version: Option<&str>, refused: &[&str]| {
             let refuses = |plugin: &PluginDocument| refused.contains(&&*plugin.manifest.version);
-            let plugin = versions.choose("hops", version, &["virginia"], refuses).unwrap();
+            let plugin =
+                versions.choose("hops", version, &["virginia"], |_| true, refuses).unwrap();
             plugin.manifest.version.clone()
         };
         assert_eq!(chosen(None, &[]), "0.2.0");
         assert_eq!(chosen(None, &["0.2.0"]), "0.1.0");
         assert_eq!(chosen(None, &["0.2.0", "0.1.0"]), "0.2.0", "the job waits, and says for which");
         assert_eq!(chosen(Some("0.2.0"), &["0.2.0"]), "0.2.0", "who names a version gets it");
+    }
+
+    #[test]
+    fn what_one_does_not_see_is_not_there() {
+        let mut versions = versions(&[("0.1.0", &[]), ("0.2.0", &[])], &["yanked 0.2.0"]);
+        let mut private = versions.get("hops", "0.2.0").unwrap().clone();
+        private.tenant = Some("acme".to_owned());
+        private.private = true;
+        assert!(versions.hear("plugin:hops:0.2.0", json!(private)));
+        let choose = |tenant: &'static str, version| {
+            let sees = move |plugin: &PluginDocument| plugin.is_seen_by(Some(tenant));
+            let chosen = versions.choose("hops", version, &[], sees, |_| false);
+            chosen.map(|plugin| plugin.manifest.version.clone())
+        };
+        assert_eq!(choose("other", None).as_deref(), Ok("0.1.0"));
+        assert_eq!(choose("other", Some("0.2.0")), Err(NoVersion::Unknown), "not even yanked");
+        assert!(matches!(choose("acme", Some("0.2.0")), Err(NoVersion::Yanked(_))));
+        assert!(versions.names(|plugin| plugin.manifest.version == "0.3.0").is_empty());
     }
 
     #[test]
@@ -260,7 +284,7 @@ mod tests {
         let mut versions = versions(&[("0.1.0", &[])], &[]);
         let doc = serde_json::to_value(versions.get("hops", "0.1.0").unwrap()).unwrap();
         versions.hear("plugin:curl:0.1.0", doc);
-        assert_eq!(versions.names(), ["hops"]);
+        assert_eq!(versions.names(|_| true), ["hops"]);
         assert!(!versions.hear("region:japan", json!({})));
     }
 }

@@ -4,17 +4,19 @@
 //! Of those that may hold open jobs none is left out that any leaf has: jobs that were accepted into it would never run. One
 //! that a side has dropped may so come back, as the name of an empty database, which is dropped again in time. That is
 //! harmless as long as no cluster kept a copy of the dropped one, out of which old jobs would come back too: who drops a
-//! database drops its copies at the hubs first.
+//! database drops its copies at the hubs first. Keys are all kept, and one that any leaf has retired is retired: what was sealed
+//! to a key that one side alone has made is still opened, and a key that was given up does not come back.
 
 use std::collections::BTreeSet;
 
 use super::Region;
+use super::sealing::together;
 
 impl Region {
     /// What these leaves of one region's document say together; `None` of none.
     ///
     /// Of the leaves that have the highest home epoch one is believed, whichever; `current` is the highest of all leaves, and
-    /// `open` has what any leaf has. The order of the leaves makes no difference, nor does what was merged before.
+    /// `open` and `sealing` have what any leaf has. The order of the leaves makes no difference, nor does what was merged before.
     #[must_use]
     pub fn merged(leaves: &[Self]) -> Option<Self> {
         let believed = leaves.iter().max_by_key(|leaf| (leaf.home_epoch, leaf.words()))?;
@@ -23,12 +25,13 @@ impl Region {
             .iter()
             .flat_map(|leaf| leaf.open.iter().copied().chain([leaf.current]))
             .collect();
-        Some(Self { current, open: open.into_iter().collect(), ..believed.clone() })
+        let sealing = together(leaves.iter().flat_map(|leaf| leaf.sealing.iter().cloned()));
+        Some(Self { current, open: open.into_iter().collect(), sealing, ..believed.clone() })
     }
 
-    /// All that it says beside the numbers of its databases, in an order that all versions have alike.
+    /// All that it says beside the numbers of its databases and its keys, in an order that all versions have alike.
     fn words(&self) -> Option<String> {
-        let rest = Self { current: 0, open: Vec::new(), ..self.clone() };
+        let rest = Self { current: 0, open: Vec::new(), sealing: Vec::new(), ..self.clone() };
         serde_json::to_string(&rest).ok()
     }
 }
@@ -39,6 +42,7 @@ mod tests {
 
     use super::*;
     use crate::region::Failover;
+    use crate::sealing::SealingKey;
 
     fn japan() -> Region {
         Region::new("japan").unwrap()
@@ -77,10 +81,20 @@ mod tests {
 
     fn some_region() -> impl Strategy<Value = Region> {
         let open = proptest::collection::vec(1u32..9, 0..5);
-        (1u32..4, 1u32..9, open, 1u32..3, "[a-c]{0,2}").prop_map(
-            |(home_epoch, current, open, lanes, home)| {
+        let key = ("[a-c]", "[p-q]", 0u64..3, any::<bool>());
+        let key = key.prop_map(|(id, public, made_at_ms, retired)| SealingKey {
+            id,
+            public,
+            made_at_ms,
+            retired,
+        });
+        let keys = proptest::collection::vec(key, 0..4);
+        (1u32..4, 1u32..9, open, 1u32..3, "[a-c]{0,2}", keys).prop_map(
+            |(home_epoch, current, open, lanes, home, keys)| {
                 let home = (!home.is_empty()).then_some(home);
-                Region { home_epoch, current, open, lanes, home, ..japan() }
+                let mut region = Region { home_epoch, current, open, lanes, home, ..japan() };
+                keys.into_iter().for_each(|key| region.add_sealing_key(key));
+                region
             },
         )
     }
@@ -102,6 +116,10 @@ mod tests {
             prop_assert_eq!(Region::merged(&steps), Some(merged.clone()));
             turned.push(merged.clone());
             prop_assert_eq!(Region::merged(&turned), Some(merged.clone()));
+            for key in leaves.iter().flat_map(|leaf| &leaf.sealing) {
+                let kept = merged.sealing.iter().find(|kept| kept.id == key.id).unwrap();
+                prop_assert!(kept.retired || !key.retired, "{kept:?} came back");
+            }
             for leaf in &leaves {
                 prop_assert!(leaf.home_epoch <= merged.home_epoch && leaf.current <= merged.current);
                 prop_assert!(leaf.open.iter().all(|n| merged.open.contains(n)));

@@ -115,7 +115,7 @@ const fn row(
     Row { database, kind, may, own }
 }
 
-use DatabaseKind::{Beats, Control, Engines, Jobs, Output};
+use DatabaseKind::{Accounts, Audit, Beats, Control, Engines, Jobs, Output};
 
 /// All rights. What is in no row nobody may write but an administrator.
 ///
@@ -154,6 +154,13 @@ pub const MATRIX: &[Row] = &[
     row(Control, "join", ["---", "y--", "---", "y--", "---"], ""),
     row(Control, "joined", ["---", "y--", "---", "y--", "---"], ""),
     row(Control, "revoked", ["---", "y--", "---", "y--", "y--"], ""),
+    row(Accounts, "tenant", ["---", "yy-", "-y-", "yyy", "---"], ""),
+    row(Accounts, "plan", ["---", "yyy", "---", "yyy", "---"], ""),
+    row(Accounts, "key", ["---", "y--", "--y", "y-y", "---"], ""),
+    row(Accounts, "target", ["---", "yyy", "--y", "yyy", "---"], ""),
+    row(Accounts, "usage", ["---", "yy-", "--y", "yyy", "---"], ""),
+    row(Accounts, "revoked", ["---", "y--", "---", "y--", "---"], ""),
+    row(Audit, "audit", ["---", "y--", "---", "y--", "---"], ""),
 ];
 
 /// The rows of one kind of database.
@@ -219,6 +226,8 @@ fn place(database: DatabaseKind) -> &'static str {
         Output => "output",
         Engines => "engines",
         Beats => "beats",
+        Accounts => "accounts",
+        Audit => "audit",
     }
 }
 

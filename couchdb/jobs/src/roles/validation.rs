@@ -97,9 +97,9 @@ mod tests {
 
     #[test]
     fn what_was_installed_once_never_changes_under_its_number() {
-        use DatabaseKind::{Beats, Control, Engines, Jobs, Output};
+        use DatabaseKind::{Accounts, Audit, Beats, Control, Engines, Jobs, Output};
         let mut hasher = blake3::Hasher::new();
-        for kind in [Control, Jobs, Output, Engines, Beats] {
+        for kind in [Control, Jobs, Output, Engines, Beats, Accounts, Audit] {
             let (_, document) = validation(kind);
             let function = document["validate_doc_update"].as_str().unwrap().to_owned();
             assert!(!function.contains("RIGHTS;") && function.starts_with("function"));
@@ -107,7 +107,7 @@ mod tests {
         }
         assert_eq!(
             &hasher.finalize().to_hex()[..16],
-            "0383637098db063c",
+            "8a2917556672386a",
             "stores have {PREFIX}{VALIDATION} with another content: give the new one the next number, and the digest here"
         );
     }

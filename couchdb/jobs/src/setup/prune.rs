@@ -13,8 +13,8 @@ use super::error::SetupError;
 use super::operators::Operators;
 use super::replications::ours;
 use crate::cluster::Cluster;
-use crate::region::{CONTROL, Region};
-use crate::topology::{Plan, parse_replication_id, plan};
+use crate::region::Region;
+use crate::topology::{EVERYWHERE, Plan, parse_replication_id, plan};
 
 /// Removes them in every cluster that answers and where we may.
 ///
@@ -57,7 +57,7 @@ fn is_over(id: &str, at: &str, plan: &Plan, regions: &[Region]) -> bool {
     if plan.replications_of(at).any(|one| one.id == id) {
         return false;
     }
-    if database == CONTROL {
+    if EVERYWHERE.iter().any(|(one, _)| *one == database) {
         return true;
     }
     let Some((region, number)) = owner(database, regions) else {
@@ -107,6 +107,7 @@ mod tests {
             ("tokyo", "blitz:blitz-engines-japan:virginia>tokyo", true),
             ("tokyo", "blitz:blitz-out-japan-1:virginia>tokyo", true),
             ("tokyo", "blitz:blitz:tokyo>zurich", true),
+            ("tokyo", "blitz:blitz-accounts:tokyo>zurich", true),
             // Being prepared, or not dropped yet.
             ("tokyo", "blitz:blitz-jobs-japan-7:tokyo>virginia", false),
             ("tokyo", "blitz:blitz-jobs-japan-7:tokyo>oregon", true),

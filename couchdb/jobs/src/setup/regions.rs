@@ -25,6 +25,8 @@ pub struct Wish {
     pub place: Option<Place>,
     /// Who may use it; an empty list is everybody.
     pub access: Option<Vec<String>>,
+    /// Where its jobs may go; an empty list is wherever its engines let them.
+    pub targets: Option<Vec<String>>,
     /// What its engines do without their home.
     pub failover: Option<Failover>,
     /// How it changes its databases; `Some(None)` is never.
@@ -201,6 +203,9 @@ impl Wish {
         if let Some(place) = self.place {
             region.place = Some(place);
         }
+        if let Some(targets) = &self.targets {
+            region.targets = once(targets);
+        }
         if let Some(access) = &self.access {
             region.access = once(access);
         }
@@ -246,6 +251,7 @@ fn differences(before: &Region, wanted: &Region) -> Vec<&'static str> {
         ("alias", before.aliases == wanted.aliases),
         ("place", before.place == wanted.place),
         ("access", before.access == wanted.access),
+        ("targets", before.targets == wanted.targets),
         ("failover", before.failover == wanted.failover),
         ("rotation", before.rotation == wanted.rotation),
         ("lanes", before.lanes == wanted.lanes),

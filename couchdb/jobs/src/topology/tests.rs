@@ -41,6 +41,8 @@ fn a_home_and_a_hub() {
     let names: Vec<&str> = plan.databases["virginia"].iter().map(|one| one.name.as_str()).collect();
     let wanted = [
         "blitz",
+        "blitz-accounts",
+        "blitz-audit",
         "blitz-beats-japan",
         "blitz-engines-japan",
         "blitz-jobs-japan-1",
@@ -51,6 +53,10 @@ fn a_home_and_a_hub() {
     let shown: Vec<(String, Carries)> =
         plan.replications.iter().map(|one| (one.id.clone(), one.carries)).collect();
     let wanted = [
+        ("blitz:blitz-accounts:tokyo>virginia", Carries::All),
+        ("blitz:blitz-accounts:virginia>tokyo", Carries::All),
+        ("blitz:blitz-audit:tokyo>virginia", Carries::All),
+        ("blitz:blitz-audit:virginia>tokyo", Carries::All),
         ("blitz:blitz-engines-japan:tokyo>virginia", Carries::All),
         ("blitz:blitz-jobs-japan-1:tokyo>virginia", Carries::All),
         ("blitz:blitz-jobs-japan-1:virginia>tokyo", Carries::Asked),
@@ -60,7 +66,7 @@ fn a_home_and_a_hub() {
     ];
     assert_eq!(shown, wanted.map(|(id, carries)| (id.to_owned(), carries)));
     assert!(plan.replications.iter().all(|one| one.runs_on == "tokyo"));
-    assert_eq!((plan.running("tokyo"), plan.running("virginia")), (6, 0));
+    assert_eq!((plan.running("tokyo"), plan.running("virginia")), (10, 0));
     assert_eq!(plan.of_region("japan").replications.len(), 4);
 }
 
@@ -95,28 +101,31 @@ fn a_document_of_a_replication_is_known_by_its_id() {
 fn a_cluster_that_would_run_too_many_is_told() {
     let clusters = ["tokyo", "virginia"].map(cluster);
     let mut japan = region("japan", "tokyo", &["virginia"]);
-    japan.open = (1..=166).collect();
+    japan.open = (1..=165).collect();
     let japans = [japan];
-    assert!(plan(&clusters, &japans).crowded("tokyo", 501).is_none());
+    assert!(plan(&clusters, &japans).crowded("tokyo", 502).is_none());
     let crowded = plan(&clusters, &japans).crowded("tokyo", MAX_JOBS).unwrap();
     assert_eq!(
         crowded.to_string(),
-        "cluster 'tokyo' has 501 replications to run and runs 500 at once: they take turns of a minute and more; raise \
-         max_jobs in the section [replicator] of its configuration to 501 or more, or give its regions fewer hubs, fewer \
+        "cluster 'tokyo' has 502 replications to run and runs 500 at once: they take turns of a minute and more; raise \
+         max_jobs in the section [replicator] of its configuration to 502 or more, or give its regions fewer hubs, fewer \
          lanes or a shorter --keep"
     );
 }
 
 #[test]
-fn clusters_without_a_region_between_them_share_the_control_database() {
+fn clusters_without_a_region_between_them_share_what_is_everywhere() {
     let clusters = NAMES.map(cluster);
     let regions = [region("japan", "tokyo", &["zurich"]), region("virginia", "virginia", &[])];
     let plan = plan(&clusters, &regions);
-    for from in NAMES {
-        assert_eq!(reach(&plan, CONTROL, "region", from).len(), NAMES.len(), "{from}");
+    for (from, (database, _)) in NAMES.iter().zip(EVERYWHERE.iter().cycle()) {
+        assert_eq!(reach(&plan, database, "any", from).len(), NAMES.len(), "{database} {from}");
     }
     // A tree, both ways: no link more than it takes.
-    assert_eq!(plan.replications.iter().filter(|one| one.region.is_none()).count(), 8);
+    assert_eq!(
+        plan.replications.iter().filter(|one| one.region.is_none()).count(),
+        8 * EVERYWHERE.len()
+    );
 }
 
 fn regions() -> impl Strategy<Value = Vec<Region>> {
@@ -186,7 +195,10 @@ proptest! {
             prop_assert_eq!(reach(&plan, &region.beats_database(), "beat", home).len(), 1);
         }
         for name in &NAMES[..known] {
-            prop_assert_eq!(reach(&plan, CONTROL, "region", name).len(), known);
+            for (database, _) in EVERYWHERE {
+                prop_assert!(stands(name, database), "{} {}", name, database);
+                prop_assert_eq!(reach(&plan, database, "any", name).len(), known);
+            }
         }
         let ids: BTreeSet<&str> = plan.replications.iter().map(|one| one.id.as_str()).collect();
         prop_assert_eq!(ids.len(), plan.replications.len());

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as the tests do")]
 
+mod accounts;
 mod claims;
 mod duties;
 mod feeds;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use blitz_jobs::region::{Failover, Region, Rotation};
 use blitz_jobs::setup::regions::{self, Wish};
 use blitz_jobs::setup::{Applied, Known, Operators, SetupError, What, clusters};
+use blitz_jobs::topology::{EVERYWHERE, parse_replication_id};
 use serde_json::{Value, json};
 
 use cluster::{Site, until};
@@ -96,6 +97,10 @@ async fn what_is_written_arrives_and_doing_it_again_writes_nothing() {
         ("tokyo", "virginia", "blitz-engines-japan", "engine:e", "engine"),
         ("virginia", "tokyo", "blitz", "yanked:x:1.0.0", "yanked"),
         ("tokyo", "virginia", "blitz", "yanked:y:1.0.0", "yanked"),
+        ("virginia", "tokyo", "blitz-accounts", "revoked:key:x", "revoked"),
+        ("tokyo", "virginia", "blitz-accounts", "revoked:key:y", "revoked"),
+        ("virginia", "tokyo", "blitz-audit", "audit:acme:x", "audit"),
+        ("tokyo", "virginia", "blitz-audit", "audit:acme:y", "audit"),
     ] {
         write(&site, at, database, id, kind).await;
         arrives(&site, to, database, id).await;
@@ -176,7 +181,11 @@ async fn a_region_moves_and_its_former_home_is_a_hub() {
     }
     let left = site.client("tokyo").replications().await.unwrap();
     let left: Vec<&str> = left.iter().map(|one| one.doc_id.as_str()).collect();
-    assert!(left.iter().all(|id| id.starts_with("blitz:blitz:")), "{left:?}");
+    let is_everywhere = |id: &&str| {
+        let of = parse_replication_id(id).map(|(database, ..)| database);
+        EVERYWHERE.iter().any(|(database, _)| of == Some(database))
+    };
+    assert!(left.iter().all(is_everywhere), "{left:?}");
     // All clusters have the document, without a conflict.
     for name in site.names() {
         let leaves =
@@ -269,9 +278,15 @@ async fn a_region_is_changed() {
         arrives(&site, "tokyo", database, id).await;
     }
     let replications = site.client("tokyo").replications().await.unwrap().len();
-    // Without a hub there is nothing to replicate but the control database.
+    // Without a hub there is nothing to replicate but what is everywhere, both ways.
+    let everywhere = 2 * EVERYWHERE.len();
     let alone = regions::set(&operators, "japan", &hubs(&[])).await.unwrap();
-    assert_eq!(count(&alone.applied, What::Removal), replications - 2, "{:#?}", alone.applied);
+    assert_eq!(
+        count(&alone.applied, What::Removal),
+        replications - everywhere,
+        "{:#?}",
+        alone.applied
+    );
     let wish = Wish { rotation: Some(None), lanes: Some(1), ..Wish::default() };
     let fewer = regions::set(&operators, "japan", &wish).await.unwrap();
     assert_eq!((fewer.region.rotation, fewer.region.open.len()), (None, 3));

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::clusters::ClusterArgs;
 use crate::environment::{Environment, Hidden};
 use crate::exit_code::ExitCode;
+use crate::key_file::BadKeyFile;
 use crate::run::say;
 use crate::serve;
 
@@ -41,6 +42,12 @@ pub(crate) enum Error {
     /// What was to be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// The keys of regions.
+    #[error(transparent)]
+    RegionKeys(#[from] BadKeyFile),
+    /// A key of a region that cannot be retired.
+    #[error("region {region} has no key {id} that is not retired; it has: {known}")]
+    NoKey { region: String, id: String, known: String },
     /// An address that cannot be one.
     #[error("--url: {0}")]
     Url(String),
@@ -55,7 +62,11 @@ impl Error {
         match self {
             Self::Enter(serve::Error::Clusters(error)) => error.code(),
             Self::Setup(error) => of_setup(error),
-            Self::Enter(_) | Self::Url(_) | Self::Client { .. } => ExitCode::USAGE,
+            Self::Enter(_)
+            | Self::RegionKeys(_)
+            | Self::NoKey { .. }
+            | Self::Url(_)
+            | Self::Client { .. } => ExitCode::USAGE,
         }
     }
 }

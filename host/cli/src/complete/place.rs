@@ -320,6 +320,17 @@ mod tests {
             ("help jo", "jobs job"),
             ("jobs --la", "--last"),
             ("job ab", "abort"),
+            ("key", "keys"),
+            ("run key", ""),
+            ("keys re", "revoke"),
+            ("keys add --pub", "--publish"),
+            ("keys add --js", "--json"),
+            ("keys --js", "--json"),
+            ("keys add --plugins ho", "hops"),
+            ("keys add --plugins=curl,ho", "--plugins=curl,hops"),
+            ("keys add --host x --adm", "--admin"),
+            ("tenants set acme --plan-u", "--plan-until"),
+            ("login --token-file ", "files "),
         ] {
             assert_eq!(show(line), wanted, "blitz {line}");
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use blitz_contract::Manifest;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::place::Candidate;
@@ -115,6 +116,14 @@ impl<'a> World<'a> {
         let meaning =
             |job: &wire::Job| format!("{} {} {}", job.plugin, job.args.join(" "), job.state);
         jobs.map(|job| Candidate { meaning: meaning(&job), word: job.id }).collect()
+    }
+
+    /// One field of each entry of a list of accounts, that the key may see.
+    pub(super) async fn named(&mut self, list: &str, field: &str) -> Vec<Candidate> {
+        let found: Option<Value> = self.ask(&format!("/v1/{list}")).await;
+        let entries = found.as_ref().and_then(|found| found.get(list)?.as_array());
+        let names = entries.into_iter().flatten().filter_map(|entry| entry.get(field)?.as_str());
+        names.map(|name| Candidate::bare(name.to_owned())).collect()
     }
 
     async fn ask<T: DeserializeOwned>(&self, path: &str) -> Option<T> {

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use blitz_couchdb::{Client, Error};
 use blitz_jobs::cluster::Cluster;
+use blitz_jobs::region::DatabaseKind;
 use blitz_jobs::setup::{SetupError, inspect};
-use blitz_jobs::topology::{MAX_JOBS, Plan};
+use blitz_jobs::topology::{EVERYWHERE, MAX_JOBS, Plan};
 
 use super::finding::{Level, Part};
 use crate::clusters::Entered;
@@ -70,12 +71,29 @@ pub(super) async fn look(
                     if is_admin { ", an administrator" } else { "" }
                 ));
             }
+            accounts(client, &mut part).await;
             if is_admin {
                 look_inside(name, client, plan, &mut part).await;
             }
             (part, true)
         }
         Err(error) => (not_let_in(part, &error), false),
+    }
+}
+
+/// The databases that every cluster has since there are tenants: one that was set up before lacks them.
+async fn accounts(client: &Client, part: &mut Part) {
+    for (database, kind) in EVERYWHERE.iter().filter(|(_, kind)| *kind != DatabaseKind::Control) {
+        let what = match kind {
+            DatabaseKind::Accounts => "its gateways know no tenants and take no API keys",
+            _ => "what is done by its gateways is written down nowhere",
+        };
+        if let Err(Error::NotFound { .. }) = client.database(database).info().await {
+            part.warning(
+                &format!("it has no database {database}: {what}"),
+                "start a gateway at it, or run 'blitz cluster add' for it again, with an administrator's credentials: both make it",
+            );
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use blitz_jobs::engine::EngineDocument;
 use blitz_jobs::region::{CONTROL, DatabaseKind, Region};
 use blitz_jobs::topology::{Plan, PlannedDatabase};
 use blitz_jobs::{design, read, roles, topology};
+use blitz_runtime::Rule;
 use serde_json::Value;
 
 use super::finding::{Level, Part};
@@ -29,6 +30,7 @@ pub(super) async fn look(
     let mut part =
         Part::new(&format!("region {}, home {home}, epoch {}", region.name, region.home_epoch));
     words(region, regions, &mut part);
+    house(region, &mut part);
     let plan = plan.of_region(&region.name);
     if plan.databases.is_empty() {
         part.bad(
@@ -75,10 +77,27 @@ pub(super) async fn look(
 /// A region of the one store that there is.
 pub(super) async fn look_alone(region: &Region, store: &Client) -> Part {
     let mut part = Part::new(&format!("region {}", region.name));
+    house(region, &mut part);
     let databases = topology::databases(region);
     stands(&region.name, "the store", store, &databases, false, &mut part).await;
     engines(region, store, &mut part).await;
     part
+}
+
+/// Who may use it and where its jobs may go, where that is not everybody and everything.
+fn house(region: &Region, part: &mut Part) {
+    if !region.access.is_empty() {
+        part.ok(&format!("for these tenants alone: {}", region.access.join(", ")));
+    }
+    if !region.targets.is_empty() {
+        part.ok(&format!("its jobs go to these targets alone: {}", region.targets.join(", ")));
+    }
+    for rule in region.targets.iter().filter(|rule| rule.parse::<Rule>().is_err()) {
+        part.bad(
+            &format!("its target {rule:?} cannot be read, and its engines run nothing"),
+            &format!("write all of them again: blitz region set {} --targets ...", region.name),
+        );
+    }
 }
 
 /// Words that mean two regions.

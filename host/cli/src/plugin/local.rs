@@ -58,6 +58,7 @@ impl Trial<'_> {
             output,
             cancel: self.cancel,
             tape: self.tape,
+            targets: Vec::new(),
             load: Default::default(),
         };
         let plugin = self.plugin.clone();

@@ -69,7 +69,9 @@ pub(crate) enum Error {
     #[error("{0}")]
     Failed(String),
     /// A command that needs a gateway that goes on.
-    #[error("{what} needs a gateway: start one with 'blitz up', or name one with --host URL")]
+    #[error(
+        "{what} needs a gateway: start one with 'blitz up', name one with --host URL, or enter one with 'blitz login'"
+    )]
     NoGateway { what: &'static str },
     /// No gateway could be found.
     #[error(transparent)]

@@ -33,6 +33,9 @@ pub(crate) struct PublishArgs {
     /// The only regions that may run it, until it is promoted; repeat or use commas
     #[arg(long, value_name = "REGION", value_delimiter = ',')]
     only: Vec<String>,
+    /// For your own tenant alone: nobody else sees or runs it
+    #[arg(long)]
+    private: bool,
     /// The plugin.toml of a native library, which has none inside [default: the one beside it]
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
@@ -71,7 +74,7 @@ pub(crate) async fn run(args: PublishArgs, environment: &Environment) -> Result<
     let path = key::path(args.key.clone(), environment).map_err(|e| Error::Usage(e.to_string()))?;
     let key = key::own(&path).map_err(|e| failed(&e))?;
     let release = Release::sign(&key, carrier, &text, &file, args.only.clone());
-    let release = release.map_err(|e| failed(&e))?;
+    let release = Release { private: args.private, ..release.map_err(|e| failed(&e))? };
     // Told here before 64 MiB are sent to be told there.
     let checked = release.check(&name, &version, &file);
     checked.map_err(|error| Error::Failed(format!("{name}@{version}: {error}")))?;

@@ -1,6 +1,7 @@
 //! `blitz region`: makes regions, changes and moves them. It talks to the clusters directly, as an administrator; what
 //! everybody may see of regions is `blitz regions`. The tokens of engines (`token`) are asked of a gateway.
 
+mod key;
 mod list;
 mod show;
 mod token;
@@ -22,7 +23,7 @@ use crate::list::print_table;
 pub(crate) enum RegionCommand {
     /// As an administrator of the clusters.
     #[command(flatten)]
-    Operate(RegionAction),
+    Operate(Box<RegionAction>),
     /// Make a one-time token with which an engine joins a region, by a gateway that issues tokens
     Token(token::TokenArgs),
     /// Take the right of an engine back, for good
@@ -40,6 +41,8 @@ pub(crate) enum RegionAction {
     Move(MoveArgs),
     /// List the regions, and where they are
     List(list::ListArgs),
+    /// Make a new key for the secrets of jobs in a region, or retire one; the private half goes into a file
+    Key(key::KeyArgs),
     /// Show a region: its document, its databases, its replications and how late they are
     Show(show::ShowArgs),
 }
@@ -90,7 +93,7 @@ pub(crate) async fn run(
     environment: &Environment,
 ) -> Result<ExitCode, Failure> {
     match command {
-        RegionCommand::Operate(action) => Ok(operate(action, environment).await?),
+        RegionCommand::Operate(action) => Ok(operate(*action, environment).await?),
         RegionCommand::Token(args) => Ok(token::token(args, environment).await?),
         RegionCommand::RevokeEngine(args) => Ok(token::revoke(args, environment).await?),
     }
@@ -112,6 +115,7 @@ async fn operate(action: RegionAction, environment: &Environment) -> Result<Exit
             let operators = operator.enter(environment).await?;
             Ok(tell(&regions::move_to(&operators, &name, &to).await?, "moved"))
         }
+        RegionAction::Key(args) => key::run(args, environment).await,
         RegionAction::List(args) => list::run(args, environment).await,
         RegionAction::Show(args) => show::run(args, environment).await,
     }
@@ -146,6 +150,10 @@ fn places(region: &Region) -> Vec<(String, String)> {
     ];
     if !region.former.is_empty() {
         lines.push(("former".to_owned(), list_or_dash(&region.former)));
+    }
+    let keys: Vec<String> = region.sealing_keys().map(|key| key.id.clone()).collect();
+    if !keys.is_empty() {
+        lines.push(("keys".to_owned(), list_or_dash(&keys)));
     }
     lines
 }

@@ -174,12 +174,12 @@ fn text(shown: &Shown) -> String {
     add("aliases", list_or_dash(&region.aliases));
     let place = region.place.map(|place| format!("{},{}", place.latitude, place.longitude));
     add("place", place.unwrap_or_else(|| "-".to_owned()));
-    let access = if region.access.is_empty() {
-        "everybody".to_owned()
-    } else {
-        format!("{} (not enforced: gateways know no tenants yet)", list_or_dash(&region.access))
+    let or = |list: &[String], none: &str| match list {
+        [] => none.to_owned(),
+        list => list_or_dash(list),
     };
-    add("access", access);
+    add("access", or(&region.access, "everybody"));
+    add("targets", or(&region.targets, "wherever its engines let them"));
     add("failover", failover(region.failover).to_owned());
     add("rotation", region.rotation.map_or_else(|| "-".to_owned(), rotation));
     add("open", format!("{} (* takes new jobs)", open(region)));
@@ -250,6 +250,7 @@ mod tests {
           aliases   ap-northeast-1,jp,tokyo,nrt
           place     -
           access    everybody
+          targets   wherever its engines let them
           failover  never
           rotation  -
           open      1* (* takes new jobs)

@@ -1,10 +1,12 @@
 //! What `blitz region add` and `set` take: words that become a wish.
 
+use blitz_jobs::accounts::is_name;
 use blitz_jobs::region::{Failover, Place, Rotation};
 use blitz_jobs::setup::regions::{LANES_MAX, Wish};
+use blitz_runtime::Rule;
 use clap::{Args, ValueEnum};
 
-use crate::commands::parse_duration;
+use crate::when::length;
 
 /// The flags.
 #[derive(Debug, Clone, Args)]
@@ -30,10 +32,12 @@ pub(crate) struct WishArgs {
     /// How many databases take new jobs at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(LANES_MAX)))]
     lanes: Option<u32>,
-    /// Whose it is, by the names of tenants; '' for everybody's. Only written down: gateways know no tenants yet and let in
-    /// everybody
-    #[arg(long, value_name = "TENANT", value_delimiter = ',')]
+    /// Who may use it, by the names of tenants; '' for everybody
+    #[arg(long, value_name = "TENANT", value_delimiter = ',', value_parser = tenant)]
     access: Option<Vec<String>>,
+    /// Where its jobs may go: networks, addresses, hosts, with ports behind them; '' for wherever its engines let them
+    #[arg(long, value_name = "RULE", value_delimiter = ',', value_parser = rule)]
+    targets: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -74,6 +78,7 @@ impl WishArgs {
             aliases: self.aliases.map(words),
             place: self.place,
             access: self.access.map(words),
+            targets: self.targets.map(words),
             failover: self.failover.map(|failover| match failover {
                 FailoverArg::Safe => Failover::Safe,
                 FailoverArg::Never => Failover::Never,
@@ -98,19 +103,31 @@ fn place(text: &str) -> Result<Place, String> {
     Ok(Place { latitude: number(latitude, 90.0)?, longitude: number(longitude, 180.0)? })
 }
 
+/// A name that no tenant can have would keep everybody out.
+fn tenant(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if name.is_empty() || is_name(name) {
+        return Ok(name.to_owned());
+    }
+    Err("a tenant's name has up to 32 of a-z, 0-9 and -, a letter first".to_owned())
+}
+
+/// One that engines cannot read would stop every job of the region.
+fn rule(text: &str) -> Result<String, String> {
+    let rule = text.trim();
+    if rule.is_empty() {
+        return Ok(String::new());
+    }
+    rule.parse::<Rule>().map(|rule| rule.to_string()).map_err(|error| error.to_string())
+}
+
 fn rotate(text: &str) -> Result<Rotate, String> {
     if text == "never" { Ok(Rotate::Never) } else { seconds(text).map(Rotate::Every) }
 }
 
-/// `14d`, or what other flags take as a time.
+/// `14d`, or what other flags take as a time, in whole seconds.
 fn seconds(text: &str) -> Result<u64, String> {
-    /// Seconds of a day.
-    const DAY: u64 = 86_400;
-    let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok());
-    let seconds = match days {
-        Some(days) => days.checked_mul(DAY),
-        None => parse_duration(text).ok().map(|duration| duration.as_secs()),
-    };
+    let seconds = length(text).map(|length| length.as_secs()).ok();
     seconds.filter(|seconds| *seconds > 0).ok_or_else(|| "use 7d, 12h, 30m or 90s".to_owned())
 }
 
@@ -126,6 +143,15 @@ mod tests {
         for text in ["0d", "d", "7 days", "99999999999999999999d", "10ms", "never"] {
             assert!(seconds(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn lists_that_nobody_could_read_are_refused_here() {
+        assert_eq!(rule(" 10.0.0.0/8 ").as_deref(), Ok("10.0.0.0/8"));
+        assert_eq!(rule("*.acme.test:443").as_deref(), Ok("*.acme.test:443"));
+        assert!(rule("").is_ok() && tenant("").is_ok(), "none at all");
+        assert!(rule("http://x").is_err() && rule("10.0.0.1/8").is_err());
+        assert!(tenant("acme").is_ok() && tenant("Acme").is_err() && tenant("a b").is_err());
     }
 
     #[test]

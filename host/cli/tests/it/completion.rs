@@ -62,7 +62,7 @@ fn bash_completes_a_plugin_that_only_the_gateway_knows() {
     let blitz = Blitz::new();
     std::fs::write(blitz.directory().join("names.txt"), b"").unwrap();
     for (line, words, wanted) in [
-        ("blitz who", &["who"][..], &["whois"][..]),
+        ("blitz who", &["who"][..], &["whoami", "whois"][..]),
         ("blitz whois@", &["whois", "@"], &["1.2.3", "1.2.4"]),
         ("blitz whois --se", &["whois", "--se"], &["--server"]),
         ("blitz whois --form ", &["whois", "--form", ""], &["long", "short"]),
@@ -72,7 +72,7 @@ fn bash_completes_a_plugin_that_only_the_gateway_knows() {
         ("blitz whois -r virginia,us", &["whois", "-r", "virginia,us"], &["virginia,us-east-1"]),
         ("blitz --region=vi", &["--region", "=", "vi"], &["virginia"]),
         ("blitz job us", &["job", "us"], &["us-east-1-1-07"]),
-        ("blitz help who", &["help", "who"], &["whois"]),
+        ("blitz help whoi", &["help", "whoi"], &["whois"]),
         ("blitz regi", &["regi"], &["region", "regions"]),
         ("blitz nobody --", &["nobody", "--"], &[]),
     ] {
@@ -83,7 +83,7 @@ fn bash_completes_a_plugin_that_only_the_gateway_knows() {
 #[test]
 fn what_was_met_is_known_without_the_gateway() {
     let blitz = Blitz::new();
-    assert_eq!(bash(&blitz, None, "blitz who", &["who"]), [""; 0]);
+    assert_eq!(bash(&blitz, None, "blitz whoi", &["whoi"]), [""; 0]);
     assert_eq!(bash(&blitz, None, "blitz cur", &["cur"]), ["curl"]);
     let gateway = gateway();
     // Early errors, and no job: `whois` is none of ours.
@@ -94,7 +94,7 @@ fn what_was_met_is_known_without_the_gateway() {
     );
     assert!(gateway.submissions().is_empty(), "no job was made");
     assert_eq!(bash(&blitz, Some(&gateway), "blitz whois --se", &["whois", "--se"]), ["--server"]);
-    assert_eq!(bash(&blitz, None, "blitz who", &["who"]), ["whois"]);
+    assert_eq!(bash(&blitz, None, "blitz whoi", &["whoi"]), ["whois"]);
     assert_eq!(bash(&blitz, None, "blitz whois --se", &["whois", "--se"]), ["--server"]);
 }
 

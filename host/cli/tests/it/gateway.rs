@@ -44,8 +44,19 @@ struct Inner {
     /// By job id; the last one stays.
     streams: Vec<(String, VecDeque<Stream>)>,
     jobs: Vec<(String, String)>,
-    answers: Vec<(String, u16, String)>,
+    answers: Vec<Scripted>,
+    /// Each request that brought something, and what.
+    told: Vec<(String, String)>,
     over: bool,
+}
+
+/// What is said to a request.
+#[derive(Clone)]
+struct Scripted {
+    request: String,
+    status: u16,
+    body: String,
+    retry_after_s: Option<u32>,
 }
 
 #[derive(Default)]
@@ -90,9 +101,25 @@ impl Gateway {
 
     /// Another answer to this request.
     pub(crate) fn answer(self, request: &str, status: u16, body: &str) -> Self {
-        let answer = (request.to_owned(), status, body.to_owned());
-        self.shared.inner.lock().unwrap().answers.push(answer);
+        self.script(request, status, body, None)
+    }
+
+    /// The same, with when to come again.
+    pub(crate) fn answer_later(self, request: &str, status: u16, body: &str, after_s: u32) -> Self {
+        self.script(request, status, body, Some(after_s))
+    }
+
+    fn script(self, request: &str, status: u16, body: &str, retry_after_s: Option<u32>) -> Self {
+        let (request, body) = (request.to_owned(), body.to_owned());
+        let scripted = Scripted { request, status, body, retry_after_s };
+        self.shared.inner.lock().unwrap().answers.push(scripted);
         self
+    }
+
+    /// The requests so far that brought something, as `POST /v1/keys {"user":"ann"}`, whatever the method is but GET.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let inner = self.shared.inner.lock().unwrap();
+        inner.told.iter().map(|(request, body)| format!("{request} {body}")).collect()
     }
 
     /// The requests so far, as `GET /v1/plugins/probe`.
@@ -155,19 +182,24 @@ fn serve(stream: TcpStream, shared: &Shared) {
         let answer = {
             let mut inner = shared.inner.lock().unwrap();
             inner.requests.push(request.clone());
+            let body = String::from_utf8(body).unwrap();
+            if !request.starts_with("GET") {
+                inner.told.push((request.clone(), body.clone()));
+            }
             if request.starts_with("POST") {
-                inner.bodies.push(String::from_utf8(body).unwrap());
+                inner.bodies.push(body);
             }
             shared.changed.notify_all();
             match authorized {
                 true => inner.answer(&request),
-                false => Answer::Json(401, r#"{"error":"unauthorized","reason":"no"}"#.to_owned()),
+                false => Answer::json(401, r#"{"error":"unauthorized","reason":"no"}"#.to_owned()),
             }
         };
         match answer {
-            Answer::Json(status, body) => {
+            Answer::Json(status, body, after) => {
+                let after = after.map_or_else(String::new, |s| format!("retry-after: {s}\r\n"));
                 let head = format!(
-                    "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                    "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{after}content-length: {}\r\n\r\n",
                     body.len()
                 );
                 if writer.write_all(format!("{head}{body}").as_bytes()).is_err() {
@@ -208,26 +240,32 @@ fn send(writer: &mut TcpStream, stream: &Stream, shared: &Shared) {
 }
 
 enum Answer {
-    Json(u16, String),
+    Json(u16, String, Option<u32>),
     Stream(Stream),
+}
+
+impl Answer {
+    fn json(status: u16, body: String) -> Self {
+        Self::Json(status, body, None)
+    }
 }
 
 impl Inner {
     fn answer(&mut self, request: &str) -> Answer {
-        let scripted = self.answers.iter().find(|(whole, ..)| request == whole);
-        if let Some((_, status, body)) = scripted {
-            return Answer::Json(*status, body.clone());
+        let scripted = self.answers.iter().find(|scripted| request == scripted.request);
+        if let Some(Scripted { status, body, retry_after_s, .. }) = scripted.cloned() {
+            return Answer::Json(status, body, retry_after_s);
         }
         // The regions of the question change nothing here.
         if request.split('?').next() == Some("GET /v1/plugins/probe") {
-            return Answer::Json(200, MANIFEST.to_owned());
+            return Answer::json(200, MANIFEST.to_owned());
         }
         if request == "POST /v1/jobs" {
             let job = |(id, region): &(String, String)| {
                 format!(r#"{{"id":"{id}","region":"{region}","asked":"{region}"}}"#)
             };
             let jobs: Vec<String> = self.jobs.iter().map(job).collect();
-            return Answer::Json(
+            return Answer::json(
                 201,
                 format!(
                     r#"{{"run":"01run","plugin":"probe","version":"0.1.0","sha256":"00","jobs":[{}]}}"#,
@@ -236,7 +274,7 @@ impl Inner {
             );
         }
         if request.starts_with("DELETE /v1/jobs/") {
-            return Answer::Json(202, r#"{"id":"x","state":"cancelling"}"#.to_owned());
+            return Answer::json(202, r#"{"id":"x","state":"cancelling"}"#.to_owned());
         }
         let found = self
             .streams
@@ -247,7 +285,7 @@ impl Inner {
                 Answer::Stream(streams.pop_front().expect("there are more than one"))
             }
             Some((_, streams)) => Answer::Stream(streams.front().unwrap().clone()),
-            None => Answer::Json(404, r#"{"error":"unknown_job","reason":"no job"}"#.to_owned()),
+            None => Answer::json(404, r#"{"error":"unknown_job","reason":"no job"}"#.to_owned()),
         }
     }
 }

@@ -22,3 +22,6 @@ mod completion;
 mod pins;
 mod doctor;
 mod operate;
+mod login;
+mod accounts;
+mod team;

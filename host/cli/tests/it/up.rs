@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use crate::blitz::{Blitz, Ran};
 
 /// Says `hello` to every request, until the test ends.
-fn hello() -> String {
+pub(crate) fn hello() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hello", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -26,14 +26,14 @@ fn hello() -> String {
 }
 
 /// `blitz up` in its own directory, and what it said.
-struct Up {
+pub(crate) struct Up {
     child: Child,
     said: String,
 }
 
 impl Up {
     /// Starts it and waits until it has said everything.
-    fn start(blitz: &Blitz, line: &str) -> Self {
+    pub(crate) fn start(blitz: &Blitz, line: &str) -> Self {
         let mut child = blitz.command(None, line).stderr(Stdio::inherit()).spawn().unwrap();
         let mut said = String::new();
         let mut lines = BufReader::new(child.stdout.as_mut().unwrap());
@@ -182,7 +182,7 @@ fn nothing_needs_to_run_before_a_command() {
     blitz.run_alone(&format!("curl --detach {url}")).check(
         125,
         "",
-        "blitz: --detach needs a gateway: start one with 'blitz up', or name one with --host URL\n",
+        "blitz: --detach needs a gateway: start one with 'blitz up', name one with --host URL, or enter one with 'blitz login'\n",
     );
     let plugins = blitz.run_alone("plugins").stdout;
     assert!(plugins.contains("curl"), "{plugins}");

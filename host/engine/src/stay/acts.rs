@@ -7,10 +7,12 @@ use std::time::Duration;
 use blitz_jobs::contest::{Action, Why};
 use blitz_jobs::engine::Beat;
 use blitz_jobs::{Claim, Spec, claim, read};
+use tracing::Instrument as _;
 
 use super::Stay;
 use crate::chart;
 use crate::executor::{Execution, Signals};
+use crate::house::House;
 use crate::own::NotWritten;
 use crate::pulse::Stroke;
 use crate::tasks::Done;
@@ -68,12 +70,16 @@ impl Stay {
             output: self.store().database(&job.output_database()),
             gate: self.gate.clone(),
             batch: self.common.config.timing.batch,
+            region_keys: self.common.config.region_keys.clone(),
             load_contact: self.common.config.load_contact.clone(),
+            house: House::of(&self.common.charts.borrow().region),
             spec,
             claim,
             time_left,
         };
-        self.tasks.job(job, execution.execute(signals));
+        // An error's span, so that it is there whatever level of lines is asked for.
+        let span = tracing::error_span!("job", %job, request = execution.spec.terms.request);
+        self.tasks.job(job, execution.execute(signals).instrument(span));
     }
 
     fn beat(&mut self, stroke: Option<Stroke>) {

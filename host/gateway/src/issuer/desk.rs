@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{post, put};
 use axum::{Json, Router};
 use blitz_couchdb::Database;
 use blitz_jobs::engine::EngineDocument;
@@ -23,7 +21,9 @@ use super::key::short_digest;
 use super::token::{Bearer, TOKEN_LIFE};
 use super::{Issuer, now_ms, since_1970};
 use crate::failure::Failure;
+use crate::routes::{Method, Routes, Who};
 use crate::server::{Gateway, Shared};
+use crate::strict::Strict;
 
 /// The largest request, in bytes: an identity document with its signature has 2,000.
 const REQUEST_BYTES_MAX: usize = 32 << 10;
@@ -41,20 +41,31 @@ pub(crate) const JOINS_MAX: usize = 16;
 /// Fewer characters of a nonce could be guessed by who has the token too.
 const NONCE_CHARS_MIN: usize = 32;
 
-/// What is open to all: names are checked, and no token of the gateway's is asked for.
-pub(crate) fn open_routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/v1/join", post(join))
-        .route("/v1/join/renew", post(renew))
-        .layer(middleware::from_fn_with_state(Arc::clone(shared), under_own_name))
-        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+/// What is open to all: [`open`] stands before it.
+pub(crate) fn open_routes() -> Routes {
+    Routes::default().at(Who::All, Method::Post, "/v1/join", join).at(
+        Who::All,
+        Method::Post,
+        "/v1/join/renew",
+        renew,
+    )
 }
 
 /// What operators ask, with the gateway's token.
-pub(crate) fn operators_routes() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/v1/regions/{name}/tokens", post(make))
-        .route("/v1/engines/{id}/revoked", put(revoke))
+pub(crate) fn operators_routes() -> Routes {
+    Routes::default().at(Who::Operator, Method::Post, "/v1/regions/{name}/tokens", make).at(
+        Who::Operator,
+        Method::Put,
+        "/v1/engines/{id}/revoked",
+        revoke,
+    )
+}
+
+/// Names are checked, and no token of the gateway's is asked for.
+pub(crate) fn open(router: Router<Arc<Shared>>, shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    router
+        .layer(middleware::from_fn_with_state(Arc::clone(shared), under_own_name))
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
 }
 
 async fn under_own_name(State(shared): Gateway, request: Request, next: Next) -> Response {
@@ -64,7 +75,7 @@ async fn under_own_name(State(shared): Gateway, request: Request, next: Next) ->
     }
 }
 
-/// `POST /v1/join`.
+/// `POST /v1/join`. What engines of later versions say beside this is passed over.
 #[derive(Deserialize)]
 struct Asked {
     region: String,
@@ -87,10 +98,9 @@ struct AskedByEc2 {
 
 async fn join(
     State(shared): Gateway,
-    asked: Result<Json<Asked>, JsonRejection>,
+    Strict(asked): Strict<Asked, REQUEST_BYTES_MAX>,
 ) -> Result<Json<Value>, Failure> {
     let issuer = issuer(&shared)?;
-    let Json(asked) = asked.map_err(|rejection| Failure::bad_request(rejection.body_text()))?;
     let Asked { engine, nonce, .. } = &asked;
     if !is_engine(engine) {
         return Err(Failure::usage(format!("'{engine}' cannot be an engine's id")));
@@ -142,11 +152,9 @@ struct Renewing {
 
 async fn renew(
     State(shared): Gateway,
-    asked: Result<Json<Renewing>, JsonRejection>,
+    Strict(Renewing { token, nonce }): Strict<Renewing, REQUEST_BYTES_MAX>,
 ) -> Result<Json<Value>, Failure> {
     let issuer = issuer(&shared)?;
-    let Json(Renewing { token, nonce }) =
-        asked.map_err(|rejection| Failure::bad_request(rejection.body_text()))?;
     let bearer = Bearer::read(&issuer.keys, &token, since_1970());
     let bearer = bearer.filter(|bearer| bearer.proof == hash(&nonce)).ok_or_else(|| {
         Failure::unauthorized(
@@ -172,8 +180,12 @@ fn give(issuer: &Issuer, bearer: Bearer) -> Result<Json<Value>, Failure> {
     let token = bearer.token(&issuer.keys, since_1970()).ok_or_else(Failure::busy)?;
     let Bearer { engine, region, .. } = bearer;
     tracing::info!(engine, region, token = short_digest(&token), key = issuer.keys.id(), "a token");
+    // In no log and in no error: of the answer to an engine nobody else sees more than its size.
+    let keys = issuer.region_keys.of_region(&region);
+    let keys: Vec<Value> = keys.iter().map(|key| json!(*key.text())).collect();
     Ok(Json(json!({
         "token": token,
+        "region_keys": keys,
         "expires_in_s": TOKEN_LIFE.as_secs(),
         "store": issuer.store,
         "engine": engine,
@@ -306,6 +318,7 @@ fn refuse_elsewhere(instance: &Instance, region: &Region) -> Result<(), Failure>
 
 /// `POST /v1/regions/{name}/tokens`.
 #[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Making {
     #[serde(default)]
     expires_in_s: Option<u64>,
@@ -317,10 +330,9 @@ struct Making {
 async fn make(
     State(shared): Gateway,
     Path(word): Path<String>,
-    making: Result<Json<Making>, JsonRejection>,
+    Strict(making): Strict<Making, REQUEST_BYTES_MAX>,
 ) -> Result<Response, Failure> {
     issuer(&shared)?;
-    let Json(making) = making.map_err(|rejection| Failure::bad_request(rejection.body_text()))?;
     let life = making.expires_in_s.map_or(JOIN_LIFE, Duration::from_secs);
     if life.is_zero() || life > JOIN_LIFE_MAX {
         let days = JOIN_LIFE_MAX.as_secs() / (24 * 3600);
@@ -350,6 +362,7 @@ async fn make(
 
 /// `PUT /v1/engines/{id}/revoked`.
 #[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Revoking {
     #[serde(default)]
     reason: String,
@@ -358,10 +371,8 @@ struct Revoking {
 async fn revoke(
     State(shared): Gateway,
     Path(engine): Path<String>,
-    revoking: Result<Json<Revoking>, JsonRejection>,
+    Strict(Revoking { reason }): Strict<Revoking, REQUEST_BYTES_MAX>,
 ) -> Result<Json<Value>, Failure> {
-    let Json(Revoking { reason }) =
-        revoking.map_err(|rejection| Failure::bad_request(rejection.body_text()))?;
     if !is_engine(&engine) {
         return Err(Failure::usage(format!("'{engine}' cannot be an engine's id")));
     }

@@ -40,6 +40,12 @@
 //! operator closes its connections: by a proxy before CouchDB that ends every connection after some minutes (engines go
 //! on where they were), by a firewall, or by a restart of the node.
 
+//! # Keys of regions
+//!
+//! With [`Issuer::region_keys`] an engine that joins or renews is given the private keys of its region with its token, so that it
+//! can open secrets. Unlike a token they are good for ever: a region whose engine was revoked, or stolen, gets a new key, and the
+//! old one is retired.
+
 mod desk;
 mod identity;
 mod key;
@@ -47,7 +53,9 @@ mod token;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub(crate) use desk::{JOINS_MAX, open_routes, operators_routes};
+use blitz_jobs::sealing::RegionKeys;
+
+pub(crate) use desk::{JOINS_MAX, open, open_routes, operators_routes};
 pub use identity::{BadEc2, Ec2};
 pub use key::{BadKey, Keys};
 pub use token::{RENEWAL_GRACE, TOKEN_LIFE};
@@ -59,6 +67,8 @@ pub struct Issuer {
     pub keys: Keys,
     /// The address of the near cluster as engines reach it, without name and password.
     pub store: String,
+    /// Private keys of regions, which engines of the region get with their tokens.
+    pub region_keys: RegionKeys,
     /// Whom of EC2 it lets join; nobody when absent.
     pub ec2: Option<Ec2>,
 }

@@ -1,14 +1,16 @@
 //! A far store that goes and comes back.
 
+mod pretended;
+
 use std::collections::BTreeSet;
 
 use blitz_embedded::Storage;
 use blitz_jobs::cluster::Clusters;
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::*;
 use crate::embedded::{Server, until};
+use pretended::Pretended;
 
 #[test]
 fn the_other_end_is_known_by_its_address() {
@@ -38,22 +40,39 @@ fn a_replication_is_the_same_and_its_document_another() {
 }
 
 #[test]
-fn one_that_fails_again_rests_longer() {
-    let second = Duration::from_secs(1);
-    let failing: Vec<ReplicationState> =
-        vec![serde_json::from_value(json!({"doc_id": "x", "state": "crashing"})).unwrap()];
-    let mut memory = Memory::default();
-    assert_eq!(memory.due(Duration::ZERO, &failing), ["x"]);
-    assert_eq!(memory.due(second, &failing), ["x"], "nobody has mended it");
-    memory.mended(second, "x");
-    assert!(memory.due(second * 3 / 2, &failing).is_empty());
-    assert_eq!(memory.due(second * 2, &failing), ["x"]);
-    memory.mended(second * 2, "x");
-    assert!(memory.due(second * 3, &failing).is_empty());
-    assert_eq!(memory.due(second * 4, &failing), ["x"]);
-    memory.mended(second * 4, "x");
-    assert!(memory.due(second * 37, &[]).is_empty());
-    assert!(memory.0.is_empty(), "it is well: {memory:?}");
+fn looks_are_spread_about_a_second() {
+    assert_eq!((pause(0), pause(255)), (LOOK * 9 / 10, LOOK * 11 / 10));
+}
+
+/// What the 5 s from a heal to its end leave for noticing it: a failure is known 3 s after the cut, and the look comes after.
+#[tokio::test(start_paused = true)]
+async fn hundreds_of_replications_begin_anew_within_a_look_after_the_heal_and_few_questions_are_asked()
+ {
+    let world = Pretended::start(500);
+    let clusters = Clusters::new("tokyo", world.near(), BTreeMap::from([world.far("virginia")]));
+    let operators = Operators { clusters, names: BTreeSet::from(["tokyo".to_owned()]) };
+    let stop = CancellationToken::new();
+    let mends = tokio::spawn(mend(operators, stop.clone()));
+    for cut in 1..=3_u32 {
+        world.cut();
+        let lasts = Duration::from_millis(7_700);
+        sleep(lasts).await;
+        assert_eq!(world.mended(), 0, "cut {cut}: nobody answers");
+        let asked = world.questions();
+        assert!((7..=9).contains(&asked), "{asked} questions in {lasts:?}");
+        let healed = Instant::now();
+        world.heal();
+        while world.mended() < 500 {
+            sleep(Duration::from_millis(10)).await;
+        }
+        let took = healed.elapsed();
+        assert!(took <= pause(255) + LOOK / 10, "cut {cut}: after {took:?}");
+        // All is well, and nobody is asked.
+        sleep(LOOK * 5).await;
+        assert!(world.questions() <= 2, "{}", world.questions());
+    }
+    stop.cancel();
+    mends.await.unwrap();
 }
 
 #[tokio::test]

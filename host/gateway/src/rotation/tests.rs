@@ -62,6 +62,9 @@ async fn submit(store: &Client, n: u32) -> JobId {
         limits: Limits::default(),
         timeout_ms: 60_000,
         queue_timeout_ms: 10_000,
+        tenant: None,
+        terms: Default::default(),
+        sealed: Vec::new(),
         inputs: Vec::new(),
         created_at_ms: 0,
     };

@@ -3,6 +3,7 @@
 
 use blitz_contract::load::Consent;
 use blitz_contract::{Arguments, Capability, Manifest};
+use blitz_jobs::accounts::TargetHost;
 
 use crate::failure::Failure;
 
@@ -24,9 +25,15 @@ pub(super) fn check(
     Ok(())
 }
 
+/// The hosts that a command names, each with its port: as far as they are hosts.
+pub(super) fn hosts(arguments: &Arguments) -> Vec<(TargetHost, u16)> {
+    let places = arguments.targets().map(host_and_port);
+    places.filter_map(|(host, port)| Some((TargetHost::of(host, port)?, port))).collect()
+}
+
 /// Where a value goes that is a URL, or what is left of one: a host with a port, or with a path. What is none of them
 /// is no address, and the plugin says what is wrong with it.
-fn host_and_port(target: &str) -> (&str, u16) {
+pub(crate) fn host_and_port(target: &str) -> (&str, u16) {
     // A scheme stands before everything else: in `8.8.8.8/?u=http://x` there is none.
     let scheme =
         target.split_once("://").filter(|(scheme, _)| !scheme.contains(['/', '?', '#', '\\']));

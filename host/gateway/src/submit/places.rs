@@ -6,6 +6,7 @@ use blitz_jobs::plugin::PluginDocument;
 use blitz_jobs::region::Region;
 
 use super::Request;
+use crate::caller::Caller;
 use crate::catalog::Catalog;
 use crate::failure::Failure;
 use crate::stores::Stores;
@@ -23,10 +24,15 @@ pub(super) struct Place {
 pub(super) fn places(
     stores: &Stores,
     request: &Request,
+    caller: &Caller,
 ) -> Result<(Vec<Place>, Vec<String>), Failure> {
     let catalog = &stores.catalog;
     let place = |asked: &str, region: Region| {
-        Ok(Place { asked: asked.to_owned(), plugin: chosen(catalog, request, &region)?, region })
+        Ok(Place {
+            asked: asked.to_owned(),
+            plugin: chosen(catalog, request, &region, caller)?,
+            region,
+        })
     };
     let mut places: Vec<Place> = Vec::new();
     let mut notes = Vec::new();
@@ -42,22 +48,22 @@ pub(super) fn places(
     for word in &request.regions {
         match word.as_str() {
             "all" => {
-                let (able, left_out) = with_engines(catalog);
+                let (able, left_out) = with_engines(catalog, caller);
                 for region in able {
                     add(place(&region.name.clone(), region)?);
                 }
                 notes.extend(idle(&left_out));
             }
             "any" => {
-                add(first_able(stores, request, word, catalog.all_regions())?);
+                add(first_able(stores, request, word, catalog.regions(caller), caller)?);
             }
             word if word.contains('|') => {
-                let regions = word.split('|').map(|word| catalog.region(word));
+                let regions = word.split('|').map(|word| catalog.region(word, caller));
                 let regions = regions.collect::<Result<_, _>>()?;
-                add(first_able(stores, request, word, regions)?);
+                add(first_able(stores, request, word, regions, caller)?);
             }
             word => {
-                let region = catalog.region(word)?;
+                let region = catalog.region(word, caller)?;
                 let name = region.name.clone();
                 // The same word twice surprises nobody.
                 let other = add(place(word, region)?).filter(|other| other != word);
@@ -68,19 +74,20 @@ pub(super) fn places(
         }
     }
     if places.is_empty() {
+        let names: Vec<String> = catalog.regions(caller).into_iter().map(|one| one.name).collect();
         return Err(Failure::bad_request(format!(
             "no region was named; known: {}",
-            catalog.region_names().join(", ")
+            names.join(", ")
         )));
     }
     Ok((places, notes))
 }
 
 /// All regions with an engine, and the names of the others; where none has one, all: the job waits.
-fn with_engines(catalog: &Catalog) -> (Vec<Region>, Vec<String>) {
+fn with_engines(catalog: &Catalog, caller: &Caller) -> (Vec<Region>, Vec<String>) {
     let has_engine = |region: &Region| catalog.capacity(&region.name).0 > 0;
     let (able, idle): (Vec<Region>, Vec<Region>) =
-        catalog.all_regions().into_iter().partition(has_engine);
+        catalog.regions(caller).into_iter().partition(has_engine);
     if able.is_empty() {
         return (idle, Vec::new());
     }
@@ -102,9 +109,10 @@ fn chosen(
     catalog: &Catalog,
     request: &Request,
     region: &Region,
+    caller: &Caller,
 ) -> Result<Arc<PluginDocument>, Failure> {
     let name = std::slice::from_ref(&region.name);
-    let plugin = catalog.plugin(&request.plugin, request.version.as_deref(), name)?;
+    let plugin = catalog.plugin(&request.plugin, request.version.as_deref(), name, caller)?;
     match &request.sha256 {
         Some(pinned) if !pinned.eq_ignore_ascii_case(&plugin.sha256) => {
             let (label, found) = (plugin.label(), &plugin.sha256);
@@ -122,11 +130,12 @@ fn first_able(
     request: &Request,
     word: &str,
     regions: Vec<Region>,
+    caller: &Caller,
 ) -> Result<Place, Failure> {
     let mut able: Option<((bool, bool), Place)> = None;
     let mut refused = None;
     for region in regions {
-        match chosen(&stores.catalog, request, &region) {
+        match chosen(&stores.catalog, request, &region, caller) {
             Ok(plugin) => {
                 let choice = stores.reach.choice(&region);
                 // One that cannot be entered is no better than one that does not answer.
@@ -146,14 +155,20 @@ fn first_able(
 
 /// The names of the regions that words mean, for who chooses a version before submitting. Where the gateway
 /// chooses the region (`any`, `a|b`) it does so for the version, and so the word asks for none.
-pub(crate) fn regions_of(catalog: &Catalog, words: &[&str]) -> Result<Vec<String>, Failure> {
+pub(crate) fn regions_of(
+    catalog: &Catalog,
+    words: &[&str],
+    caller: &Caller,
+) -> Result<Vec<String>, Failure> {
     let mut names = Vec::new();
     for word in words {
         match *word {
-            "all" => names.extend(with_engines(catalog).0.into_iter().map(|region| region.name)),
+            "all" => {
+                names.extend(with_engines(catalog, caller).0.into_iter().map(|region| region.name));
+            }
             "any" => {}
             word if word.contains('|') => {}
-            word => names.push(catalog.region(word)?.name),
+            word => names.push(catalog.region(word, caller)?.name),
         }
     }
     Ok(names)
@@ -206,7 +221,7 @@ mod tests {
     fn meant(stores: &Stores, words: &[&str]) -> (Vec<String>, Vec<String>) {
         let request = json!({"plugin": "p", "regions": words});
         let request: Request = serde_json::from_value(request).unwrap();
-        let (places, notes) = places(stores, &request).unwrap();
+        let (places, notes) = places(stores, &request, &Caller::Operator).unwrap();
         let shown = |place: &Place| format!("{}={}", place.asked, place.region.name);
         (places.iter().map(shown).collect(), notes)
     }
@@ -247,7 +262,43 @@ mod tests {
             meant(&stores, &["japan", "all"]).0,
             ["japan=japan", "berlin=berlin", "oslo=oslo"]
         );
-        assert_eq!(regions_of(&stores.catalog, &["all"]).unwrap(), ["berlin", "japan", "oslo"]);
+        assert_eq!(
+            regions_of(&stores.catalog, &["all"], &Caller::Operator).unwrap(),
+            ["berlin", "japan", "oslo"]
+        );
+    }
+
+    #[test]
+    fn a_region_that_is_not_for_a_tenant_is_not_there_for_it() {
+        let stores = stores();
+        let japan = stores.catalog.region_named("japan").unwrap();
+        stores.catalog.hear_region(Region { access: vec!["acme".to_owned()], ..japan });
+        let meant = |tenant: &str, words: &[&str]| {
+            let caller = Caller::member(tenant, Default::default(), &[]);
+            let request = json!({"plugin": "p", "regions": words});
+            let request: Request = serde_json::from_value(request).unwrap();
+            let places = places(&stores, &request, &caller).map(|(places, _)| places);
+            let names = |places: Vec<Place>| places.into_iter().map(|p| p.region.name).collect();
+            places.map(names).map_err(|failure| format!("{failure:?}"))
+        };
+        let own: Vec<String> = meant("acme", &["all"]).unwrap();
+        assert_eq!(own, ["berlin", "japan", "oslo"]);
+        assert_eq!(meant("other", &["all"]).unwrap(), ["berlin", "oslo"]);
+        assert_eq!(meant("other", &["any"]).unwrap(), ["berlin"]);
+        for words in [&["japan"][..], &["tokyo"], &["japan|oslo"]] {
+            assert!(meant("acme", words).is_ok(), "{words:?}");
+            let failure = meant("other", words).unwrap_err();
+            assert!(failure.contains("unknown_region"), "{failure}");
+            assert!(!failure.contains("\"japan\""), "neither listed nor suggested: {failure}");
+        }
+        // A word of its own and of another region means the other one.
+        assert_eq!(meant("other", &["nrt"]).unwrap(), ["berlin"]);
+        stores.reach.lose("far");
+        assert_eq!(
+            meant("other", &["any"]).unwrap(),
+            ["mars"],
+            "the last choice of those that are there"
+        );
     }
 
     #[test]

@@ -96,6 +96,7 @@ impl Feeds {
             self.all.remove(&name);
             self.ears.hub.end(&name);
             self.ears.queue.begin(&name);
+            self.ears.quota.begin_jobs(&name);
         }
         for name in region.jobs_databases() {
             self.spawn(&name, |one| one.follow_jobs(), &at);
@@ -189,6 +190,7 @@ impl One {
         loop {
             let (copies, _) = self.info().await;
             self.ears.queue.begin(self.database.name());
+            self.ears.quota.begin_jobs(self.database.name());
             let (heard_in, heard) = mpsc::channel(HEARD_WAITING);
             let follows =
                 feed::follow(self.database.clone(), copies, None, Asked::never(), heard_in);
@@ -207,6 +209,8 @@ impl One {
                 self.ears.hub.hear_run(job, run);
             }
             self.ears.queue.hear(&thing);
+            self.ears.audit.hear(&thing);
+            self.ears.quota.hear_job(&thing);
             let is_replaced = matches!(thing, Heard::Replaced(_));
             let told = Told::Heard { region: self.region.clone(), stay: self.stay, thing };
             if self.ears.keeper.send(told).await.is_err() {

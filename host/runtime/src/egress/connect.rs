@@ -15,12 +15,11 @@ pub(super) async fn allowed(
     egress: &Egress,
     resolved: &Resolved,
 ) -> Result<Vec<SocketAddr>, EgressError> {
-    let shared = &*egress.shared;
-    shared.never.refresh().await;
+    egress.shared.never.refresh().await;
     let mut allowed = Vec::with_capacity(resolved.addresses.len());
     let mut denied = None;
     for address in &resolved.addresses {
-        match shared.policy.check(&shared.never, resolved, *address) {
+        match egress.judge(resolved, *address) {
             Ok(()) => allowed.push(*address),
             Err(refusal) => {
                 tracing::debug!(%refusal, "an address is not tried");
@@ -35,12 +34,9 @@ pub(super) async fn allowed(
 }
 
 pub(super) async fn all_allowed(egress: &Egress, resolved: &Resolved) -> Result<(), EgressError> {
-    let shared = &*egress.shared;
-    shared.never.refresh().await;
+    egress.shared.never.refresh().await;
     let mut addresses = resolved.addresses.iter();
-    addresses
-        .try_for_each(|address| shared.policy.check(&shared.never, resolved, *address))
-        .map_err(EgressError::Denied)
+    addresses.try_for_each(|address| egress.judge(resolved, *address)).map_err(EgressError::Denied)
 }
 
 pub(super) fn check_peer(
@@ -50,7 +46,7 @@ pub(super) fn check_peer(
     local: IpAddr,
 ) -> Result<(), EgressError> {
     let shared = &*egress.shared;
-    let checked = shared.policy.check(&shared.never, resolved, remote);
+    let checked = egress.judge(resolved, remote);
     checked.and_then(|()| shared.policy.check_ends(resolved, remote, local)).map_err(|refusal| {
         tracing::warn!(%refusal, "a peer was refused after it had been connected");
         EgressError::Denied(refusal)

@@ -61,7 +61,7 @@ pub(super) async fn pin(
     never.refresh().await;
     let (mut allowed, mut denied) = (Vec::with_capacity(resolved.addresses.len()), None);
     for address in &resolved.addresses {
-        match policy.check_host(never, &resolved, address.ip(), has_ports) {
+        match egress.judge_host(&resolved, address.ip(), has_ports) {
             Ok(()) => allowed.push(address.ip().to_canonical()),
             Err(refusal) => denied = denied.or(Some(refusal)),
         }
@@ -77,7 +77,7 @@ pub(super) async fn pin(
     for address in allowed {
         match source(address) {
             Ok(source) => {
-                let checked = policy.check_host(never, &resolved, address, has_ports);
+                let checked = egress.judge_host(&resolved, address, has_ports);
                 let remote = SocketAddr::new(address, NO_PORT);
                 let checked = checked.and_then(|()| policy.check_ends(&resolved, remote, source));
                 checked.map_err(EgressError::Denied)?;
@@ -100,12 +100,12 @@ pub(super) fn check(
     ports: Option<BTreeSet<u16>>,
 ) -> Result<(), EgressError> {
     let Pinned { resolved, address, source } = pinned;
-    let Shared { policy, never, .. } = &*egress.shared;
+    let policy = egress.policy();
     let mut checked = match ports {
-        None => policy.check_host(never, resolved, *address, false),
+        None => egress.judge_host(resolved, *address, false),
         Some(ports) => ports
             .into_iter()
-            .try_for_each(|port| policy.check(never, resolved, SocketAddr::new(*address, port))),
+            .try_for_each(|port| egress.judge(resolved, SocketAddr::new(*address, port))),
     };
     let remote = SocketAddr::new(*address, NO_PORT);
     checked = checked.and_then(|()| policy.check_ends(resolved, remote, *source));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use super::Resolved;
 use super::class::{Special, special};
@@ -20,6 +21,53 @@ pub struct TargetPolicy {
     base: Base,
     allow: Vec<Rule>,
     deny: Vec<Rule>,
+}
+
+/// Where one run may go at most, whatever the policy opens: the targets of its region. Without any, wherever the policy lets it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Confines(Arc<[Rule]>);
+
+impl Confines {
+    pub(super) fn new(rules: Vec<Rule>) -> Self {
+        Self(rules.into())
+    }
+
+    /// Judges as allow rules do: a rule with a host counts where the system's resolver gave the addresses.
+    pub(super) fn check(
+        &self,
+        resolved: &Resolved,
+        address: SocketAddr,
+        allows: fn(&Rule, &Destination<'_>) -> bool,
+    ) -> Result<(), Denied> {
+        let name = resolved.name.as_deref().filter(|_| resolved.is_by_system());
+        let (ip, port) = (address.ip(), address.port());
+        let destination = Destination { name, address: ip, port };
+        if self.0.is_empty() || self.0.iter().any(|rule| allows(rule, &destination)) {
+            return Ok(());
+        }
+        let reason = Reason::Outside { port, confines: self.clone() };
+        Err(Denied { name: resolved.name.clone(), address: ip, reason })
+    }
+}
+
+impl PartialEq for Confines {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Confines {}
+
+/// Rules that a refusal shows: who reads it wants to know where to go, and not all of a long list.
+const RULES_SHOWN_MAX: usize = 5;
+
+impl fmt::Display for Confines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, rule) in self.0.iter().take(RULES_SHOWN_MAX).enumerate() {
+            write!(f, "{}{rule}", if at == 0 { "" } else { ", " })?;
+        }
+        if self.0.len() > RULES_SHOWN_MAX { f.write_str(", ...") } else { Ok(()) }
+    }
 }
 
 /// By which an address is judged that has no port, or none yet: rules for ports say nothing of it.
@@ -170,6 +218,7 @@ enum Reason {
     Class { class: &'static str, base: Base },
     Inner { form: &'static str, inner: Ipv4Addr, class: Option<&'static str>, base: Base },
     Rule { port: u16, rule: Rule },
+    Outside { port: u16, confines: Confines },
     Never { what: &'static str, is_beside: bool, port: u16, inner: Option<(&'static str, IpAddr)> },
     Own,
 }
@@ -197,6 +246,9 @@ impl fmt::Display for Denied {
             }
             Reason::Rule { port, rule } => {
                 write!(f, "{} is denied by the rule {rule}", at(port))
+            }
+            Reason::Outside { port, confines } => {
+                write!(f, "{} is not among the targets of this region ({confines})", at(port))
             }
             Reason::Never { what, is_beside, port, inner } => {
                 let beside = if *is_beside { "on the host of " } else { "" };

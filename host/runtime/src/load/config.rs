@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use blitz_contract::load::Consent;
 
 /// Load tests of an engine.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadConfig {
     /// Who may be loaded beside loopback and private addresses. Asked together with the target policy: both must agree.
     pub consent: Consent,
@@ -21,6 +22,28 @@ pub struct LoadConfig {
     pub sources: Vec<IpAddr>,
     /// Whether workers run where the kernel cannot hold them.
     pub cage: LoadCage,
+    /// How often it is asked again whether a target may be loaded while it is. One that did not say so clearly is asked once
+    /// more after half of it.
+    pub look_every: Duration,
+}
+
+/// Two looks that are not clear, of at most 14 s each with the lookups of names, end a test within a minute; one that is
+/// clear within three quarters of it.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+impl Default for LoadConfig {
+    /// Loopback and private addresses alone.
+    fn default() -> Self {
+        Self {
+            consent: Consent::default(),
+            engine: LoadCaps::default(),
+            target: LoadCaps::default(),
+            cores: None,
+            sources: Vec::new(),
+            cage: LoadCage::default(),
+            look_every: LOOK_EVERY,
+        }
+    }
 }
 
 /// How much load there may be at once.

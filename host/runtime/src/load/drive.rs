@@ -23,14 +23,12 @@ use super::parts;
 use super::targets::Targets;
 use super::worker::{Heard, Worker, short};
 use crate::control::Control;
-use crate::egress::Egress;
+use crate::http::Client;
 use crate::limits::Span;
 
 /// A worker that says its second later than this holds nobody up.
 const LATE: Duration = Duration::from_secs(2);
-/// How often it is asked whether the target may still be loaded. With the lookup it is over within a minute.
-const LOOK_EVERY: Duration = Duration::from_secs(50);
-/// For a lookup at that time; one that takes longer changes nothing.
+/// For the lookup of names while a test runs; one that takes longer changes nothing.
 const LOOK_TIME: Duration = Duration::from_secs(8);
 /// What a worker has to say its last tick once it is told to stop.
 pub(super) const STOP_TIME: Duration = Duration::from_secs(5);
@@ -67,12 +65,15 @@ pub(super) struct Drive {
 /// Whether the target may be loaded.
 pub(super) struct Watch {
     pub(super) targets: Targets,
-    pub(super) egress: Egress,
+    pub(super) http: Client,
+    /// How often it is asked.
+    pub(super) every: Duration,
     /// What the operator agrees to; a change is looked at when it comes.
     pub(super) agreed: watch::Receiver<Arc<Consent>>,
 }
 
-type Looking = Pin<Box<dyn Future<Output = Result<Watch, String>> + Send>>;
+/// Gives itself back, and whether to look again soon.
+type Looking = Pin<Box<dyn Future<Output = Result<(Watch, bool), String>> + Send>>;
 
 /// Why the loop ends before its workers.
 struct Unheard;
@@ -104,8 +105,9 @@ impl Drive {
         let said = vec![0; workers.len()];
         let mut test =
             Test { workers, said, merge, records, begun, steps, reason: None, give_up: None };
+        let every = watch.every;
         let (mut watch, mut looking) = (Some(watch), None::<Looking>);
-        let mut next_look = begun + LOOK_EVERY;
+        let mut next_look = begun + every;
         let last = control.until.and_then(|until| until.checked_sub(LAST_TIME));
         let mut is_cancelled = false;
         loop {
@@ -135,12 +137,17 @@ impl Drive {
                 looked = look(&mut looking) => {
                     looking = None;
                     match looked {
-                        Ok(seen) => watch = Some(seen),
+                        Ok((seen, is_unclear)) => {
+                            watch = Some(seen);
+                            if is_unclear {
+                                next_look -= every / 2;
+                            }
+                        }
                         Err(text) => test.halt(Verdict::Revoked, &text, STOP_TIME).await,
                     }
                 }
                 () = due(next_look, &mut watch), if watch.is_some() && !is_stopping => {
-                    next_look = Instant::now() + LOOK_EVERY;
+                    next_look = Instant::now() + every;
                     looking = watch.take().map(Watch::look);
                 }
                 () = at(late) => {}
@@ -287,22 +294,20 @@ impl Test {
 }
 
 impl Watch {
-    /// Looks once more.
+    /// Looks once more. What is known comes first: a name whose server takes its time keeps nobody from being asked.
     fn look(mut self) -> Looking {
         Box::pin(async move {
             let consent = Arc::clone(&self.agreed.borrow_and_update());
-            let looking = self.targets.look_again(&self.egress, &consent);
+            let is_unclear = self.targets.look_again(&self.http, &consent).await?;
+            let looking = self.targets.look_up_again(self.http.egress(), &consent);
             match tokio::time::timeout(LOOK_TIME, looking).await {
-                Ok(Err(text)) => Err(text),
-                Ok(Ok(())) => Ok(self),
-                Err(_) => {
-                    tracing::info!(
-                        "looking the targets of a load test up took longer than {}",
-                        Span(LOOK_TIME)
-                    );
-                    Ok(self)
-                }
+                Ok(looked) => looked?,
+                Err(_) => tracing::info!(
+                    "looking the targets of a load test up took longer than {}",
+                    Span(LOOK_TIME)
+                ),
             }
+            Ok((self, is_unclear))
         })
     }
 }
@@ -348,7 +353,7 @@ async fn due(next: Instant, watch: &mut Option<Watch>) {
     }
 }
 
-async fn look(looking: &mut Option<Looking>) -> Result<Watch, String> {
+async fn look(looking: &mut Option<Looking>) -> Result<(Watch, bool), String> {
     match looking {
         Some(looking) => looking.await,
         None => std::future::pending().await,

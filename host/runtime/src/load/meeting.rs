@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use blitz_contract::load::Share;
+use blitz_contract::load::{Proof, Share, Terms};
 
 /// What a load test of a run is given beside its plan.
 #[derive(Debug, Clone)]
@@ -15,14 +15,24 @@ pub struct LoadSetting {
     /// Who asks, for whoever reads a log of the target: the job and a contact. Ends the `user-agent` of every request, in
     /// parentheses. Empty where nobody asks but the machine's own user.
     pub signature: String,
+    /// The most that load tests of the run may be.
+    pub terms: Terms,
     /// How this engine meets the others of the run.
     pub meeting: Arc<dyn Meeting>,
+    /// Which hosts it may go to beside those that the operator agrees to. They are looked for before the first packet, and
+    /// while it runs.
+    pub proofs: Vec<Proof>,
 }
 
 impl Default for LoadSetting {
     /// Of a run without others.
     fn default() -> Self {
-        Self { signature: String::new(), meeting: Arc::new(Alone) }
+        Self {
+            signature: String::new(),
+            terms: Terms::default(),
+            meeting: Arc::new(Alone),
+            proofs: Vec::new(),
+        }
     }
 }
 

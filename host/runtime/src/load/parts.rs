@@ -1,6 +1,7 @@
 //! A second in records: one tick where it fits, else several that add up to it.
 
 use blitz_contract::load::{ClassTick, Closing, Distribution, Opening, StepTick, Tick};
+use blitz_contract::secret::{MASK, is_secret_header, masked_url};
 
 use crate::limits::EVENT_MAX_BYTES;
 
@@ -24,12 +25,7 @@ pub(super) fn of_tick(mut tick: Tick) -> Vec<String> {
     parts.iter().filter_map(|part| serde_json::to_string(part).ok()).collect()
 }
 
-/// Words in the names of headers whose values nobody but the target is told: records are kept, and reports are passed on.
-const SECRET_HEADERS: [&str; 6] = ["auth", "cookie", "token", "secret", "password", "api-key"];
-/// In place of such a value, as in a command line that is shown.
-const HIDDEN: &str = "***";
-
-/// The JSON of an opening. Values of headers that log somebody in are hidden. A plan that is too large for a record is told without its bodies, the lists of its variables and
+/// The JSON of an opening. Values of headers that log somebody in, and the userinfo of URLs, are hidden. A plan that is too large for a record is told without its bodies, the lists of its variables and
 /// its headers: the report needs its shape and its URLs.
 ///
 /// # Errors
@@ -38,10 +34,12 @@ const HIDDEN: &str = "***";
 pub(super) fn of_opening(mut opening: Opening) -> Result<String, String> {
     let json = |opening: &Opening| serde_json::to_string(opening).map_err(|e| e.to_string());
     for (name, value) in opening.plan.steps.iter_mut().flat_map(|step| &mut step.headers) {
-        let name = name.to_ascii_lowercase();
-        if SECRET_HEADERS.iter().any(|word| name.contains(word)) {
-            HIDDEN.clone_into(value);
+        if is_secret_header(name) {
+            MASK.clone_into(value);
         }
+    }
+    for step in &mut opening.plan.steps {
+        step.url = masked_url(&step.url);
     }
     let mut text = json(&opening)?;
     if text.len() > EVENT_MAX_BYTES {

@@ -1,6 +1,6 @@
 //! How a load test begins: everything that can be refused is refused before a packet is sent.
 //!
-//! In this order: the plan is read, its targets are looked up and judged, one worker shows that the cage shuts, the engines
+//! In this order: the plan is read and held against the terms of the run, its targets are looked up and judged, one worker shows that the cage shuts, the engines
 //! of the run meet, the share is held against machine and caps, and the workers take their work. Then all of them get the
 //! same instant to begin at.
 
@@ -35,7 +35,7 @@ use crate::bindings::blitz::plugin::types::Error;
 use crate::child::ChildProgram;
 use crate::control::Control;
 use crate::doing::{Activity, Doing};
-use crate::egress::Egress;
+use crate::http::Client;
 use crate::limits::Size;
 use crate::load::{LoadSetting, Met};
 use crate::output::Outlet;
@@ -59,7 +59,7 @@ const PORTS: (u64, u64) = (32_768, 60_999);
 /// What a test is made of.
 pub(super) struct Lent {
     pub(super) loads: Arc<Loads>,
-    pub(super) egress: Egress,
+    pub(super) http: Client,
     pub(super) control: Control,
     pub(super) outlet: Outlet,
     pub(super) doing: Doing,
@@ -70,6 +70,8 @@ pub(super) struct Lent {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) opening: String,
+    /// By its plan.
+    pub(super) lasts: Duration,
     pub(super) queue: Arc<Queue>,
     pub(super) stop: CancellationToken,
     pub(super) task: AbortOnDropHandle<()>,
@@ -77,7 +79,7 @@ pub(super) struct Running {
 
 /// Begins it; comes back when it has begun.
 pub(super) async fn begin(lent: Lent, plan: &str) -> Result<Running, Error> {
-    let Lent { loads, egress, control, outlet, doing, setting } = lent;
+    let Lent { loads, http, control, outlet, doing, setting } = lent;
     if plan.len() > PLAN_BYTES_MAX {
         let size = |bytes: usize| Size(u64::try_from(bytes).unwrap_or(u64::MAX));
         return Err(Error::Limit(format!(
@@ -87,13 +89,14 @@ pub(super) async fn begin(lent: Lent, plan: &str) -> Result<Running, Error> {
         )));
     }
     let plan = Plan::from_json(plan).map_err(|error| Error::Failed(error.to_string()))?;
+    setting.terms.check(&plan).map_err(|error| Error::Limit(error.to_string()))?;
     let signed = agent::signed(plan.clone(), &setting.signature).map_err(Error::Limit)?;
     let program = loads.child.clone().ok_or_else(|| {
         Error::Failed("this engine has no program for its load workers".to_owned())
     })?;
     let mut agreed = loads.agreed.changes();
     let consent = Arc::clone(&agreed.borrow_and_update());
-    let looking = Targets::find(&egress, &consent, &plan);
+    let looking = Targets::find(&http, &consent, &plan, &setting.proofs);
     let looked_up = doing.during(Activity::Lookup, Box::pin(looking)).await;
     let mut targets = looked_up?;
     // What no record could tell is known before the engines meet.
@@ -144,7 +147,7 @@ pub(super) async fn begin(lent: Lent, plan: &str) -> Result<Running, Error> {
     // What was agreed to may have changed while the engines met. What changes from here on is the watch's to see.
     if agreed.has_changed().unwrap_or(false) {
         let consent = Arc::clone(&agreed.borrow_and_update());
-        let looking = targets.look_again(&egress, &consent);
+        let looking = targets.look_again(&http, &consent);
         doing.during(Activity::Lookup, Box::pin(looking)).await.map_err(Error::Denied)?;
     }
 
@@ -171,7 +174,7 @@ pub(super) async fn begin(lent: Lent, plan: &str) -> Result<Running, Error> {
     let (queue, stop) = (Arc::new(Queue::default()), CancellationToken::new());
     let merge = Merge::new(share, workers.len());
     let over = drive::over(&plan, begun);
-    let watch = Watch { targets, egress, agreed };
+    let watch = Watch { targets, http, agreed, every: loads.config.look_every };
     let test = Drive {
         workers,
         heard,
@@ -190,7 +193,8 @@ pub(super) async fn begin(lent: Lent, plan: &str) -> Result<Running, Error> {
     let task = tokio::spawn(async move {
         tokio::join!(test.run(), giving);
     });
-    let running = Running { opening, queue, stop, task: AbortOnDropHandle::new(task) };
+    let lasts = plan.shape.duration();
+    let running = Running { opening, lasts, queue, stop, task: AbortOnDropHandle::new(task) };
     doing.during(Activity::Load, tokio::time::sleep_until(begun)).await;
     Ok(running)
 }

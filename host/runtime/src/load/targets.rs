@@ -9,13 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blitz_contract::load::work::Pinned;
-use blitz_contract::load::{Consent, Origin, Plan};
+use blitz_contract::load::{Consent, ConsentError, Origin, Plan, Proof};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 use url::Host;
 
+use super::shown::Shown;
+
 use crate::bindings::blitz::plugin::types::Error;
 use crate::egress::{Egress, EgressError, Family, Resolved, Wanted};
+use crate::http::Client;
 use crate::limits::Span;
 
 /// Looks in a row in which a name has an address no more, before it is another's: names that rotate through many
@@ -27,7 +30,11 @@ const LOOKUP_TIME: Duration = Duration::from_secs(6);
 
 /// The targets of one test.
 #[derive(Debug)]
-pub(super) struct Targets(Vec<Target>);
+pub(super) struct Targets {
+    all: Vec<Target>,
+    /// What the job came with.
+    proofs: Vec<Proof>,
+}
 
 #[derive(Debug)]
 struct Target {
@@ -37,6 +44,8 @@ struct Target {
     named: Vec<String>,
     /// Looks in a row in which an address of it was gone.
     gone: Vec<u32>,
+    /// Where the operator's word is not enough.
+    shown: Option<Shown>,
 }
 
 /// Why there is no test, or none any more.
@@ -44,6 +53,14 @@ struct Target {
 pub(super) enum Refused {
     Denied(String),
     Failed(String),
+}
+
+impl Refused {
+    fn text(self) -> String {
+        match self {
+            Self::Denied(text) | Self::Failed(text) => text,
+        }
+    }
 }
 
 impl From<Refused> for Error {
@@ -56,57 +73,97 @@ impl From<Refused> for Error {
 }
 
 impl Targets {
-    /// Looks up and judges all of them. Nothing is sent to any.
+    /// Looks up and judges all of them, and then looks whether those that need it show that their owner agrees. Nothing is
+    /// sent to any as long as one is refused without that.
     pub(super) async fn find(
-        egress: &Egress,
+        http: &Client,
         consent: &Consent,
         plan: &Plan,
+        proofs: &[Proof],
     ) -> Result<Self, Refused> {
+        let egress = http.egress();
         let mut targets = Vec::new();
         for origin in plan.origins() {
             let resolved = look_up(egress, &origin).await?;
             let named = named(plan, &origin);
-            judge(egress, consent, &origin, &named, &resolved).await?;
+            let needed = judge(egress, consent, proofs, &origin, &named, &resolved).await?.cloned();
             let gone = vec![0; resolved.addresses.len()];
-            targets.push(Target { origin, resolved, named, gone });
+            targets.push((Target { origin, resolved, named, gone, shown: None }, needed));
         }
-        Ok(Self(targets))
+        let looking = targets.into_iter().map(|(mut target, needed)| async move {
+            if let Some(proof) = needed {
+                let addresses = &target.resolved.addresses;
+                target.shown = Some(Shown::first(http, &target.origin, addresses, &proof).await?);
+            }
+            Ok(target)
+        });
+        let all: Result<Vec<Target>, Refused> = join_all(looking).await.into_iter().collect();
+        Ok(Self { all: all?, proofs: proofs.to_vec() })
     }
 
-    /// Asks again, while the test runs. Names are looked up anew: an address that a name has no more is judged by itself.
+    /// Asks again, while the test runs, of all that is known: whether to ask again soon, as somebody did not say it clearly.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not go on.
+    pub(super) async fn look_again(
+        &mut self,
+        http: &Client,
+        consent: &Consent,
+    ) -> Result<bool, String> {
+        let Self { all, proofs } = self;
+        let mut asking = Vec::new();
+        for Target { origin, resolved, named, shown, .. } in all {
+            let judged = judge(http.egress(), consent, proofs, origin, named, resolved).await;
+            if let Some(proof) = judged.map_err(Refused::text)? {
+                asking.push(async move {
+                    let addresses = &resolved.addresses;
+                    if let Some(shown) = shown {
+                        return shown.again(http, origin, addresses).await;
+                    }
+                    // The operator agreed to it until now.
+                    let first = Shown::first(http, origin, addresses, proof).await;
+                    *shown = Some(first.map_err(Refused::text)?);
+                    Ok(false)
+                });
+            }
+        }
+        let mut is_unclear = false;
+        for answered in join_all(asking).await {
+            is_unclear |= answered?;
+        }
+        Ok(is_unclear)
+    }
+
+    /// Looks names up anew, while the test runs: an address that a name has no more is judged by itself.
     ///
     /// # Errors
     ///
     /// Why it may not go on. A lookup that fails is no reason.
-    pub(super) async fn look_again(
+    pub(super) async fn look_up_again(
         &mut self,
         egress: &Egress,
         consent: &Consent,
     ) -> Result<(), String> {
-        let said = |refused| match refused {
-            Refused::Denied(text) | Refused::Failed(text) => text,
-        };
-        // All that is known first: a name whose server takes its time keeps nobody from being asked.
-        for Target { origin, resolved, named, .. } in &self.0 {
-            judge(egress, consent, origin, named, resolved).await.map_err(said)?;
-        }
-        let looking = self.0.iter().map(|target| async {
+        let looking = self.all.iter().map(|target| async {
             let Target { origin, resolved, .. } = target;
             resolved.name.as_ref()?;
             let looked = tokio::time::timeout(LOOKUP_TIME, look_up(egress, origin)).await;
             let reason = match looked {
                 Ok(Ok(now)) => return Some(now),
-                Ok(Err(refused)) => said(refused),
+                Ok(Err(refused)) => refused.text(),
                 Err(_) => format!("it took longer than {}", Span(LOOKUP_TIME)),
             };
             tracing::info!(%origin, reason, "a target of a load test was not looked up again");
             None
         });
         let looked = join_all(looking).await;
-        for (target, now) in self.0.iter_mut().zip(looked) {
-            let Target { origin, resolved, named, gone } = target;
+        let Self { all, proofs } = self;
+        for (target, now) in all.iter_mut().zip(looked) {
+            let Target { origin, resolved, named, gone, .. } = target;
             let Some(now) = now else { continue };
-            judge(egress, consent, origin, named, &now).await.map_err(said)?;
+            let judged = judge(egress, consent, proofs, origin, named, &now).await;
+            judged.map_err(Refused::text)?;
             for (address, looks) in resolved.addresses.iter().zip(gone) {
                 *looks = if now.addresses.contains(address) { 0 } else { *looks + 1 };
                 let alone = consent.check(&address.ip().to_string(), address.ip(), address.port());
@@ -127,12 +184,12 @@ impl Targets {
             origin: target.origin.clone(),
             addresses: target.resolved.addresses.clone(),
         };
-        self.0.iter().map(pinned).collect()
+        self.all.iter().map(pinned).collect()
     }
 
     /// Each once.
     pub(super) fn addresses(&self) -> BTreeSet<SocketAddr> {
-        self.0.iter().flat_map(|target| target.resolved.addresses.iter().copied()).collect()
+        self.all.iter().flat_map(|target| target.resolved.addresses.iter().copied()).collect()
     }
 
     pub(super) fn in_words(&self) -> Vec<(String, Vec<String>)> {
@@ -140,7 +197,7 @@ impl Targets {
             let addresses = target.resolved.addresses.iter().map(SocketAddr::to_string);
             (target.origin.to_string(), addresses.collect())
         };
-        self.0.iter().map(words).collect()
+        self.all.iter().map(words).collect()
     }
 }
 
@@ -161,24 +218,30 @@ async fn look_up(egress: &Egress, origin: &Origin) -> Result<Resolved, Refused> 
     egress.resolve(&wanted).await.map_err(refused)
 }
 
-async fn judge(
+/// The proof without which it may not be loaded, if there is one. A proof is of a host at its addresses: nobody else may be
+/// named behind them.
+async fn judge<'a>(
     egress: &Egress,
     consent: &Consent,
+    proofs: &'a [Proof],
     origin: &Origin,
     named: &[String],
     resolved: &Resolved,
-) -> Result<(), Refused> {
+) -> Result<Option<&'a Proof>, Refused> {
     egress.all_allowed(resolved).await.map_err(refused)?;
+    let denied = |error: ConsentError| Refused::Denied(error.to_string());
+    let mut needed = None;
     for address in &resolved.addresses {
         let (host, ip, port) = (&origin.host, address.ip(), address.port());
-        let named =
-            || named.iter().try_for_each(|named| consent.check_named(host, named, ip, port));
-        consent
-            .check(host, ip, port)
-            .and_then(|()| named())
-            .map_err(|error| Refused::Denied(error.to_string()))?;
+        if let Err(error) = consent.check(host, ip, port) {
+            let proof = proofs.iter().find(|proof| proof.covers(host, port));
+            needed = Some(proof.ok_or_else(|| denied(error))?);
+        }
+        for named in named {
+            consent.check_named(host, named, ip, port).map_err(denied)?;
+        }
     }
-    Ok(())
+    Ok(needed)
 }
 
 /// Headers `host` of the steps that go to an origin.
@@ -224,139 +287,4 @@ impl Agreed {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::egress::TargetPolicy;
-
-    fn plan(urls: &[&str]) -> Plan {
-        let steps: Vec<_> = urls
-            .iter()
-            .map(|url| json!({"method": "GET", "url": url, "timeout_ms": 1000}))
-            .collect();
-        let plan = json!({"steps": steps, "shape": {"users": {"segments": [{"from": 1.0, "to": 1.0, "duration_ms": 1}]}}});
-        Plan::from_json(&plan.to_string()).unwrap()
-    }
-
-    fn egress(policy: TargetPolicy) -> Egress {
-        Egress::new(policy, Vec::new())
-    }
-
-    fn listed(pattern: &str) -> Consent {
-        Consent { listed: vec![pattern.parse().unwrap()] }
-    }
-
-    #[tokio::test]
-    async fn both_must_agree_to_every_address() {
-        let none = Consent::default();
-        for (policy, consent, urls, refusal) in [
-            (TargetPolicy::any(), &none, &["http://127.0.0.1:1/"][..], None),
-            (TargetPolicy::any(), &none, &["http://10.1.2.3/", "http://[fd00::1]/"], None),
-            (TargetPolicy::any(), &none, &["http://192.0.2.1/"], Some("--load-target 192.0.2.1")),
-            (
-                TargetPolicy::any(),
-                &none,
-                &["http://127.0.0.1/", "http://192.0.2.1/"],
-                Some("192.0.2.1"),
-            ),
-            (TargetPolicy::any(), &listed("192.0.2.1"), &["http://192.0.2.1/"], None),
-            (
-                TargetPolicy::any(),
-                &listed("192.0.2.1:81"),
-                &["http://192.0.2.1/"],
-                Some("192.0.2.1"),
-            ),
-            // The policy refuses what the consent allows, and the reverse.
-            (TargetPolicy::public_only(), &none, &["http://127.0.0.1:1/"], Some("public-only")),
-            (TargetPolicy::public_only(), &none, &["http://8.8.8.8/"], Some("8.8.8.8")),
-            (TargetPolicy::public_only(), &listed("8.8.8.8"), &["http://8.8.8.8/"], None),
-            // Another form of an address is that address.
-            (TargetPolicy::any(), &none, &["http://3221225985/"], Some("192.0.2.1")),
-            (TargetPolicy::any(), &none, &["http://[::ffff:192.0.2.1]/"], Some("192.0.2.1")),
-            (
-                TargetPolicy::any(),
-                &listed("8.8.8.8"),
-                &["http://169.254.169.254/"],
-                Some("metadata"),
-            ),
-        ] {
-            let found = Targets::find(&egress(policy.clone()), consent, &plan(urls)).await;
-            match (found, refusal) {
-                (Ok(targets), None) => assert_eq!(targets.0.len(), urls.len(), "{urls:?}"),
-                (Err(Refused::Denied(text)), Some(part)) => {
-                    assert!(text.contains(part), "{policy} {urls:?}: {text}");
-                }
-                (found, _) => panic!("{policy} {urls:?}: {found:?}"),
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn nobody_else_is_named_behind_an_address_of_many_owners() {
-        let egress = egress(TargetPolicy::any());
-        let consent = |list: &[&str]| Consent {
-            listed: list.iter().map(|pattern| pattern.parse().unwrap()).collect(),
-        };
-        let two = &["localhost", "victim.example"];
-        for (list, url, host, may) in [
-            (&[][..], "http://127.0.0.1/", "victim.example", true),
-            (two, "http://localhost/", "victim.example", true),
-            (&["192.0.2.1"], "http://192.0.2.1/", "a.example", true),
-        ] {
-            let mut plan = plan(&["http://127.0.0.1:1/", url]);
-            plan.steps[1].headers.push(("HOST".to_owned(), host.to_owned()));
-            let found = Targets::find(&egress, &consent(list), &plan).await;
-            assert_eq!(found.is_ok(), may, "{list:?} {url} {host}: {found:?}");
-        }
-        let mut plan = plan(&["http://localhost:1/"]);
-        plan.steps[0].headers.push(("Host".to_owned(), "victim.example".to_owned()));
-        let mut targets = Targets::find(&egress, &consent(two), &plan).await.unwrap();
-        // As if the name led to a machine of the public network.
-        targets.0[0].resolved.addresses = vec!["192.0.2.1:1".parse().unwrap()];
-        assert_eq!(targets.look_again(&egress, &consent(two)).await, Ok(()));
-        let text = targets.look_again(&egress, &consent(&["localhost"])).await.unwrap_err();
-        assert!(text.contains("not as \"victim.example\""), "{text}");
-    }
-
-    #[tokio::test]
-    async fn what_is_agreed_to_no_more_is_found() {
-        let egress = egress(TargetPolicy::any());
-        let agreed = Agreed::new(listed("192.0.2.1"));
-        let mut targets =
-            Targets::find(&egress, &agreed.now(), &plan(&["http://192.0.2.1/"])).await.unwrap();
-        assert_eq!(targets.look_again(&egress, &agreed.now()).await, Ok(()));
-        agreed.replace(Consent::default());
-        let text = targets.look_again(&egress, &agreed.now()).await.unwrap_err();
-        assert!(text.starts_with("192.0.2.1 (192.0.2.1) may not be loaded"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn a_name_that_is_not_found_keeps_nobody_from_being_asked() {
-        let egress = egress(TargetPolicy::any());
-        let plan = plan(&["http://localhost:1/", "http://192.0.2.1/"]);
-        let mut targets = Targets::find(&egress, &listed("192.0.2.1"), &plan).await.unwrap();
-        let _held = egress.hold_lookups();
-        let none = Consent::default();
-        let looking = targets.look_again(&egress, &none);
-        let text = tokio::time::timeout(LOOKUP_TIME / 2, looking).await.unwrap().unwrap_err();
-        assert!(text.starts_with("192.0.2.1 (192.0.2.1) may not be loaded"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn a_name_that_leads_elsewhere_is_found() {
-        let egress = egress(TargetPolicy::any());
-        let consent = listed("localhost");
-        let mut targets =
-            Targets::find(&egress, &consent, &plan(&["http://localhost:1/"])).await.unwrap();
-        assert_eq!(targets.look_again(&egress, &consent).await, Ok(()));
-        // As if the name had led to a machine of the public network when the test began.
-        targets.0[0].resolved.addresses = vec!["192.0.2.1:1".parse().unwrap()];
-        targets.0[0].gone = vec![0];
-        for _ in 1..GONE_LOOKS {
-            assert_eq!(targets.look_again(&egress, &consent).await, Ok(()));
-        }
-        let text = targets.look_again(&egress, &consent).await.unwrap_err();
-        assert_eq!(text, "localhost does not lead to 192.0.2.1 any more");
-    }
-}
+mod tests;

@@ -185,6 +185,7 @@ pub(super) fn invocation(room: usize) -> (Invocation, mpsc::Receiver<Frame>) {
         output,
         cancel: CancellationToken::new(),
         tape: crate::Tape::Live,
+        targets: Vec::new(),
         load: Default::default(),
     };
     (invocation, receiver)

@@ -8,5 +8,6 @@ mod support;
 mod worker;
 mod whole;
 mod refused;
+mod proved;
 mod caged;
 mod ends;

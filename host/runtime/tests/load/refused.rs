@@ -1,6 +1,9 @@
 //! What is refused before the first packet, each with its kind and its words.
 
+use std::time::Duration;
+
 use blitz_contract::Exit;
+use blitz_contract::load::Terms;
 use blitz_runtime::{LoadCaps, RuntimeConfig, TargetPolicy};
 use serde_json::{Value, json};
 
@@ -93,4 +96,31 @@ async fn what_is_wrong_is_named() {
     let nobody = RuntimeConfig { child: None, ..config() };
     let plan = plan(&server.url(), 1, 1000, "send").to_string();
     check(nobody, &server, &plan, FAILED, &["no program for its load workers"]).await;
+}
+
+#[tokio::test]
+async fn what_is_more_than_the_terms_of_the_run_sends_nothing() {
+    let server = Server::start().await;
+    let url = server.url();
+    let mut rate = plan(&url, 1, 1000, "send");
+    rate["shape"] = json!({"rate": {"segments": [{"from": 1.0, "to": 21.0, "duration_ms": 1000}]}});
+    let terms =
+        Terms { users: Some(5), rate_per_s: Some(20), duration: Some(Duration::from_millis(1500)) };
+    for (plan, words) in [
+        (plan(&url, 6, 1000, "send"), "a load test of 6 users, 5 are allowed (load_users)"),
+        (rate, "21 requests in a second, 20 are allowed (load_rate_per_s)"),
+        (plan(&url, 5, 2000, "send"), "a load test of 2 s, 1.5 s of today's are left"),
+    ] {
+        let world = World::new(config()).await;
+        let seen = world.run(&plan.to_string(), |invocation| invocation.load.terms = terms).await;
+        let error = seen.error();
+        assert_eq!(seen.exit, Exit::Status(LIMIT), "{error}");
+        assert!(error.contains(words), "{words:?} is not in {error:?}");
+        assert_eq!(server.connections(), 0, "{error}");
+    }
+    let world = World::new(config()).await;
+    let plan = plan(&url, 5, 1000, "send").to_string();
+    let seen = world.run(&plan, |invocation| invocation.load.terms = terms).await;
+    assert_eq!(seen.exit, Exit::Status(0), "{}", seen.error());
+    assert!(server.connections() > 0);
 }

@@ -159,6 +159,7 @@ fn invocation(
         output,
         cancel: Default::default(),
         tape: Tape::Live,
+        targets: Vec::new(),
         load: Default::default(),
     };
     change(&mut invocation);

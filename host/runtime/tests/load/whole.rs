@@ -32,7 +32,8 @@ async fn what_the_workers_say_is_given_out_and_to_the_plugin() {
     let seen = world
         .run(&plan, |invocation| {
             let signature = "job 7; ops@example.org".to_owned();
-            invocation.load = LoadSetting { signature, meeting: Arc::new(Told(Ok(met))) };
+            let meeting = Arc::new(Told(Ok(met)));
+            invocation.load = LoadSetting { signature, meeting, ..LoadSetting::default() };
         })
         .await;
     assert_eq!(seen.exit, Exit::Status(0), "{}", seen.error());

@@ -101,6 +101,7 @@ pub(crate) fn invocation(args: &[&str], room: usize) -> (Invocation, mpsc::Recei
         output,
         cancel: Default::default(),
         tape: Tape::Live,
+        targets: Vec::new(),
         load: Default::default(),
     };
     (invocation, receiver)

@@ -55,8 +55,27 @@ fn alone(argument: &Argument) -> Result<(), ManifestError> {
         let wanted = "absent, as only an option with a value has a name behind it";
         return rule(argument, ".named", wanted, "true");
     }
+    secret(argument)?;
     choices(argument)?;
     default(argument)
+}
+
+/// A part of a value is secret where a mask leaves a value of its kind, and nothing of it is shown in help.
+fn secret(argument: &Argument) -> Result<(), ManifestError> {
+    let Some(part) = argument.secret else { return Ok(()) };
+    let may = matches!(
+        argument.kind,
+        ArgumentKind::Text | ArgumentKind::TextOrInputFile | ArgumentKind::Url
+    );
+    let has_text = argument.default.is_some() || !argument.choices.is_empty();
+    let wanted = if !may {
+        "absent: only texts and URLs have secret parts"
+    } else if has_text {
+        "absent, as help shows the default and the choices"
+    } else {
+        return Ok(());
+    };
+    rule(argument, ".secret", wanted, &format!("{part:?}").to_ascii_lowercase())
 }
 
 fn choices(argument: &Argument) -> Result<(), ManifestError> {

@@ -61,6 +61,32 @@ pub enum UsageError {
     },
 }
 
+impl UsageError {
+    /// The same without what was typed as a value, for whoever may pass the text on: a secret may stand where none belongs.
+    #[must_use]
+    pub fn without_values(self) -> Self {
+        let hidden = || super::mask::MASK.to_owned();
+        match self {
+            Self::BadValue { option, wanted, .. } => {
+                Self::BadValue { option, value: hidden(), wanted }
+            }
+            Self::NotAChoice { option, choices, .. } => {
+                Self::NotAChoice { option, value: hidden(), choices }
+            }
+            Self::Extra { .. } => Self::Extra { value: hidden() },
+            // A name that stands behind a colon is typed, too: `--user:name`.
+            Self::Unknown { option } => {
+                let (option, _) = option.split_once(':').unwrap_or((&option, ""));
+                Self::Unknown { option: option.to_owned() }
+            }
+            Self::MissingValue { .. }
+            | Self::MissingName { .. }
+            | Self::UnexpectedValue { .. }
+            | Self::Missing { .. } => self,
+        }
+    }
+}
+
 fn named(option: &str) -> String {
     let what = if option.starts_with('-') { "option" } else { "argument" };
     format!("{what} {option}")

@@ -26,8 +26,8 @@ pub struct Pattern {
 pub enum ConsentError {
     /// An address of the public network.
     #[error(
-        "{host} ({address}) may not be loaded: a load test goes to loopback and private addresses, and to hosts that the \
-         operator lists (--load-target {host})"
+        "{host} ({address}) may not be loaded: a load test goes to loopback and private addresses, to hosts that their tenant has \
+         proved to be its own (blitz targets add {host}), and to those that the operator lists (--load-target {host})"
     )]
     Public {
         /// As the command named it.
@@ -60,11 +60,16 @@ impl Consent {
     ///
     /// [`ConsentError`] says what may be loaded.
     pub fn check(&self, host: &str, address: IpAddr, port: u16) -> Result<(), ConsentError> {
-        let listed = self.listed.iter().any(|pattern| pattern.covers(host, port));
-        if listed || is_own(address) {
+        if self.lists(host, port) || is_own(address) {
             return Ok(());
         }
         Err(ConsentError::Public { host: host.to_owned(), address })
+    }
+
+    /// Whether the operator's list has it.
+    #[must_use]
+    pub fn lists(&self, host: &str, port: u16) -> bool {
+        self.listed.iter().any(|pattern| pattern.covers(host, port))
     }
 
     /// Whether requests to `address`, which may be loaded for `host`, may say in their header `host` that they are for `named`.
@@ -85,7 +90,7 @@ impl Consent {
             Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
             _ => named.trim(),
         };
-        let is_listed = |name: &str| self.listed.iter().any(|pattern| pattern.covers(name, port));
+        let is_listed = |name: &str| self.lists(name, port);
         let is_machine = host.parse::<IpAddr>().is_ok() && is_listed(host);
         let is_same = name.trim_end_matches('.').eq_ignore_ascii_case(host.trim_end_matches('.'));
         let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
@@ -115,7 +120,15 @@ fn is_own(address: IpAddr) -> bool {
 }
 
 impl Pattern {
-    fn covers(&self, host: &str, port: u16) -> bool {
+    /// Whether it is about addresses alone.
+    #[must_use]
+    pub fn is_address(&self) -> bool {
+        self.host.parse::<IpAddr>().is_ok()
+    }
+
+    /// Whether it is about this host, a name or an address, and this port.
+    #[must_use]
+    pub fn covers(&self, host: &str, port: u16) -> bool {
         let host = host.trim_end_matches('.');
         let is_host = host.eq_ignore_ascii_case(&self.host)
             || self.below

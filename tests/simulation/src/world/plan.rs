@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blitz_contract::{Limits, Retry};
-use blitz_jobs::spec::{Spec, SpecKind};
+use blitz_jobs::spec::{Spec, SpecKind, Terms};
 
 use super::World;
 use super::chance::Chance;
@@ -254,6 +254,9 @@ impl World {
             limits: Limits { slots, ..Limits::default() },
             timeout_ms: ms(self.plan.timeout),
             queue_timeout_ms: ms(self.plan.queue_timeout),
+            tenant: None,
+            terms: Terms::default(),
+            sealed: Vec::new(),
             inputs: Vec::new(),
             home_epoch: 1,
             created_at_ms: 0,

@@ -15,7 +15,7 @@ mod idle;
 mod races;
 mod regions;
 mod rescue;
-mod site;
+pub(crate) mod site;
 
 use std::process::ExitCode;
 

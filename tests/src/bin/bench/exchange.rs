@@ -122,6 +122,7 @@ async fn run(plugin: &Plugin, args: &[&str]) -> Exit {
         output,
         cancel: CancellationToken::new(),
         tape: blitz_runtime::Tape::Live,
+        targets: Vec::new(),
         load: Default::default(),
     });
     let taking = async { while frames.recv().await.is_some() {} };

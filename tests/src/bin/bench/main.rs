@@ -5,6 +5,7 @@
 //!     cargo run --release -p blitz-tests --bin bench -- plugins [COMPONENT..]
 //!     cargo run --release -p blitz-tests --bin bench -- paths [speed|accuracy|crowd]
 //!     cargo run --release -p blitz-tests --bin bench -- rush [cost|stall|memory|merging|own]
+//!     cargo run --release -p blitz-tests --bin bench -- gateway
 //!     cargo run --release -p blitz-tests --bin bench -- claims [races|herd|rescue|feeds|idle|regions]
 //!
 //! Under the name `blitz` this binary is the program itself: one build serves stories, benches and what they
@@ -14,6 +15,7 @@ mod capture;
 mod claims;
 mod crowd;
 mod exchange;
+mod gateway;
 mod netns;
 mod parts;
 mod paths;
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         // A compiler, when `plugins` compiles as an engine does.
         Some(blitz_runtime::CHILD) => blitz::child_main(args.map(OsString::from)),
         Some("claims") => claims::run(&args.collect::<Vec<_>>()),
+        Some("gateway") => gateway::run(&args.collect::<Vec<_>>()),
         Some("rush") => rush::run(&args.collect::<Vec<_>>()),
         Some(rush::SERVER) => rush::server(&args.collect::<Vec<_>>()),
         Some(rush::BARE) => rush::bare(&args.collect::<Vec<_>>()),
@@ -56,7 +59,7 @@ fn main() -> ExitCode {
         other => {
             let asked = other.unwrap_or("nothing");
             sample::say(&format!(
-                "bench: no bench {asked:?}; there are: claims, paths, plugins, road, rush, store"
+                "bench: no bench {asked:?}; there are: claims, gateway, paths, plugins, road, rush, store"
             ));
             ExitCode::from(2)
         }

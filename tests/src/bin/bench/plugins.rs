@@ -78,6 +78,7 @@ fn invocation(args: &[&str], deadline: Duration) -> (Invocation, mpsc::Receiver<
         output,
         cancel: CancellationToken::new(),
         tape: blitz_runtime::Tape::Live,
+        targets: Vec::new(),
         load: Default::default(),
     };
     (invocation, frames)

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::flags::Flags;
 use crate::followed::{Followed, lock};
 use crate::run::panics;
+use crate::table::say;
 use crate::witness::Witness;
 use plan::Planned;
 use sightings::Sightings;
@@ -36,6 +37,9 @@ const PACE: Duration = Duration::from_millis(500);
 /// After the last heal all jobs have ended within this time.
 const END_MAX: Duration = Duration::from_secs(90);
 
+/// After a heal all clusters have what one of them had within this time.
+pub(crate) const CONVERGED_MAX: Duration = Duration::from_secs(5);
+
 /// What is not known everywhere so long after a heal is not waited for any more: the next cut comes.
 const APART_MAX: Duration = Duration::from_secs(30);
 
@@ -49,6 +53,8 @@ pub(crate) struct Made {
     pub(crate) converged: Option<Duration>,
     /// What came last to where it was missing, or did not.
     pub(crate) last: Vec<String>,
+    /// Of one that came late: the replications that did not run when its time was over.
+    pub(crate) unwell: Vec<String>,
 }
 
 /// The network of a run.
@@ -127,15 +133,22 @@ async fn make(
         site.heal()?;
         let healed = Instant::now();
         let mut missing = seen.missing();
-        let mut last = Vec::new();
+        let (mut last, mut unwell) = (Vec::new(), None);
         while !missing.is_empty() && healed.elapsed() < APART_MAX {
             last = missing.iter().take(EVIDENCE_MAX).map(ToString::to_string).collect();
             tokio::time::sleep(Duration::from_millis(20)).await;
             seen.strike_out(&mut missing);
+            if healed.elapsed() > CONVERGED_MAX && unwell.is_none() && !missing.is_empty() {
+                unwell = Some(site.unwell_replications().await);
+            }
         }
+        let unwell = unwell.unwrap_or_default();
         let converged = missing.is_empty().then(|| healed.elapsed());
         let what = said(planned.cut);
-        lock(made).push(Made { what, at, healed, converged, last });
+        if converged.is_none_or(|took| took > CONVERGED_MAX) {
+            say(&format!("{what} for {:.1?}: late, {converged:.1?}", healed - at));
+        }
+        lock(made).push(Made { what, at, healed, converged, last, unwell });
     }
     Ok(())
 }

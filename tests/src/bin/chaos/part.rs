@@ -12,6 +12,7 @@ use std::time::Duration;
 use blitz_couchdb::Client;
 use blitz_engine::Trust;
 use blitz_jobs::cluster::Clusters;
+use blitz_jobs::sealing::RegionKeys;
 use blitz_jobs::timing::Timing;
 use blitz_runtime::{ChildProgram, Rates, Runtime, RuntimeConfig, TargetPolicy};
 use tokio::io::AsyncReadExt as _;
@@ -108,6 +109,7 @@ async fn serve_engine(args: &[String], stop: CancellationToken) -> Result {
         slots: SLOTS,
         runtime,
         trust: Trust { digests: digests.iter().cloned().collect(), ..Trust::default() },
+        region_keys: RegionKeys::default(),
         timing: Timing::faster(faster.parse()?),
         load_contact: String::new(),
         drain: DRAIN,

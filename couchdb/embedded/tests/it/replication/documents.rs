@@ -135,8 +135,17 @@ async fn a_line_that_falls_silent_is_noticed_in_the_time_that_the_document_says(
     let far = format!("http://{}/a", line.address);
     let timeouts =
         json!({"continuous": true, "connection_timeout": 1000, "retries_per_request": 1});
-    for (id, source, target) in [("in", &*far, "b"), ("out", "c", &*far)] {
+    // With a selector a source may read for long, and ten times as long is waited: not where it has nothing to read.
+    root.ask("PUT /d", &Value::Null).await;
+    let chosen = json!({"selector": {"_id": {"$gt": null}}, "connection_timeout": 5000});
+    let none = json!({});
+    let all =
+        [("in", &*far, "b", &none), ("out", "c", &*far, &none), ("chosen", &*far, "d", &chosen)];
+    for (id, source, target, more) in all {
         let mut document = timeouts.clone();
+        for (name, value) in more.as_object().into_iter().flatten() {
+            document[name] = value.clone();
+        }
         document["source"] = json!(source);
         document["target"] = json!(target);
         assert_eq!(root.ask(&format!("PUT /_replicator/{id}"), &document).await.0, 201);
@@ -144,6 +153,7 @@ async fn a_line_that_falls_silent_is_noticed_in_the_time_that_the_document_says(
     assert_eq!(ask(&peer, "PUT /a/one", &json!({})).await.0, 201);
     assert_eq!(root.ask("PUT /c/two", &json!({})).await.0, 201);
     until("the first", async || root.get("/b/one").await["_id"] == "one").await;
+    until("the first one that was chosen", async || root.get("/d/one").await["_id"] == "one").await;
     until("the second", async || ask(&peer, "GET /a/two", &Value::Null).await.0 == 200).await;
 
     line.set_silent(true);
@@ -151,19 +161,21 @@ async fn a_line_that_falls_silent_is_noticed_in_the_time_that_the_document_says(
     let state = async |id: &str| {
         root.get(&format!("/_scheduler/docs/_replicator/{id}")).await["state"].clone()
     };
-    until("both are given up", async || {
-        state("in").await == "crashing" && state("out").await == "crashing"
+    until("all are given up", async || {
+        let states = [state("in").await, state("out").await, state("chosen").await];
+        states.iter().all(|state| state == "crashing")
     })
     .await;
 
     // Whoever knows that the line is there again rewrites the documents: another option, and they begin anew at once.
     line.set_silent(false);
     assert_eq!(ask(&peer, "PUT /a/four", &json!({})).await.0, 201);
-    for id in ["in", "out"] {
+    for id in ["in", "out", "chosen"] {
         let mut document = root.get(&format!("/_replicator/{id}")).await;
         document["mended"] = json!(1);
         assert_eq!(root.ask(&format!("PUT /_replicator/{id}"), &document).await.0, 201);
     }
     until("the third", async || ask(&peer, "GET /a/three", &Value::Null).await.0 == 200).await;
     until("the fourth", async || root.get("/b/four").await["_id"] == "four").await;
+    until("the chosen fourth", async || root.get("/d/four").await["_id"] == "four").await;
 }

@@ -6,7 +6,7 @@ use blitz_contract::{Limits, Retry};
 use blitz_couchdb::{Client, Database, Put, PutOptions};
 use blitz_jobs::id::DocumentId;
 use blitz_jobs::region::Region;
-use blitz_jobs::spec::SpecKind;
+use blitz_jobs::spec::{SpecKind, Terms};
 use blitz_jobs::{JobId, Spec};
 use blitz_tests::Api;
 use serde_json::Value;
@@ -130,6 +130,9 @@ fn spec(words: &[&str]) -> Spec {
         limits: Limits::default(),
         timeout_ms,
         queue_timeout_ms: timeout_ms,
+        tenant: None,
+        terms: Terms::default(),
+        sealed: Vec::new(),
         inputs: Vec::new(),
         home_epoch: 1,
         created_at_ms: 0,

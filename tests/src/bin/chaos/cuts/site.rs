@@ -162,6 +162,23 @@ impl Site {
         }
     }
 
+    /// The replications that do not run now, each with its state and why.
+    pub(crate) async fn unwell_replications(&self) -> Vec<String> {
+        let mut unwell = Vec::new();
+        for ((place, _), client) in PLACES.iter().zip(&self.clients) {
+            let all = client.replications().await.unwrap_or_default();
+            unwell.extend(all.into_iter().filter_map(|one| {
+                let state = one.state.filter(|state| state != "running")?;
+                let error = one.info.and_then(|info| info.error).unwrap_or_default();
+                Some(format!(
+                    "{} on {place}: {state}, {} in a row, {error}",
+                    one.doc_id, one.error_count
+                ))
+            }));
+        }
+        unwell
+    }
+
     /// A store as every process reaches it, with name and password.
     fn url(&self, place: usize) -> String {
         format!("http://{ADMIN}@{}:{STORE_PORT}", self.wan.address(place))

@@ -1,20 +1,16 @@
 //! Whether what was seen is what was promised, and what is printed of it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use blitz_jobs::timing::Timing;
 use tokio::time::Instant;
 
-use super::Made;
+use super::{CONVERGED_MAX, Made};
 use crate::flags::Flags;
 use crate::table::say;
 use crate::verdict::{Read, percentile};
 use crate::witness::Seen;
 use crate::work::Job;
-
-/// After a heal all clusters have what one of them had within this time.
-const CONVERGED_MAX: Duration = Duration::from_secs(5);
 
 /// Lines of evidence: what one person reads.
 const EVIDENCE_MAX: usize = 12;
@@ -66,9 +62,10 @@ pub(crate) fn judge(facts: &Facts) -> Vec<Violation> {
             let took = cut.converged.map_or("never".to_owned(), |took| format!("{took:.2?}"));
             let lasted = cut.healed - cut.at;
             let what = format!(
-                "{} for {lasted:.1?}: converged after {took}, at last {}",
+                "{} for {lasted:.1?}: converged after {took}, at last {}; at {CONVERGED_MAX:?} not running: {}",
                 cut.what,
-                cut.last.join(", ")
+                cut.last.join(", "),
+                cut.unwell.join(", ")
             );
             violations.push(Violation { kind: "late", what, job: None });
         }

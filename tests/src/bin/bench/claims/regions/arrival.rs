@@ -10,6 +10,7 @@ use blitz_couchdb::{Database, FollowOptions, LastingFeed, Put, PutOptions};
 use blitz_engine::Trust;
 use blitz_jobs::cluster::Clusters;
 use blitz_jobs::region::{CONTROL, Region};
+use blitz_jobs::sealing::RegionKeys;
 use blitz_jobs::spec::{InputKind, InputPiece};
 use blitz_jobs::timing::Timing;
 use blitz_jobs::{DocumentId, JobId};
@@ -127,6 +128,7 @@ async fn serve(stores: &Stores, stop: &CancellationToken) -> Api {
         slots: 4,
         runtime: runtime.expect("a runtime"),
         trust,
+        region_keys: RegionKeys::default(),
         timing: Timing::default(),
         load_contact: String::new(),
         drain: Duration::ZERO,
