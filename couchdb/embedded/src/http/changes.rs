@@ -349,9 +349,14 @@ fn keep(kept: &mut Map<String, Value>, path: &[String], found: &Value) {
 async fn write_once(ask: &Ask, pieces: &Pieces) -> Result<(), Broken> {
     let mut text = Vec::from(b"{\"results\":[");
     let until = ask.database.feed.committed().sequence;
+    // What changes while this is read is found further on: it is read to the end, but not for ever after writers that
+    // are faster.
+    let state = ask.database.state();
+    let documents = state.documents.saturating_add(state.tombstones);
+    let end = until.saturating_add(documents);
     let mut position = ask.start();
     let mut written = 0;
-    while written < ask.limit && (ask.descending || position < until) {
+    while written < ask.limit && (ask.descending || position < end) {
         let page = match ask.next(position, until, ask.limit - written).await {
             Ok(page) => page,
             Err(error) => {
@@ -370,7 +375,8 @@ async fn write_once(ask: &Ask, pieces: &Pieces) -> Result<(), Broken> {
             break;
         }
     }
-    finish(ask, &mut text, position.min(until.max(ask.since)), written).await?;
+    let last = if position == BEHIND_ALL { until } else { position };
+    finish(ask, &mut text, last, written).await?;
     reply::flush(pieces, &mut text, true).await
 }
 

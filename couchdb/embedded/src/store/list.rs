@@ -245,7 +245,8 @@ pub(crate) struct Changes {
 pub(crate) struct ChangesRange {
     /// After this one; with `descending`, before it.
     pub(crate) position: Sequence,
-    /// Up to this one, which was committed.
+    /// What was committed before: a page that comes to the end of the changes goes up to here at least. It may go
+    /// further, for a document that changed since has its only place there.
     pub(crate) until: Sequence,
     pub(crate) descending: bool,
     /// How many the filter may let through.
@@ -263,16 +264,16 @@ pub(super) fn changes(
     let sql = if range.descending {
         format!(
             "SELECT {COLUMNS}, sequence FROM documents WHERE database = ?1 AND sequence < ?2 \
-             AND sequence <= ?3 ORDER BY sequence DESC LIMIT ?4"
+             ORDER BY sequence DESC LIMIT ?3"
         )
     } else {
         format!(
             "SELECT {COLUMNS}, sequence FROM documents WHERE database = ?1 AND sequence > ?2 \
-             AND sequence <= ?3 ORDER BY sequence LIMIT ?4"
+             ORDER BY sequence LIMIT ?3"
         )
     };
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut found = statement.query((database, range.position, range.until, PAGE_ROWS))?;
+    let mut found = statement.query((database, range.position, PAGE_ROWS))?;
     let mut page = Changes { changes: Vec::new(), position: range.position, more: true };
     let (mut bytes, mut rows) = (0, 0);
     while let Some(row) = found.next()? {
@@ -293,7 +294,7 @@ pub(super) fn changes(
     }
     page.more = rows == PAGE_ROWS;
     if !page.more && !range.descending {
-        page.position = range.until.max(range.position);
+        page.position = range.until.max(page.position);
     }
     Ok(page)
 }

@@ -10,10 +10,12 @@ use super::{
     databases::Created,
     edit,
     edit::{Edit, Kind, Outcome},
+    list::{ChangesRange, Detail},
     read::Which,
 };
 use crate::{
     error::StoreError,
+    feed::filter::Filter,
     options::{Options, Storage},
 };
 use futures_util::future::join_all;
@@ -123,6 +125,28 @@ async fn a_write_that_fails_undoes_itself_and_no_other() {
         assert!(undone.await.unwrap().is_none());
         let state = database.state();
         assert_eq!((state.sequence, state.documents), (2, 2));
+    }
+}
+
+#[tokio::test]
+async fn what_changed_after_a_reader_looked_is_read_at_its_new_place() {
+    for (_directory, store, database) in stores().await {
+        let Outcome::Stored(first) = put(&store, &database, "a").await else {
+            panic!("not stored")
+        };
+        let until = database.state().sequence;
+        put(&store, &database, "b").await;
+        let mut again = new_document("a");
+        let Kind::Update { parent, .. } = &mut again.kind else { panic!("no update") };
+        parent.push(first);
+        let of = Arc::clone(&database);
+        let stored = store.write(move |tx| edit::apply(tx, &of, again)).await;
+        assert!(matches!(stored, Ok(Outcome::Stored(_))), "{stored:?}");
+        let range = ChangesRange { position: 0, until, descending: false, limit: u64::MAX };
+        let filter = Arc::new(Filter::All);
+        let page = store.changes(&database, range, filter, Detail::default()).await.unwrap();
+        let ids: Vec<&str> = page.changes.iter().map(|change| &*change.id).collect();
+        assert_eq!((ids, page.position, page.more), (vec!["b", "a"], 3, false));
     }
 }
 

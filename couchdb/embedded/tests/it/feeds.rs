@@ -114,6 +114,32 @@ async fn a_document_that_changes_fast_is_told_with_its_last_state() {
     assert_eq!(feed.id().await, "b");
 }
 
+/// A document that moves on while an answer is made is in the answer, at its old place or its new one.
+#[tokio::test]
+async fn a_document_that_changes_while_it_is_listed_is_listed() {
+    let server = Server::with_database().await;
+    let mut revision = put(&server, "a", "{}").await.revision();
+    let writes = async {
+        for _ in 0..300 {
+            revision = put(&server, &format!("a?rev={revision}"), "{}").await.revision();
+        }
+    };
+    let mut listings = 0;
+    let listing = async {
+        let mut client = Connection::open(server.address).await;
+        loop {
+            let listed = client.ask("GET /db/_changes", "").await.json();
+            assert_eq!(listed["results"].as_array().map(Vec::len), Some(1), "{listed}");
+            listings += 1;
+        }
+    };
+    tokio::select! {
+        () = writes => {}
+        () = listing => {}
+    }
+    assert!(listings > 0);
+}
+
 #[tokio::test]
 async fn a_feed_ends_with_its_database_and_with_the_server() {
     let server = Server::with_database().await;
