@@ -223,7 +223,11 @@ impl Region {
     pub fn taking(&self) -> impl Iterator<Item = u32> {
         let lanes = self.lanes.max(1);
         let oldest = self.current.saturating_sub(lanes - 1).max(1);
-        (oldest..=self.current).rev().filter(|n| *n == self.current || self.open.contains(n))
+        let older = self.open.iter().copied().filter(|n| (oldest..self.current).contains(n));
+        let mut taking: Vec<u32> = older.chain([self.current]).collect();
+        taking.sort_unstable();
+        taking.dedup();
+        taking.into_iter().rev()
     }
 
     /// The keys to which secrets may be sealed, newest first.
