@@ -1,6 +1,6 @@
 //! The gateway: the routing layer between users and the store. Tenants never talk to CouchDB.
 //!
-//! Read along the road: `server` takes requests to the `routes`, from `connections` that have `limits`, where `strict` reads them in the
+//! Read along the road: `server` takes requests to the `routes` (`jobs` has those about jobs), from `connections` that have `limits`, where `strict` reads them in the
 //! one way that they can be read; `request` gives each its id, `guard` lets them in as a `caller`, whose key is in the book of `accounts`,
 //! `audit` writes down what they change, `submit` turns one into documents, as long as `queue` has room and `quota` allows it, `targets`
 //! says where its load may go, `hub` hears what becomes of jobs, `events` tells it to those who follow, `history` reads what was and
@@ -21,6 +21,7 @@ pub mod config;
 pub mod limits;
 mod server;
 mod routes;
+mod jobs;
 mod connections;
 mod strict;
 mod guard;
