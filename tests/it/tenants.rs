@@ -1,5 +1,6 @@
 //! Tenants and their keys: who gets in, who sees what, and how fast a right is gone that was taken back.
 
+mod ended;
 mod keys;
 mod lost;
 mod routes;

@@ -38,6 +38,13 @@ pub(crate) struct Job {
     pub(crate) cancelled: bool,
 }
 
+impl Job {
+    /// Whether it has ended, or was asked to.
+    pub(crate) fn is_over(&self) -> bool {
+        self.cancelled || self.run.as_ref().is_some_and(Run::is_final)
+    }
+}
+
 /// Copies that are asked for the leaves of a run where several clusters write it: as many as a database of ours has at most.
 const COPIES: u32 = 3;
 

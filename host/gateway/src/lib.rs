@@ -3,7 +3,7 @@
 //! Read along the road: `server` takes requests to the `routes` (`jobs` has those about jobs), from `connections` that have `limits`, where `strict` reads them in the
 //! one way that they can be read; `request` gives each its id, `guard` lets them in as a `caller`, whose key is in the book of `accounts`,
 //! `audit` writes down what they change, `submit` turns one into documents, as long as `queue` has room and `quota` allows it, `targets`
-//! says where its load may go, `hub` hears what becomes of jobs, `events` tells it to those who follow, `history` reads what was and
+//! says where its load may go, `hub` hears what becomes of jobs, `events` tells it to those who follow, `history` reads what was, `ending` ends what a right was taken back from and
 //! `view` shows it.
 //! `plugins` publishes versions and takes them back. `watch` is its ears; `catalog` knows regions, engines and plugins; `keeper` performs what `blitz_jobs::keeper` decides.
 //! `rotation` gives regions new databases and drops old ones, and `mending` starts replications again that were cut: where it may.
@@ -30,6 +30,7 @@ mod caller;
 mod accounts;
 mod failure;
 mod submit;
+mod ending;
 mod queue;
 mod targets;
 mod audit;

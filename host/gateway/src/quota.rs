@@ -120,6 +120,11 @@ impl Quota {
         self.counts().leave(jobs);
     }
 
+    /// The jobs of a tenant that have not ended, as far as is known here.
+    pub(crate) fn open_jobs(&self, tenant: &str) -> Vec<JobId> {
+        self.counts().open_jobs(tenant)
+    }
+
     /// Hears what happens to jobs.
     pub(crate) fn hear_job(&self, thing: &Heard) {
         self.counts().hear(thing);

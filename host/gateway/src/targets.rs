@@ -1,12 +1,10 @@
 //! The part of the API about targets: the hosts that a tenant may load. A tenant says that a host is its own, puts what it is
 //! told where it is told, and has it looked for by a [`Prover`]; an operator may answer for a host without that.
 //!
-//! `proofs` is what a submission asks here, `pace` counts what all tenants send to one host, and `ending` ends what runs against
-//! a host that was taken back.
+//! `proofs` is what a submission asks here, and `pace` counts what all tenants send to one host.
 //!
 //! *Invariant:* the gateway itself connects to no target: a [`Prover`] does, which the program gives to it.
 
-mod ending;
 mod pace;
 mod prover;
 mod proofs;
@@ -20,12 +18,13 @@ use blitz_couchdb::{AllDocs, Database};
 use blitz_jobs::accounts::{
     ACCOUNTS, Changed, PROVED_FOR, Revoked, Target, TargetHost, TargetState, is_name,
 };
-use blitz_jobs::read;
+use blitz_jobs::{Spec, read};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::accounts::reason;
 use crate::caller::Caller;
+use crate::ending;
 use crate::failure::Failure;
 use crate::reach::Site;
 use crate::routes::{Method, Routes, Who};
@@ -41,6 +40,10 @@ pub use prover::{Prover, Proves};
 
 /// Targets of a tenant: each of them is a host that somebody cares for.
 const TARGETS_MAX: u64 = 500;
+
+/// How often a tenant may take a host back and add it again. Each time stays for ever in the memory of all gateways, as what takes
+/// a right away is never forgotten.
+const GENERATIONS_MAX: u32 = 100;
 
 /// Rows in one answer to an operator, who sees those of all tenants.
 const LISTED_MAX: u64 = 5000;
@@ -145,13 +148,12 @@ async fn add(
                 because(&revoked.reason)
             )));
         }
-        let (generation, created) = (target.generation, now_ms());
-        target = change(&accounts, &target, |target| {
-            if target.generation == generation {
-                target.renew(&key, created);
-            }
-        })
-        .await?;
+        if target.generation >= GENERATIONS_MAX && !is_operator {
+            return Err(Failure::refused(format!(
+                "{host} was taken back and added again {GENERATIONS_MAX} times, which is the limit; the gateway's operator can add it"
+            )));
+        }
+        target = renewed(&accounts, &target, &key).await?;
         status = StatusCode::CREATED;
     }
     if new.pre_authorised {
@@ -208,9 +210,17 @@ async fn remove(
         Caller::Operator => OPERATOR.to_owned(),
         Caller::Member(member) => format!("{}/{}", member.key.tenant, member.key.user),
     };
-    let revoked = Revoked::new(&reason, &by, now_ms());
-    revoked.create(&accounts, &target.subject()).await.map_err(store)?;
-    let ended = ending::end(&shared, &tenant, &target.host).await?;
+    let why = Revoked::new(&reason, &by, now_ms());
+    let is_new = why.create(&accounts, &target.subject()).await.map_err(store)?;
+    let before = if is_new { None } else { revoked(&accounts, &target).await? };
+    if by == OPERATOR && before.is_some_and(|before| before.by != OPERATOR) {
+        // The tenant's own removal was there first, and would let it add the host again: the next one is the operator's.
+        let key = shared.config.accounts_key.ok_or_else(no_accounts)?;
+        let next = renewed(&accounts, &target, &key).await?;
+        why.create(&accounts, &next.subject()).await.map_err(store)?;
+    }
+    let is_there = |spec: &Spec| spec.terms.proofs.iter().any(|proof| proof.host == target.host);
+    let ended = ending::end(&shared, &tenant, is_there).await?;
     Ok(Json(json!({"host": target.host, "tenant": tenant, "state": "removed", "ended": ended})))
 }
 
@@ -334,6 +344,17 @@ async fn revoked(accounts: &Database, target: &Target) -> Result<Option<Revoked>
     let id = target.subject().document_id();
     let found = accounts.get::<Value>(&id).await.map_err(store)?;
     Ok(found.map(|document| Revoked::read(document.body)))
+}
+
+/// The next generation of a target: nothing of it is proved.
+async fn renewed(accounts: &Database, target: &Target, key: &[u8; 32]) -> Result<Target, Failure> {
+    let (generation, created) = (target.generation, now_ms());
+    change(accounts, target, |target| {
+        if target.generation == generation {
+            target.renew(key, created);
+        }
+    })
+    .await
 }
 
 async fn change(

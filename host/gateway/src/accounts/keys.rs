@@ -24,6 +24,9 @@ use crate::submit::now_ms;
 /// Keys of one tenant that are neither over nor revoked: one for each person and each pipeline, and no more by mistake.
 const KEYS_PER_TENANT_MAX: usize = 1000;
 
+/// Keys that a tenant ever had: what was made stays in the memory of all gateways, a kilobyte each, so that a revoked key is known.
+const KEYS_EVER_MAX: usize = 10_000;
+
 /// The longest label, in characters: a line of a listing.
 const LABEL_CHARS_MAX: usize = 100;
 
@@ -90,8 +93,15 @@ async fn make(
             format!("user '{}' was revoked, which is for good; take another name", asked.user);
         return Err(Failure::conflict("user_revoked", reason));
     }
-    let keys = shared.book.keys(|key| key.tenant == name && !key.is_over(now));
-    if keys.iter().filter(|(_, revoked)| revoked.is_none()).count() >= KEYS_PER_TENANT_MAX {
+    let keys = shared.book.keys(|key| key.tenant == name);
+    if keys.len() >= KEYS_EVER_MAX && caller.tenant().is_some() {
+        let reason = format!(
+            "tenant '{name}' has made {KEYS_EVER_MAX} keys, which is the limit; more are your operator's to make"
+        );
+        return Err(Failure::conflict("too_many_keys", reason));
+    }
+    let stand = keys.iter().filter(|(key, revoked)| !key.is_over(now) && revoked.is_none());
+    if stand.count() >= KEYS_PER_TENANT_MAX {
         let reason = format!(
             "tenant '{name}' has {KEYS_PER_TENANT_MAX} keys, which is the limit; revoke some ('blitz keys revoke ID')"
         );

@@ -9,14 +9,15 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use blitz_couchdb::Database;
 use blitz_jobs::accounts::{
-    ACCOUNTS, Changed, REASON_CHARS_MAX, Revoked, Subject, Tenant, UNLIMITED, is_name,
+    ACCOUNTS, Changed, Key, REASON_CHARS_MAX, Revoked, Subject, Tenant, UNLIMITED, is_name,
 };
-use blitz_jobs::read;
+use blitz_jobs::{Spec, read};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::entry::told;
 use crate::caller::Caller;
+use crate::ending;
 use crate::failure::{Failure, Unknown};
 use crate::routes::{Method, Routes, Who};
 use crate::server::{Gateway, Shared};
@@ -152,7 +153,8 @@ async fn end(
     tenant(&shared, &accounts, &name).await?;
     let is_new =
         revoke(&shared, &accounts, Subject::Tenant(name.clone()), &reason, &caller).await?;
-    Ok(Json(json!({"tenant": name, "revoked": true, "new": is_new})))
+    let ended = ending::end(&shared, &name, |_| true).await?;
+    Ok(Json(json!({"tenant": name, "revoked": true, "new": is_new, "ended": ended})))
 }
 
 async fn end_user(
@@ -171,9 +173,19 @@ async fn end_user(
     if !is_name(&user) {
         return Err(no_name("user", &user));
     }
+    // Each revocation stays for ever in the memory of all gateways: an API key makes none of names that nobody has.
+    let is_theirs = |key: &Key| key.tenant == name && key.user == user;
+    if caller.tenant().is_some() && shared.book.keys(is_theirs).is_empty() {
+        return Err(Failure::missing(
+            "unknown_user",
+            &format!("tenant '{name}' has no user '{user}'; 'blitz keys' lists them"),
+        ));
+    }
     let what = Subject::User { tenant: name.clone(), user: user.clone() };
     let is_new = revoke(&shared, &accounts, what, &reason, &caller).await?;
-    Ok(Json(json!({"tenant": name, "user": user, "revoked": true, "new": is_new})))
+    let is_theirs = |spec: &Spec| spec.terms.user.as_deref() == Some(&user);
+    let ended = ending::end(&shared, &name, is_theirs).await?;
+    Ok(Json(json!({"tenant": name, "user": user, "revoked": true, "new": is_new, "ended": ended})))
 }
 
 /// Takes a right back; false when it was before. Here it is so before this returns.

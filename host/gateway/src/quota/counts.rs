@@ -16,8 +16,9 @@ const PASSED_MAX: usize = 10_000;
 /// went away before it was written. Longer than a store takes to answer at all.
 const UNHEARD_MS: u64 = 60_000;
 
-/// What was accepted here is remembered so long behind its own time: the keeper ends what no engine can, a little later.
-const LATE_MS: u64 = 120_000;
+/// What was accepted here is remembered so long behind the time that it may run: it may wait for a day before that, and the keeper
+/// ends what no engine can, a little later.
+const LATE_MS: u64 = 86_400_000 + 120_000;
 
 /// Everything.
 #[derive(Debug)]
@@ -156,6 +157,10 @@ impl Counts {
 
     fn open(&mut self, tenant: &str) -> &mut HashMap<JobId, Open> {
         self.open.entry(tenant.to_owned()).or_default()
+    }
+
+    pub(super) fn open_jobs(&self, tenant: &str) -> Vec<JobId> {
+        self.open.get(tenant).into_iter().flat_map(HashMap::keys).cloned().collect()
     }
 
     fn jobs_now(&self, tenant: &str) -> u64 {

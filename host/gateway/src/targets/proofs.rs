@@ -85,11 +85,14 @@ impl Proving<'_> {
     /// finds; a job that comes too late for that finds that it was taken back.
     pub(crate) async fn still(&self, tenant: &str, proofs: &[Proof]) -> Result<(), Failure> {
         let accounts = accounts(self.stores);
-        for Proof { host, .. } in proofs {
-            let target = find(&accounts, tenant, host).await?;
-            let stands = match &target {
-                Some(target) => revoked(&accounts, target).await?.is_none(),
-                None => false,
+        for proof in proofs {
+            let host = &proof.host;
+            let stands = match find(&accounts, tenant, host).await? {
+                // One that was taken back and added again meanwhile is another.
+                Some(target) if target.proof(now_ms()).as_ref() == Some(proof) => {
+                    revoked(&accounts, &target).await?.is_none()
+                }
+                _ => false,
             };
             if !stands {
                 return Err(Failure::refused(format!(

@@ -1,0 +1,62 @@
+//! What becomes of jobs whose tenant, or whose user, was taken its rights.
+
+use blitz_tests::{Api, Stack, until};
+use serde_json::{Value, json};
+
+/// A job that waits for an engine.
+async fn waits(api: &Api, region: &str) -> String {
+    let job = json!({"plugin": "fixture", "args": ["noop"], "regions": [region], "queue_timeout_ms": 3_600_000});
+    api.submit_with(job).await
+}
+
+async fn end(api: &Api, path: &str) -> Value {
+    let (status, answer) = api.call("DELETE", path, None).await;
+    assert!(status.is_success(), "{answer}");
+    answer["ended"].clone()
+}
+
+#[tokio::test]
+async fn jobs_end_with_their_user_and_with_their_tenant() {
+    let stack = Stack::start(&["japan"]).await;
+    let (api, region) = (&stack.api, stack.region());
+    for tenant in ["acme", "globex"] {
+        api.tenant(tenant).await;
+    }
+    let (ann, _) = api.key("acme", "ann", json!({})).await;
+    let (bob, _) = api.key("acme", "bob", json!({})).await;
+    let (gus, _) = api.key("globex", "gus", json!({})).await;
+    let of_ann = [waits(&ann, region).await, waits(&ann, region).await];
+    let (of_bob, of_gus) = (waits(&bob, region).await, waits(&gus, region).await);
+    let operators = waits(api, region).await;
+    let state = async |job: &str| {
+        let job = api.get(&format!("/v1/jobs/{job}")).await;
+        job["state"].as_str().expect("a state").to_owned()
+    };
+    let ended = async |job: &str| {
+        until("it is cancelled", || async { (state(job).await == "cancelled").then_some(()) })
+            .await;
+    };
+
+    assert_eq!(end(api, "/v1/tenants/acme/users/ann").await, 2);
+    for job in &of_ann {
+        ended(job).await;
+    }
+    assert_eq!(end(api, "/v1/tenants/acme").await, 1);
+    ended(&of_bob).await;
+    assert_eq!(end(api, "/v1/tenants/acme").await, 0, "again is harmless");
+    for job in [&of_gus, &operators] {
+        assert_eq!(state(job).await, "queued");
+    }
+}
+
+#[tokio::test]
+async fn an_administrator_ends_users_that_there_are() {
+    let stack = Stack::start(&["japan"]).await;
+    stack.api.tenant("acme").await;
+    let (boss, _) = stack.api.key("acme", "boss", json!({"scopes": {"is_admin": true}})).await;
+    let (status, answer) = boss.call("DELETE", "/v1/tenants/acme/users/nobody", None).await;
+    assert_eq!((status.as_u16(), &answer["error"]), (404, &json!("unknown_user")), "{answer}");
+    // The operator may forestall one that comes from elsewhere.
+    let (status, _) = stack.api.call("DELETE", "/v1/tenants/acme/users/nobody", None).await;
+    assert!(status.is_success());
+}
