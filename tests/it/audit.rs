@@ -175,7 +175,7 @@ async fn nothing_that_a_caller_says_makes_a_line_of_the_log() {
         let request = json!({"plugin": hostile, "args": [hostile], "regions": [hostile]});
         let (status, _) = api.call("POST", "/v1/jobs", Some(&request)).await;
         assert!(status.is_client_error(), "{status}");
-        let request = json!({"plugin": "fixture", "args": ["echo", hostile],
+        let request = json!({"plugin": "fixture", "args": ["--input", hostile, "echo", hostile],
             "regions": [stack.region()], "inputs": [{"name": hostile, "base64": ""}]});
         let headers = [("x-request-id", "of-this-request"), ("x-forwarded-for", "6.6.6.6")];
         let answer = api.raw("POST", "/v1/jobs", &headers, Some(&request)).await;

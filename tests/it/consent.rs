@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use blitz_contract::Manifest;
 use blitz_tests::owner::Owner;
 use blitz_tests::{Api, Home, Outcome, Stack, until};
 use serde_json::{Value, json};
@@ -187,7 +188,9 @@ async fn what_was_taken_back_is_not_loaded_and_begins_anew() {
     assert_eq!(verify(acme, &owner).await.0, 200);
     assert_eq!(world.short(acme, &owner).await.code.map(|code| code % 3), Some(0));
 
-    // What an operator takes back only an operator gives again; and it may answer for what shows nothing.
+    // What an operator takes back only an operator gives again, also when the tenant had taken it back before; and it may answer
+    // for what shows nothing.
+    assert_eq!(remove(acme, &owner, "").await.0, 200);
     assert_eq!(remove(operator, &owner, "?tenant=acme").await.0, 200);
     let again = json!({"host": owner.host()});
     let (status, answer) = acme.call("POST", "/v1/targets", Some(&again)).await;
@@ -214,6 +217,7 @@ async fn many_commands_are_no_load_test() {
         })
         .await;
     let (acme, other) = (tenant(&stack.api, "acme").await, tenant(&stack.api, "other").await);
+    let ask_of = |plugin: &str, args: &[&str]| json!({"plugin": plugin, "args": args, "regions": [stack.region()], "engines": 100});
     let ask = |url: &str| {
         json!({"plugin": "getter", "args": ["get", url], "regions": [stack.region()], "engines": 100,
             "queue_timeout_ms": 1000})
@@ -234,6 +238,30 @@ async fn many_commands_are_no_load_test() {
             answer["reason"].as_str().is_some_and(|text| text.contains("600 jobs")),
             "{answer}"
         );
+    }
+    // Those that come with the product say where they go, in whatever form.
+    for manifest in [
+        include_str!("../../plugins/curl/plugin.toml"),
+        include_str!("../../plugins/dig/plugin.toml"),
+        include_str!("../../plugins/ping/plugin.toml"),
+    ] {
+        let manifest = Manifest::from_toml(manifest).expect("a manifest");
+        stack.publish(&manifest.name.clone(), |of| *of = manifest).await;
+    }
+    for (plugin, args) in [
+        ("curl", &["http:/example.com/x"][..]),
+        ("curl", &["-I", "--url", "example.com"]),
+        ("curl", &["ht\ttp://exam\tple.com"]),
+        ("dig", &["@example.com", "x.test"]),
+        ("ping", &["example.com"]),
+    ] {
+        let (status, answer) = acme.call("POST", "/v1/jobs", Some(&ask_of(plugin, args))).await;
+        assert_eq!(status, 429, "{plugin} {args:?}: {answer}");
+    }
+    // Of a command that is refused nothing counts, whatever refuses it.
+    for _ in 0..6 {
+        let both = ask_of("curl", &["http://example.org/", "--url", "http://example.com/"]);
+        assert_eq!(acme.call("POST", "/v1/jobs", Some(&both)).await.0, 429);
     }
     // Other hosts, one's own machines, and the operator are not meant.
     for (api, url) in [

@@ -127,8 +127,9 @@ async fn submit_all(gateway: &Ask, region: &str, strings: &[String]) -> Vec<Stri
     for some in strings.chunks(STRINGS_OF_A_JOB) {
         let inputs: Vec<Value> =
             some.iter().map(|name| json!({"name": name, "base64": "aGk="})).collect();
-        let words: Vec<&str> =
-            ["args", "--"].into_iter().chain(some.iter().map(String::as_str)).collect();
+        let named = some.iter().map(|name| format!("--input={name}"));
+        let words: Vec<String> =
+            named.chain(["args".into(), "--".into()]).chain(some.iter().cloned()).collect();
         let job =
             json!({"plugin": "fixture", "args": words, "inputs": inputs, "regions": [region]});
         let (status, answer) = gateway.send("POST", "/v1/jobs", &[], &job).await.unwrap();

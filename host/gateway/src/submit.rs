@@ -127,28 +127,33 @@ pub(crate) struct Desk<'a> {
 struct HasFiles(bool);
 
 impl Desk<'_> {
-    /// Whether jobs may go to these hosts, and what engines are to look for there: of a member each public host of a load test
-    /// needs a proof, and others get so many jobs in a minute from all members together.
-    async fn may_go(
+    /// What engines are to look for at the hosts of a load test: of a member each public one needs a proof.
+    async fn proofs(
         &self,
         proving: &Proving<'_>,
         hosts: &[(TargetHost, u16)],
         load: Option<HasFiles>,
-        jobs: usize,
     ) -> Result<Vec<Proof>, Failure> {
-        let Some(tenant) = self.caller.tenant() else { return Ok(Vec::new()) };
-        if let Some(HasFiles(has_files)) = load {
-            let mut proofs = proving.proofs(tenant, hosts).await?;
-            let more = if has_files { proving.all(tenant).await? } else { Vec::new() };
-            proofs.extend(
-                more.into_iter()
-                    .filter(|proof| !hosts.iter().any(|(host, _)| host.as_str() == proof.host)),
-            );
-            return Ok(proofs);
+        let (Some(tenant), Some(HasFiles(has_files))) = (self.caller.tenant(), load) else {
+            return Ok(Vec::new());
+        };
+        let mut proofs = proving.proofs(tenant, hosts).await?;
+        let more = if has_files { proving.all(tenant).await? } else { Vec::new() };
+        proofs.extend(
+            more.into_iter()
+                .filter(|proof| !hosts.iter().any(|(host, _)| host.as_str() == proof.host)),
+        );
+        Ok(proofs)
+    }
+
+    /// Takes the jobs from what all members together may send to each public host in a minute: the last thing that is asked,
+    /// so that what is refused uses nothing up that is others' too.
+    fn take_pace(&self, hosts: &[(TargetHost, u16)], jobs: usize) -> Result<(), Failure> {
+        if self.caller.tenant().is_none() {
+            return Ok(());
         }
         let public = hosts.iter().map(|(host, _)| host).filter(|host| host.may_be_public());
-        self.paces.take(public, jobs, self.target_jobs_per_minute)?;
-        Ok(Vec::new())
+        self.paces.take(public, jobs, self.target_jobs_per_minute)
     }
 
     /// Checks a request and writes its jobs. Answers only when every spec is stored.
@@ -205,7 +210,7 @@ async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> 
         .collect();
     let load = makes_load.then_some(HasFiles(!request.inputs.is_empty()));
     let proving = Proving { stores, consent, plugin: &first.manifest.name };
-    let proofs = desk.may_go(&proving, &hosts, load, jobs.len()).await?;
+    let proofs = desk.proofs(&proving, &hosts, load).await?;
     let run = run_id(&jobs);
     let tasks: Vec<JobId> = jobs.iter().map(|job| job.id.clone()).collect();
     let words = tasks.iter().zip(&places).map(|(job, Place { plugin, region, .. })| {
@@ -222,6 +227,12 @@ async fn submit(desk: &Desk<'_>, request: Request) -> Result<Accepted, Failure> 
     if let Err(full) = queue.enter(&tasks) {
         quota.leave(&tasks);
         return Err(Failure::queue_full(&full));
+    }
+    // A load test has proofs and terms of its own.
+    if !makes_load && let Err(refused) = desk.take_pace(&hosts, tasks.len()) {
+        queue.leave(&tasks);
+        quota.leave(&tasks);
+        return Err(refused);
     }
     let patience =
         |plugin: &PluginDocument, region: &str| match stores.catalog.is_preparing(region, plugin) {
@@ -316,7 +327,8 @@ fn inputs(
     request: &Request,
     consent: Option<&Consent>,
 ) -> Result<Sent, Failure> {
-    let args_bytes: usize = request.args.iter().map(String::len).sum();
+    // With its end, as a program would be given it: empty words are not free.
+    let args_bytes: usize = request.args.iter().map(|word| word.len() + 1).sum();
     if args_bytes > ARGS_BYTES_MAX {
         return Err(Failure::input_too_large(format!(
             "the arguments have {args_bytes} bytes, a job may have {ARGS_BYTES_MAX}"
@@ -325,6 +337,18 @@ fn inputs(
     let arguments = secrets::parse(&plugin.manifest, &request.args)?;
     if let Some(consent) = consent {
         consent::check(consent, &plugin.manifest, &arguments)?;
+    }
+    // What no word names is read by nobody, and would be carried by every task of the run.
+    let named = arguments.inputs();
+    let mut given = BTreeSet::new();
+    for name in request.inputs.iter().map(|input| &input.name) {
+        if !(name == "-" || named.contains(name.as_str())) {
+            let text = format!("input {name:.100?} was sent along and no argument names it");
+            return Err(Failure::usage(text));
+        }
+        if !given.insert(name.as_str()) {
+            return Err(Failure::usage(format!("input {name:.100?} was sent along twice")));
+        }
     }
     let mut inputs = Vec::new();
     let mut total = 0;
@@ -340,12 +364,11 @@ fn inputs(
             "the inputs have {total} bytes, a job may have {INPUTS_BYTES_MAX}"
         )));
     }
-    let given: BTreeSet<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
-    match arguments.inputs().difference(&given).find(|name| **name != "-") {
+    match named.difference(&given).find(|name| **name != "-") {
         Some(missing) => {
             Err(Failure::usage(format!("the content of '{missing}' was not sent along")))
         }
-        None => Ok((inputs, consent::hosts(&arguments))),
+        None => Ok((inputs, consent::hosts(&plugin.manifest, &arguments))),
     }
 }
 

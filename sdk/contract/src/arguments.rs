@@ -272,11 +272,14 @@ impl Arguments {
             .collect()
     }
 
-    /// The URLs and hosts among the values, the defaults too: where the command goes, as far as it says so.
-    pub fn targets(&self) -> impl Iterator<Item = &str> {
-        let targets =
-            self.values.iter().filter(|v| matches!(v.kind, ArgumentKind::Url | ArgumentKind::Host));
-        targets.map(|v| v.text.as_str())
+    /// The URLs and hosts among the values, the defaults too: where the command goes, as far as it says so. `manifest` is
+    /// the one with which it was parsed.
+    pub fn targets<'a>(&'a self, manifest: &'a Manifest) -> impl Iterator<Item = &'a str> {
+        self.values.iter().filter_map(|value| {
+            let declared =
+                manifest.arguments.iter().find(|argument| argument.name == value.name)?;
+            declared.target_in(&value.text)
+        })
     }
 
     fn given(&self) -> impl Iterator<Item = &Value> {

@@ -29,7 +29,9 @@ pub use arguments::{Arguments, UsageError};
 pub use capability::Capability;
 pub use exit::{Exit, Stopped};
 pub use frame::{Frame, Stream};
-pub use manifest::{Argument, ArgumentKind, Limits, Manifest, ManifestError, Retry, SecretPart};
+pub use manifest::{
+    Argument, ArgumentKind, Limits, Manifest, ManifestError, Retry, SecretPart, TargetPart,
+};
 pub use table::{Column, Table, Unit};
 
 /// The version of the contract that this crate speaks: the version of the WIT package.

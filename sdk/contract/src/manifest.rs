@@ -64,6 +64,10 @@ pub struct Argument {
     /// being declared. Readers of before this field pass it over, and show the value as any text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretPart>,
+    /// Which part of a text says where the command goes: a URL or a host. One of kind `url` or `host` says it without being
+    /// declared. Gateways hold it against their lists and count what each host gets; readers of before this field do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetPart>,
     /// True for an argument without dashes.
     #[serde(default, skip_serializing_if = "is_false")]
     pub positional: bool,
@@ -136,6 +140,38 @@ pub enum SecretPart {
     // The last one: serde wants it there.
     #[serde(other)]
     Whole,
+}
+
+/// Which part of a text says where a command goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetPart {
+    /// What follows an `@` at its begin, as `dig` names a server; a text without one says nothing.
+    AfterAt,
+    /// All of it. In JSON also a part of a newer version, which this one could not find.
+    // The last one: serde wants it there.
+    #[serde(other)]
+    Whole,
+}
+
+impl TargetPart {
+    fn of(self, text: &str) -> Option<&str> {
+        match self {
+            Self::AfterAt => text.strip_prefix('@'),
+            Self::Whole => Some(text),
+        }
+    }
+}
+
+impl Argument {
+    /// Where a value of it says that the command goes, if it says so.
+    #[must_use]
+    pub fn target_in<'a>(&self, value: &'a str) -> Option<&'a str> {
+        match self.kind {
+            ArgumentKind::Url | ArgumentKind::Host => Some(value),
+            _ => self.target?.of(value),
+        }
+    }
 }
 
 /// Whether a job may be run again.

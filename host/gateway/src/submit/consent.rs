@@ -16,7 +16,7 @@ pub(super) fn check(
     if !manifest.capabilities.contains(&Capability::Load) {
         return Ok(());
     }
-    for target in arguments.targets() {
+    for target in arguments.targets(manifest) {
         let (host, port) = host_and_port(target);
         consent
             .check_unresolved(host, port)
@@ -26,18 +26,28 @@ pub(super) fn check(
 }
 
 /// The hosts that a command names, each with its port: as far as they are hosts.
-pub(super) fn hosts(arguments: &Arguments) -> Vec<(TargetHost, u16)> {
-    let places = arguments.targets().map(host_and_port);
-    places.filter_map(|(host, port)| Some((TargetHost::of(host, port)?, port))).collect()
+pub(super) fn hosts(manifest: &Manifest, arguments: &Arguments) -> Vec<(TargetHost, u16)> {
+    // Readers of URLs pass these over wherever they stand.
+    let texts = arguments.targets(manifest).map(|target| target.replace(['\t', '\n', '\r'], ""));
+    let host = |text: String| {
+        let (host, port) = host_and_port(text.trim());
+        Some((TargetHost::of(host, port)?, port))
+    };
+    texts.filter_map(host).collect()
 }
 
 /// Where a value goes that is a URL, or what is left of one: a host with a port, or with a path. What is none of them
 /// is no address, and the plugin says what is wrong with it.
 pub(crate) fn host_and_port(target: &str) -> (&str, u16) {
+    let slashes = ['/', '\\'];
+    let is_web = |s: &str| s.eq_ignore_ascii_case("http") || s.eq_ignore_ascii_case("https");
+    // Of these the host is behind however many slashes of either kind.
+    let web = target.split_once(':').filter(|(s, rest)| is_web(s) && rest.starts_with(slashes));
     // A scheme stands before everything else: in `8.8.8.8/?u=http://x` there is none.
-    let scheme =
-        target.split_once("://").filter(|(scheme, _)| !scheme.contains(['/', '?', '#', '\\']));
-    let (scheme, rest) = scheme.unwrap_or(("http", target));
+    let other =
+        || target.split_once("://").filter(|(scheme, _)| !scheme.contains(['/', '?', '#', '\\']));
+    let scheme = web.map(|(scheme, rest)| (scheme, rest.trim_start_matches(slashes)));
+    let (scheme, rest) = scheme.or_else(other).unwrap_or(("http", target));
     let authority = &rest[..rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len())];
     let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
     let normal = if scheme.eq_ignore_ascii_case("https") { 443 } else { 80 };
@@ -99,6 +109,9 @@ mod tests {
             (&["--header", "8.8.8.8", "http://[::1]/"], true),
             (&["http://9.9.9.9:8080/"], true),
             (&["http://9.9.9.9/"], false),
+            (&["http:/8.8.8.8/"], false),
+            (&["HTTP:///8.8.8.8/"], false),
+            (&["https:\\/8.8.8.8"], false),
         ] {
             let arguments = Arguments::parse(&rush, args).unwrap();
             let checked = check(&consent, &rush, &arguments);

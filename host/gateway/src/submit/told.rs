@@ -25,7 +25,7 @@ impl Submission {
             None => (all_masked(&request.args), Vec::new()),
             Some(plugin) => {
                 let arguments = Arguments::parse(&plugin.manifest, &request.args).ok();
-                let targets = arguments.iter().flat_map(|arguments| arguments.targets());
+                let targets = arguments.iter().flat_map(|given| given.targets(&plugin.manifest));
                 let places = targets.map(host_and_port).map(|(host, port)| place(host, port));
                 (masked(&plugin.manifest, &request.args), places.collect())
             }

@@ -25,7 +25,7 @@ pub(super) fn check(
     }
     // What does not fit the manifest was refused before.
     let Ok(arguments) = Arguments::parse(&plugin.manifest, args) else { return Ok(()) };
-    for target in arguments.targets() {
+    for target in arguments.targets(&plugin.manifest) {
         let (host, port) = host_and_port(target);
         if is_outside(&region.targets, host, port) {
             let (plugin, name) = (&plugin.manifest.name, &region.name);

@@ -4,7 +4,7 @@
 //! had come evenly. So a limit is passed by at most as much as came unevenly, and never by more than what one window may have.
 //! Each gateway counts for itself: over n of them a limit is n times as high.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Names that are remembered: about 150 bytes each.
 const NAMES_MAX: usize = 10_000;
+
+/// Hosts that one command names: each has a place in the table, which is all tenants'.
+const HOSTS_MAX: usize = 100;
 
 /// What all names share for which there is no place: a table that is full lets nobody count anew.
 const OTHERS: &str = "";
@@ -59,23 +62,46 @@ impl Pace {
         per_minute: u32,
         now: Instant,
     ) -> Result<(), Duration> {
+        self.take_of_each([name], many, per_minute, now).map_err(|(_, after)| after)
+    }
+
+    /// Takes so many of what each name has, or nothing of any.
+    ///
+    /// # Errors
+    ///
+    /// Which name has no room, and after how long there may be.
+    fn take_of_each<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+        many: u32,
+        per_minute: u32,
+        now: Instant,
+    ) -> Result<(), (&'a str, Duration)> {
         let since = now.saturating_duration_since(self.begun);
         let minute = since.as_secs() / 60;
         let into = since.saturating_sub(MINUTE * u32::try_from(minute).unwrap_or(u32::MAX));
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.len() >= NAMES_MAX && !counts.contains_key(name) {
-            counts.retain(|_, count| count.minute + 1 >= minute);
-        }
-        let is_full = counts.len() >= NAMES_MAX && !counts.contains_key(name);
-        let name = if is_full { OTHERS } else { name };
-        let count = counts.entry(name.to_owned()).or_default();
-        count.turn(minute);
         let left = MINUTE.saturating_sub(into).as_secs_f64() / MINUTE.as_secs_f64();
-        let counted = f64::from(count.before).mul_add(left, f64::from(count.now));
-        if counted + f64::from(many) > f64::from(per_minute) {
-            return Err(count.free(many, per_minute, into));
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = BTreeSet::new();
+        for name in names {
+            if counts.len() >= NAMES_MAX && !counts.contains_key(name) {
+                counts.retain(|_, count| count.minute + 1 >= minute);
+            }
+            let is_full = counts.len() >= NAMES_MAX && !counts.contains_key(name);
+            let place = if is_full { OTHERS } else { name };
+            let count = counts.entry(place.to_owned()).or_default();
+            count.turn(minute);
+            let already = f64::from(count.before).mul_add(left, f64::from(count.now));
+            if already + f64::from(many) > f64::from(per_minute) {
+                return Err((name, count.free(many, per_minute, into)));
+            }
+            counted.insert(place);
         }
-        count.now = count.now.saturating_add(many);
+        for place in counted {
+            if let Some(count) = counts.get_mut(place) {
+                count.now = count.now.saturating_add(many);
+            }
+        }
         Ok(())
     }
 }
@@ -119,23 +145,24 @@ impl Paces {
         per_minute: u32,
     ) -> Result<(), Failure> {
         let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
-        let mut names: Vec<&str> = hosts.into_iter().map(TargetHost::name).collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            if let Err(after) = self.0.take(name, jobs, per_minute, Instant::now()) {
-                return Err(Failure::too_often(
-                    "target_jobs_per_minute",
-                    format!(
-                        "{name} gets {per_minute} jobs in a minute from all users of this gateway, which is the limit \
-                         target_jobs_per_minute; again in {} s, or load it with a proof that it is yours ('blitz targets add {name}')",
-                        after.as_secs() + 1
-                    ),
-                    after,
-                ));
-            }
+        let names: BTreeSet<&str> = hosts.into_iter().map(TargetHost::name).collect();
+        if names.len() > HOSTS_MAX {
+            return Err(Failure::usage(format!(
+                "the command names {} hosts, {HOSTS_MAX} are the limit of one; divide it",
+                names.len()
+            )));
         }
-        Ok(())
+        self.0.take_of_each(names, jobs, per_minute, Instant::now()).map_err(|(name, after)| {
+            Failure::too_often(
+                "target_jobs_per_minute",
+                format!(
+                    "{name} gets {per_minute} jobs in a minute from all users of this gateway, which is the limit \
+                     target_jobs_per_minute; again in {} s, or load it with a proof that it is yours ('blitz targets add {name}')",
+                    after.as_secs() + 1
+                ),
+                after,
+            )
+        })
     }
 }
 
@@ -157,6 +184,12 @@ mod tests {
         assert_eq!(pace.take("a", 1, 10, at(66)), Ok(()));
         assert!(pace.take("a", 1, 10, at(66)).is_err());
         assert_eq!(pace.take("a", 10, 10, at(200)), Ok(()), "what is old is forgotten");
+        assert!(pace.take_of_each(["c", "a"], 9, 10, at(200)).is_err());
+        assert_eq!(
+            pace.take("c", 10, 10, at(200)),
+            Ok(()),
+            "of a command that is refused nothing counts"
+        );
     }
 
     #[test]

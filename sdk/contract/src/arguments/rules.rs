@@ -56,6 +56,7 @@ fn alone(argument: &Argument) -> Result<(), ManifestError> {
         return rule(argument, ".named", wanted, "true");
     }
     secret(argument)?;
+    target(argument)?;
     choices(argument)?;
     default(argument)
 }
@@ -76,6 +77,21 @@ fn secret(argument: &Argument) -> Result<(), ManifestError> {
         return Ok(());
     };
     rule(argument, ".secret", wanted, &format!("{part:?}").to_ascii_lowercase())
+}
+
+fn target(argument: &Argument) -> Result<(), ManifestError> {
+    match argument.target {
+        Some(_) if argument.kind != ArgumentKind::Text => {
+            let wanted = "absent: a URL and a host are targets by themselves, and nothing else but a text is one";
+            rule(
+                argument,
+                ".target",
+                wanted,
+                &format!("of {:?}", argument.kind).to_ascii_lowercase(),
+            )
+        }
+        _ => Ok(()),
+    }
 }
 
 fn choices(argument: &Argument) -> Result<(), ManifestError> {
