@@ -7,7 +7,7 @@ mod routes;
 mod seen;
 
 use blitz_tests::regions::World;
-use blitz_tests::{Api, Stack, until};
+use blitz_tests::{Api, Stack, region_name, until};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ async fn a_key_that_was_revoked_is_refused_at_once_here_and_soon_there() {
     let other = stack.another_gateway().await;
     stack.api.tenant("acme").await;
     for what in ["key", "user", "tenant"] {
-        let tenant = format!("acme-{what}");
+        let tenant = region_name(what);
         stack.api.tenant(&tenant).await;
         let (ann, id) = stack.api.key(&tenant, "ann", json!({})).await;
         let there = other.with(&ann.token);

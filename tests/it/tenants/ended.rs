@@ -1,6 +1,6 @@
-//! What becomes of jobs whose tenant, or whose user, was taken its rights.
+//! What becomes of jobs whose tenant, or whose user, was taken its rights. For good: their names are of these stories alone.
 
-use blitz_tests::{Api, Stack, until};
+use blitz_tests::{Api, Stack, region_name, until};
 use serde_json::{Value, json};
 
 /// A job that waits for an engine.
@@ -19,12 +19,13 @@ async fn end(api: &Api, path: &str) -> Value {
 async fn jobs_end_with_their_user_and_with_their_tenant() {
     let stack = Stack::start(&["japan"]).await;
     let (api, region) = (&stack.api, stack.region());
-    for tenant in ["acme", "globex"] {
+    let (acme, globex) = (region_name("acme"), region_name("globex"));
+    for tenant in [&acme, &globex] {
         api.tenant(tenant).await;
     }
-    let (ann, _) = api.key("acme", "ann", json!({})).await;
-    let (bob, _) = api.key("acme", "bob", json!({})).await;
-    let (gus, _) = api.key("globex", "gus", json!({})).await;
+    let (ann, _) = api.key(&acme, "ann", json!({})).await;
+    let (bob, _) = api.key(&acme, "bob", json!({})).await;
+    let (gus, _) = api.key(&globex, "gus", json!({})).await;
     let of_ann = [waits(&ann, region).await, waits(&ann, region).await];
     let (of_bob, of_gus) = (waits(&bob, region).await, waits(&gus, region).await);
     let operators = waits(api, region).await;
@@ -37,13 +38,13 @@ async fn jobs_end_with_their_user_and_with_their_tenant() {
             .await;
     };
 
-    assert_eq!(end(api, "/v1/tenants/acme/users/ann").await, 2);
+    assert_eq!(end(api, &format!("/v1/tenants/{acme}/users/ann")).await, 2);
     for job in &of_ann {
         ended(job).await;
     }
-    assert_eq!(end(api, "/v1/tenants/acme").await, 1);
+    assert_eq!(end(api, &format!("/v1/tenants/{acme}")).await, 1);
     ended(&of_bob).await;
-    assert_eq!(end(api, "/v1/tenants/acme").await, 0, "again is harmless");
+    assert_eq!(end(api, &format!("/v1/tenants/{acme}")).await, 0, "again is harmless");
     for job in [&of_gus, &operators] {
         assert_eq!(state(job).await, "queued");
     }
@@ -52,11 +53,13 @@ async fn jobs_end_with_their_user_and_with_their_tenant() {
 #[tokio::test]
 async fn an_administrator_ends_users_that_there_are() {
     let stack = Stack::start(&["japan"]).await;
-    stack.api.tenant("acme").await;
-    let (boss, _) = stack.api.key("acme", "boss", json!({"scopes": {"is_admin": true}})).await;
-    let (status, answer) = boss.call("DELETE", "/v1/tenants/acme/users/nobody", None).await;
+    let acme = region_name("acme");
+    stack.api.tenant(&acme).await;
+    let (boss, _) = stack.api.key(&acme, "boss", json!({"scopes": {"is_admin": true}})).await;
+    let nobody = format!("/v1/tenants/{acme}/users/nobody");
+    let (status, answer) = boss.call("DELETE", &nobody, None).await;
     assert_eq!((status.as_u16(), &answer["error"]), (404, &json!("unknown_user")), "{answer}");
     // The operator may forestall one that comes from elsewhere.
-    let (status, _) = stack.api.call("DELETE", "/v1/tenants/acme/users/nobody", None).await;
+    let (status, _) = stack.api.call("DELETE", &nobody, None).await;
     assert!(status.is_success());
 }
