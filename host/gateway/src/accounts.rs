@@ -19,7 +19,7 @@ pub(crate) use book::{Book, Refused};
 pub(crate) use doors::Doors;
 pub(crate) use entry::{enter, take};
 pub(crate) use feed::Followed;
-pub(crate) use tenants::reason;
+pub(crate) use tenants::{ended, reason, tenant};
 
 use crate::routes::Routes;
 

@@ -22,7 +22,7 @@ use blitz_jobs::{Spec, read};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::accounts::reason;
+use crate::accounts::{ended, reason, tenant as tenant_there};
 use crate::caller::Caller;
 use crate::ending;
 use crate::failure::Failure;
@@ -118,6 +118,12 @@ async fn add(
         ));
     }
     let key = shared.config.accounts_key.ok_or_else(no_accounts)?;
+    match shared.book.tenant(&tenant) {
+        Some((_, None)) => {}
+        Some((_, Some(_))) => return Err(ended(&tenant)),
+        // Another gateway has just made it, or there is none.
+        None => drop(tenant_there(&shared, &accounts(&shared.stores), &tenant).await?),
+    }
     let host = TargetHost::parse(&new.host).map_err(|error| Failure::usage(error.to_string()))?;
     let accounts = accounts(&shared.stores);
     let known = find(&accounts, &tenant, host.as_str()).await?;
@@ -288,7 +294,7 @@ fn tenant_of(caller: &Caller, asked: Option<String>) -> Result<String, Failure> 
             Err(Failure::missing("unknown_tenant", &format!("no tenant '{asked}'")))
         }
         (None, None) => Err(Failure::bad_request(
-            "an operator has no targets: say whose it is (tenant), or let load tests go there with --load-target",
+            "an operator has no targets: say whose it is (tenant; --tenant NAME), or let load tests go there with --load-target",
         )),
     }
 }

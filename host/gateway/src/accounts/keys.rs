@@ -139,7 +139,7 @@ async fn make(
 fn whose(caller: &Caller, asked: Option<&str>) -> Result<String, Failure> {
     match (caller.tenant(), asked) {
         (None, Some(asked)) => Ok(asked.to_owned()),
-        (None, None) => Err(Failure::usage("whose key? name the tenant ('tenant')")),
+        (None, None) => Err(Failure::usage("whose key? name the tenant (tenant; --tenant NAME)")),
         (Some(own), Some(asked)) if own != asked => Err(unknown_tenant(asked)),
         (Some(own), _) => Ok(own.to_owned()),
     }

@@ -4,7 +4,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use blitz_jobs::accounts::{Changed, Plan, is_name};
+use blitz_contract::Capability;
+use blitz_jobs::accounts::{Changed, Plan, UNLIMITED, is_name};
 use serde_json::{Map, Value, json};
 
 use super::entry::told;
@@ -48,6 +49,11 @@ async fn put(
     if !is_name(&name) {
         return Err(no_name("plan", &name));
     }
+    if name == UNLIMITED {
+        let reason = "plan 'unlimited' is what tenants have that were given none, and limits nothing; take another name, \
+                      and give it to them ('blitz tenants set NAME --plan PLAN')";
+        return Err(Failure::usage(reason));
+    }
     let plan = read(&name, body)?;
     check_then(&shared, &plan)?;
     let plans = shared.book.plans();
@@ -83,6 +89,14 @@ fn read(name: &str, mut body: Map<String, Value>) -> Result<Plan, Failure> {
     }
     let plan: Plan = serde_json::from_value(Value::Object(body.clone()))
         .map_err(|error| Failure::usage(format!("plan '{name}': {error}")))?;
+    let is_known = |right: &String| Capability::KNOWN.iter().any(|known| known.name() == right);
+    if let Some(unknown) = plan.capabilities.iter().find(|right| !is_known(right)) {
+        let known: Vec<&str> = Capability::KNOWN.iter().map(Capability::name).collect();
+        let known = known.join(", ");
+        return Err(Failure::usage(format!(
+            "plan '{name}': plugins have no right {unknown:.40?}; there are {known}"
+        )));
+    }
     let understood = json!(plan);
     let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
     let unknown =

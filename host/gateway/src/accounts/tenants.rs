@@ -219,7 +219,7 @@ pub(super) fn accounts(shared: &Shared) -> Result<Database, Failure> {
 }
 
 /// A tenant that there is; one that another gateway has just made is asked of the store.
-pub(super) async fn tenant(
+pub(crate) async fn tenant(
     shared: &Shared,
     accounts: &Database,
     name: &str,
@@ -275,7 +275,7 @@ pub(super) fn unknown_tenant(name: &str) -> Failure {
     Failure::missing("unknown_tenant", &format!("no tenant '{name}'"))
 }
 
-pub(super) fn ended(name: &str) -> Failure {
+pub(crate) fn ended(name: &str) -> Failure {
     let reason = format!("tenant '{name}' was revoked, which is for good; take another name");
     Failure::conflict("tenant_revoked", reason)
 }

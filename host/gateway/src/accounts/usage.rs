@@ -35,7 +35,8 @@ async fn usage(
         (Some(own), _) => own.to_owned(),
         (None, Some(asked)) => asked,
         (None, None) => {
-            let reason = "an operator has no tenant and no limits; say whose usage: ?tenant=NAME";
+            let reason =
+                "an operator has no tenant and no limits; say whose usage (tenant; --tenant NAME)";
             return Err(Failure::bad_request(reason));
         }
     };

@@ -26,7 +26,7 @@ impl Submission {
             Some(plugin) => {
                 let arguments = Arguments::parse(&plugin.manifest, &request.args).ok();
                 let targets = arguments.iter().flat_map(|given| given.targets(&plugin.manifest));
-                let places = targets.map(host_and_port).map(|(host, port)| place(host, port));
+                let places = targets.map(place);
                 (masked(&plugin.manifest, &request.args), places.collect())
             }
         };
@@ -61,8 +61,14 @@ impl Submission {
     }
 }
 
-fn place(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+/// Where a value goes: a host that says no more is shown as it is, for not every command goes to a port.
+fn place(target: &str) -> String {
+    let (host, port) = host_and_port(target);
+    match host.contains(':') {
+        _ if host == target => host.to_owned(),
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
 }
 
 /// A word without the name and password that stand in a URL.
