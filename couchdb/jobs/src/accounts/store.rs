@@ -1,10 +1,10 @@
 //! How accounts are stored: what is created once, and what may be changed. A document that was edited on two sides is its
 //! strictest reading, whoever reads it: [`Tenant::merged`], [`Plan::merged`].
 
-use blitz_couchdb::{Database, Error, Put, PutOptions, Revision};
+use blitz_couchdb::{Database, Document, Error, Put, PutOptions, Revision};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Key, Plan, Revoked, Subject, Target, Tenant};
 use crate::read;
@@ -88,7 +88,7 @@ impl Plan {
         let id = Self::id(name);
         let leaves = accounts.leaves::<Value>(&id, None).await?;
         for leaf in &leaves {
-            remove(accounts, &id, &leaf.revision).await?;
+            remove(accounts, &id, &leaf.revision, &tombstone(leaf)).await?;
         }
         Ok(!leaves.is_empty())
     }
@@ -170,10 +170,10 @@ async fn change<T: Changing>(
     for _ in 0..CHANGE_TRIES {
         let Some(winner) = accounts.get::<Value>(id).await? else { return Ok(Changed::Missing) };
         let leaves = accounts.leaves::<Value>(id, None).await?;
-        let others: Vec<Revision> = leaves
+        let others: Vec<(Revision, Value)> = leaves
             .iter()
-            .map(|leaf| leaf.revision.clone())
-            .filter(|revision| *revision != winner.revision)
+            .filter(|leaf| leaf.revision != winner.revision)
+            .map(|leaf| (leaf.revision.clone(), tombstone(leaf)))
             .collect();
         let readable: Vec<T> =
             leaves.into_iter().filter_map(|leaf| read::document(id, leaf.body)).collect();
@@ -185,17 +185,27 @@ async fn change<T: Changing>(
             continue;
         }
         // Afterwards: between the two all leaves count, which is stricter.
-        for revision in others {
-            remove(accounts, id, &revision).await?;
+        for (revision, tombstone) in others {
+            remove(accounts, id, &revision, &tombstone).await?;
         }
         return Ok(Changed::Stored(document));
     }
     Ok(Changed::Contended)
 }
 
+/// With the kind of what it takes the place of, by which replications choose what they carry: it is to be gone everywhere.
+fn tombstone(leaf: &Document<Value>) -> Value {
+    json!({"_deleted": true, "kind": leaf.body["kind"]})
+}
+
 /// One that is gone already is as good.
-async fn remove(accounts: &Database, id: &str, revision: &Revision) -> Result<(), Error> {
-    match accounts.delete(id, revision).await? {
+async fn remove(
+    accounts: &Database,
+    id: &str,
+    revision: &Revision,
+    tombstone: &Value,
+) -> Result<(), Error> {
+    match accounts.put(id, Some(revision), tombstone, PutOptions::default()).await? {
         Put::Created(_) | Put::Accepted(_) | Put::Conflict => Ok(()),
     }
 }

@@ -1,7 +1,8 @@
 //! Accounts in a real store: what is made once, and what two edits become.
 
-use blitz_couchdb::Database;
+use blitz_couchdb::{ChangesQuery, Database, Fetched, Wanted};
 use blitz_jobs::accounts::{Changed, Plan, Revoked, Subject, Tenant};
+use blitz_jobs::topology::Carries;
 use serde_json::{Value, json};
 
 use crate::World;
@@ -58,4 +59,48 @@ async fn a_change_ends_a_conflict_and_opens_nothing_that_one_side_closed() {
     assert!(Plan::delete(accounts, "paid").await.unwrap());
     assert!(!Plan::delete(accounts, "paid").await.unwrap());
     assert!(accounts.get::<Value>("plan:paid").await.unwrap().is_none());
+}
+
+/// Carries what a replication between clusters carries.
+async fn carry(from: &Database, to: &Database) {
+    let selector = Some(Carries::All.selector());
+    let query = ChangesQuery { selector, all_leaves: true, ..ChangesQuery::default() };
+    let mut wanted = Vec::new();
+    for change in from.changes(&query).await.unwrap().changes {
+        let id = change.id;
+        let one = |revision| Wanted { id: id.clone(), revision };
+        wanted.extend(change.revisions.into_iter().map(one));
+    }
+    let mut documents = Vec::new();
+    for fetched in from.fetch(&wanted, false).await.unwrap() {
+        let Fetched::Found { document, .. } = fetched else { panic!("{fetched:?}") };
+        documents.push(document);
+    }
+    assert!(to.merge(&documents).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_deleted_or_settled_is_so_in_other_clusters_too() {
+    let world = World::new().await;
+    let (here, there) = (&world.jobs, world.client.database("blitz-jobs-oregon-1"));
+    there.drop().await.unwrap();
+    there.create().await.unwrap();
+    Plan::unlimited("old").put(here).await.unwrap();
+    assert!(Tenant::new("acme", "old", 1).create(here).await.unwrap());
+    edited_elsewhere(here, "tenant:acme", "plan_until_ms", json!(7)).await;
+    carry(here, &there).await;
+    assert!(there.get::<Value>("plan:old").await.unwrap().is_some());
+    assert_eq!(there.leaves::<Value>("tenant:acme", None).await.unwrap().len(), 2);
+
+    assert!(Plan::delete(here, "old").await.unwrap());
+    let renamed = Tenant::change(here, "acme", |tenant| tenant.plan = "free".to_owned()).await;
+    assert!(matches!(renamed.unwrap(), Changed::Stored(_)));
+    carry(here, &there).await;
+    assert!(there.get::<Value>("plan:old").await.unwrap().is_none(), "a plan that was removed");
+    let leaves = there.leaves::<Value>("tenant:acme", None).await.unwrap();
+    assert_eq!(leaves.len(), 1, "a conflict that was settled: {leaves:?}");
+    // Who makes it again finds no trace of the one before.
+    let again = Plan { jobs_per_hour: Some(1), ..Plan::unlimited("old") };
+    assert_eq!(again.put(here).await.unwrap(), Changed::Stored(again.clone()));
+    there.drop().await.unwrap();
 }
