@@ -210,12 +210,11 @@ impl Quota {
                 BulkOutcome::Stored(revision) | BulkOutcome::Accepted(revision) => {
                     self.counts().tally.stored(&due.id, due.usage.count, revision);
                 }
-                // Nobody else writes it: an answer was lost.
+                // Whatever it says: nobody else writes it.
                 BulkOutcome::Conflict => {
-                    if let Some(found) = self.accounts.get::<Usage>(&row.id).await? {
-                        let count = found.body.count;
-                        self.counts().tally.stored(&due.id, count, found.revision);
-                    }
+                    let found = self.accounts.get::<Value>(&row.id).await?;
+                    let revision = found.map(|found| found.revision);
+                    self.counts().tally.found(&due.id, revision);
                 }
                 BulkOutcome::Refused { error, reason } => {
                     tracing::error!(id = row.id, error, reason, "the store does not take usage");
@@ -234,4 +233,51 @@ struct Stored {
     over: Option<String>,
     #[serde(flatten)]
     usage: Usage,
+}
+
+#[cfg(test)]
+mod tests {
+    use blitz_couchdb::{Put, PutOptions};
+    use blitz_jobs::accounts::ACCOUNTS;
+    use blitz_jobs::accounts::usage::Counts as Amount;
+
+    use super::*;
+    use crate::embedded::Server;
+
+    #[tokio::test]
+    async fn what_a_database_lost_is_written_again() {
+        let server = Server::start().await;
+        let accounts = server.client.database(ACCOUNTS);
+        accounts.create().await.unwrap();
+        let book = Book::new(None, Duration::from_secs(60));
+        let quota = Quota::new(book, accounts.clone(), &Incarnation::from_random([1; 16]));
+        let hour = hour_of(now_ms());
+        let count = async || {
+            quota.counts().tally.add("acme", hour, Amount { jobs: 1, ..Amount::default() });
+            quota.flush_now().await;
+        };
+        let stored = async || {
+            let (first, behind) = UsageId::since("acme", hour);
+            let listed = read::list::<Usage>(&accounts, read::range(first, behind)).await.unwrap();
+            let [(id, _, usage)] = &listed[..] else { panic!("{listed:?}") };
+            (id.clone(), usage.counts.jobs)
+        };
+        count().await;
+        count().await;
+        let (id, jobs) = stored().await;
+        assert_eq!(jobs, 2);
+        for (of_before, wanted) in [(None, 3), (Some(1), 4)] {
+            accounts.drop().await.unwrap();
+            accounts.create().await.unwrap();
+            if let Some(jobs) = of_before {
+                let usage = Usage::new(1, Amount { jobs, ..Amount::default() });
+                let put = accounts.put(&id, None, &usage, PutOptions::default()).await.unwrap();
+                assert_ne!(put, Put::Conflict);
+            }
+            count().await;
+            quota.flush_now().await;
+            assert_eq!(stored().await.1, wanted, "{of_before:?}");
+        }
+        server.stop().await;
+    }
 }

@@ -6,7 +6,12 @@ use blitz_couchdb::Revision;
 
 use super::plan::Plan;
 use super::quota::{Asked, Exceeded, Granted, Used, may};
-use super::usage::{Counts, Usage, UsageId, day_of, hour_of};
+use super::usage::{Counts, HOUR_MS, Usage, UsageId, day_of, hour_of};
+use crate::timing::JOB_TIMEOUT_MAX;
+
+/// An hour is remembered for so many after it: a job that was accepted at its end may take its longest time, and is ended by a
+/// keeper some minutes later. Then it still gives back and adds to what was counted there. Never less than a day has.
+const REMEMBERED_HOURS: u64 = JOB_TIMEOUT_MAX.as_secs() * 1000 / HOUR_MS + 1;
 
 /// A gateway's view of what all tenants use.
 #[derive(Debug)]
@@ -147,11 +152,21 @@ impl Tally {
         }
     }
 
-    /// Forgets the days before this one, but for what is not stored yet.
+    /// The store did not take a document of this gateway, as it has this revision of it or none: an answer was lost, or the
+    /// database was made anew or put back to an earlier day. Nobody else writes it, so that what was counted here is what
+    /// counts: it stays due, over that.
+    pub fn found(&mut self, id: &UsageId, revision: Option<Revision>) {
+        let hour = self.tenants.get_mut(&id.tenant).and_then(|hours| hours.get_mut(&id.hour));
+        if let Some(Hour { own, .. }) = hour.filter(|_| id.gateway == self.gateway) {
+            own.revision = revision;
+        }
+    }
+
+    /// Forgets hours that nothing is counted in any more, but for what is not stored yet.
     pub fn forget_old(&mut self, now_ms: u64) {
-        let today = day_of(hour_of(now_ms));
+        let oldest = hour_of(now_ms).saturating_sub(REMEMBERED_HOURS);
         for hours in self.tenants.values_mut() {
-            hours.retain(|hour, Hour { own, .. }| *hour >= today || own.changes > own.stored);
+            hours.retain(|hour, Hour { own, .. }| *hour >= oldest || own.changes > own.stored);
         }
         self.tenants.retain(|_, hours| !hours.is_empty());
     }

@@ -82,12 +82,57 @@ fn what_the_store_did_not_take_is_due_until_it_does() {
     let second = tally.due();
     assert_eq!((second[0].usage.count, second[0].usage.counts.jobs), (2, 3));
     assert_eq!(second[0].over, Some(revision(1)));
-    tally.forget_old(NOW + 24 * HOUR_MS);
+    let long_after = NOW + (REMEMBERED_HOURS + 1) * HOUR_MS;
+    tally.forget_old(long_after);
     assert_eq!(tally.due(), second, "not forgotten before it is stored");
     tally.stored(&second[0].id, 2, revision(2));
     assert_eq!(tally.due(), []);
-    tally.forget_old(NOW + 24 * HOUR_MS);
+    tally.forget_old(long_after);
     assert!(tally.tenants.is_empty());
+}
+
+#[test]
+fn an_hour_is_remembered_until_the_last_of_its_jobs_has_ended() {
+    let mut tally = Tally::new("a".to_owned());
+    let asked = Asked { tasks: 1, load_ms: Some(60_000) };
+    // A millisecond before midnight, and ten hours after all jobs of before.
+    let accepted = NOW + 14 * HOUR_MS - 1;
+    for _ in 0..3 {
+        tally.admit("acme", &plan(100), &asked, 0, accepted).unwrap();
+    }
+    let [due] = &tally.due()[..] else { panic!("one document") };
+    tally.stored(&due.id, due.usage.count, revision(1));
+    let (longest, minutes) = (u64::try_from(JOB_TIMEOUT_MAX.as_millis()).unwrap(), 120_000);
+    for (ends_after, gives_back, left) in
+        [(minutes, 20_000, 160_000), (longest + minutes, 30_000, 130_000)]
+    {
+        let now = accepted + ends_after;
+        tally.forget_old(now);
+        assert_eq!(tally.used("acme", now).load_ms_today, 0, "of another day");
+        let rest = Counts { load_ms: gives_back, ..Counts::default() };
+        tally.give_back("acme", due.id.hour, rest);
+        let [due] = &tally.due()[..] else { panic!("one document") };
+        assert_eq!((due.usage.counts.jobs, due.usage.counts.load_ms), (3, left));
+        assert!(due.over.is_some(), "over what the store has");
+        tally.stored(&due.id, due.usage.count, revision(due.usage.count));
+    }
+}
+
+#[test]
+fn what_the_store_lost_is_due_over_what_it_has() {
+    let mut tally = Tally::new("a".to_owned());
+    tally.admit("acme", &plan(100), &jobs(1), 0, NOW).unwrap();
+    let id = tally.due()[0].id.clone();
+    tally.stored(&id, 1, revision(7));
+    for found in [None, Some(revision(3))] {
+        tally.admit("acme", &plan(100), &jobs(1), 0, NOW).unwrap();
+        tally.found(&id, found.clone());
+        assert_eq!(tally.due()[0].over, found);
+    }
+    assert_eq!(tally.due()[0].usage.counts.jobs, 3);
+    let of_another = UsageId { gateway: "b".to_owned(), ..id };
+    tally.found(&of_another, None);
+    assert_eq!(tally.due()[0].over, Some(revision(3)));
 }
 
 /// One step of a world of gateways.
