@@ -5,7 +5,7 @@
 //! that rights, validation and limits hold there too.
 //!
 //! Read in this order: [`task`] (what is asked for, parsed once), [`endpoint`] (one end), [`run`] (one
-//! run from checkpoint to checkpoint), [`copy`] (one page of changes on its way; [`apart`] for large attachments), [`checkpoint`] (what
+//! run from checkpoint to checkpoint), [`seen`] (when one is at its end), [`copy`] (one page of changes on its way; [`apart`] for large attachments), [`checkpoint`] (what
 //! is remembered between runs), [`jobs`] (what runs, waits and is kept back), [`manager`] (the loop
 //! that starts and ends runs), [`documents`] and [`door`] (`_replicator`), [`show`] (`_scheduler`).
 
@@ -21,6 +21,7 @@ pub(crate) mod manager;
 mod patience;
 mod progress;
 pub(crate) mod run;
+mod seen;
 pub(crate) mod show;
 pub(crate) mod task;
 

@@ -5,6 +5,7 @@ use super::{
     checkpoint::{self, Log, Session},
     copy::Copier,
     progress::Progress,
+    seen::Seen,
     task::{Selection, Task},
 };
 use crate::store::database::random_id;
@@ -103,8 +104,8 @@ struct Run<'a> {
     recorded: bool,
     /// All that the source had was read: nothing but new changes is looked through.
     at_the_end: bool,
-    /// No more changes than the source had documents at the begin belong to a run that ends.
-    changes_max: u64,
+    /// For a run that ends by itself.
+    seen: Option<Seen>,
 }
 
 impl<'a> Run<'a> {
@@ -145,6 +146,7 @@ impl<'a> Run<'a> {
             batch_max,
         );
         let by_ids = matches!(task.selection, Selection::Ids(_));
+        let documents = source_info.doc_count.saturating_add(source_info.doc_del_count);
         Ok(Run {
             task,
             source,
@@ -159,26 +161,26 @@ impl<'a> Run<'a> {
             committed_at: Instant::now(),
             recorded: false,
             at_the_end: false,
-            changes_max: source_info.doc_count.saturating_add(source_info.doc_del_count),
+            seen: (!task.continuous).then(|| Seen::new(documents)),
         })
     }
 
     async fn go_on(&mut self) -> Result<(), RunError> {
-        let mut seen: u64 = 0;
         loop {
             let page = self.changes().await?;
             self.copier.page(&page.changes).await?;
             let count = u64::try_from(page.changes.len()).unwrap_or(u64::MAX);
-            seen = seen.saturating_add(count);
             self.through = page.last_seq;
             self.progress.change(|state| {
                 state.through = Some(self.through.clone());
                 state.pending = page.pending;
             });
             self.at_the_end = count < self.task.batch;
-            let all_was_seen = self.at_the_end || seen >= self.changes_max;
-            if all_was_seen && !self.task.continuous {
-                return Ok(());
+            if let Some(seen) = &mut self.seen {
+                let ids = page.changes.iter().map(|change| &*change.id);
+                if seen.is_all_with(ids) || self.at_the_end {
+                    return Ok(());
+                }
             }
             if self.committed_at.elapsed() >= self.task.checkpoint_interval {
                 self.checkpoint().await?;
