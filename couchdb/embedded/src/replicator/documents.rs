@@ -6,7 +6,7 @@
 use super::{
     clock,
     jobs::{Done, NotAdded, Origin},
-    task::{BadTask, Task},
+    task::{BadTask, Task, fingerprint},
 };
 use crate::{
     document::{
@@ -21,7 +21,7 @@ use crate::{
         database::Database,
         edit::{self, Edit, Kind},
         list::{ChangesRange, Detail},
-        read::{Opened, Which},
+        read::{Found, Opened, Which},
     },
     user::{Holds, User},
 };
@@ -55,12 +55,12 @@ impl Documents {
         }
     }
 
-    /// Finds the database, if it is not followed already, and reads it from the beginning.
+    /// Finds the database, if it is not followed already, and reads it from the beginning; else what could not be read before.
     pub(crate) async fn look(&mut self, server: &Arc<Server>) {
         let current = server.store.catalog().get(REPLICATOR);
         let known = self.followed.as_ref().map(|followed| followed.database.key);
         if current.as_ref().map(|database| database.key) == known {
-            return;
+            return self.read(server).await;
         }
         // What an earlier database of this name asked for is over.
         server.replicator.jobs.remove_documents(None);
@@ -71,7 +71,7 @@ impl Documents {
         self.read(server).await;
     }
 
-    /// Reads what has changed and acts on it.
+    /// Reads what has changed and acts on it. What cannot be read now is left for the next time.
     pub(crate) async fn read(&mut self, server: &Arc<Server>) {
         let Some(followed) = &mut self.followed else { return };
         let committed = *followed.feed.borrow_and_update();
@@ -91,7 +91,7 @@ impl Documents {
             let page = match page {
                 Ok(page) => page,
                 Err(error) => {
-                    tracing::error!(%error, "the documents of replications could not be read");
+                    tracing::error!(%error, "the documents of replications could not be read, trying again");
                     return;
                 }
             };
@@ -105,7 +105,7 @@ impl Documents {
         }
     }
 
-    /// Writes down that the replication of a document is done.
+    /// Writes down that the replication of a document is done, unless the document asks for another one by now.
     pub(crate) async fn completed(&self, server: &Arc<Server>, document: &str, done: &Done) {
         let Some(followed) = &self.followed else { return };
         let mut stats = done.progress.read().to_json();
@@ -115,7 +115,11 @@ impl Documents {
             "_replication_state_time": clock::iso8601(SystemTime::now()),
             "_replication_stats": stats,
         });
-        write(server, &followed.database, document, &members).await;
+        let asks = |found: &Found| {
+            let body = serde_json::from_str::<Map<String, Value>>(&found.body.text);
+            body.is_ok_and(|body| fingerprint(&body) == done.fingerprint)
+        };
+        write(server, &followed.database, document, &members, asks).await;
     }
 }
 
@@ -164,7 +168,8 @@ async fn changed(server: &Arc<Server>, database: &Arc<Database>, change: &Change
         "_replication_state_time": clock::iso8601(SystemTime::now()),
         "_replication_state_reason": reason,
     });
-    write(server, database, &change.id, &members).await;
+    let is_this = |found: &Found| change.leaves.first() == Some(&found.revision.to_string());
+    write(server, database, &change.id, &members, is_this).await;
 }
 
 fn wish(change: &Change, uuid: &str) -> Wish {
@@ -189,10 +194,16 @@ fn user(document: &Map<String, Value>) -> User {
     User { name, roles: roles.collect(), proof: None, holds: Holds::Always }
 }
 
-/// Replaces the `_replication_` members of a document. A document that was changed in the meantime
-/// stays as it is: its change comes next.
-async fn write(server: &Arc<Server>, database: &Arc<Database>, id: &str, members: &Value) {
-    match try_write(server, database, id, members).await {
+/// Replaces the `_replication_` members of a document, if it still is one that they are true of. One that was changed in the
+/// meantime stays as it is: its change comes next.
+async fn write(
+    server: &Arc<Server>,
+    database: &Arc<Database>,
+    id: &str,
+    members: &Value,
+    is_of: impl Fn(&Found) -> bool,
+) {
+    match try_write(server, database, id, members, is_of).await {
         Ok(()) | Err(StoreError::DatabaseGone | StoreError::Closed) => {}
         Err(error) => tracing::error!(id, %error, "the state of a replication was not written"),
     }
@@ -203,19 +214,21 @@ async fn try_write(
     database: &Arc<Database>,
     id: &str,
     members: &Value,
+    is_of: impl Fn(&Found) -> bool,
 ) -> Result<(), StoreError> {
     let found = server.store.document(database, id.to_owned(), Which::Winner, false).await?;
     let Some(Opened::Found(found)) = found.and_then(|found| found.revisions.into_iter().next())
     else {
         return Ok(());
     };
-    if found.deleted {
+    if found.deleted || !is_of(&found) {
         return Ok(());
     }
     let text = with_state(&found.body.text, members);
     let attachments = found.body.attachments.iter().map(stub).collect();
     let parent = vec![found.revision.clone()];
-    let kind = Kind::Update { parent, unknown_parent: false, deleted: false, text, attachments };
+    let update = Kind::Update { parent, unknown_parent: false, deleted: false, text, attachments };
+    let kind = Kind::IfWinner { winner: Some(found.revision.clone()), then: Box::new(update) };
     let (database, one) = (Arc::clone(database), Edit { id: id.to_owned(), kind });
     server.store.write(move |tx| edit::apply(tx, &database, one).map(drop)).await
 }
@@ -249,6 +262,13 @@ fn with_state(text: &str, members: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        options::{Options, Storage},
+        revision::Revision,
+        store::{Store, databases, edit::Outcome},
+    };
+    use tokio::time::Instant;
+    use tokio_util::sync::CancellationToken;
 
     #[test]
     fn a_state_takes_the_place_of_the_one_before_and_leaves_the_rest() {
@@ -276,5 +296,72 @@ mod tests {
         assert!(matches!(wanted(document(json!("failed")), false), Wish::Nothing));
         assert!(matches!(wanted(document(Value::Null), true), Wish::Nothing));
         assert!(matches!(wanted(json!({"source": "a"}), false), Wish::Fail(BadTask::Missing)));
+    }
+    /// A server that nobody serves, with an empty database of replications.
+    async fn server() -> (Arc<Server>, Arc<Database>) {
+        let store = Store::open(Storage::Memory, Options::default()).unwrap();
+        store.write(|tx| databases::create(tx, String::from(REPLICATOR), 1)).await.unwrap();
+        let database = store.catalog().get(REPLICATOR).unwrap();
+        (Arc::new(Server::new(store, CancellationToken::new())), database)
+    }
+
+    /// The document "d" over what it was.
+    async fn put(server: &Server, database: &Arc<Database>, parent: Vec<Revision>, text: Value) {
+        let (text, attachments) = (text.to_string(), Vec::new());
+        let kind =
+            Kind::Update { parent, unknown_parent: false, deleted: false, text, attachments };
+        let (database, one) = (Arc::clone(database), Edit { id: String::from("d"), kind });
+        let outcome = server.store.write(move |tx| edit::apply(tx, &database, one)).await.unwrap();
+        assert!(matches!(outcome, Outcome::Stored(_)), "{outcome:?}");
+    }
+
+    async fn winner(server: &Server, database: &Database) -> (Revision, Value) {
+        let found = server.store.document(database, String::from("d"), Which::Winner, false).await;
+        let Some(Opened::Found(found)) = found.unwrap().unwrap().revisions.pop() else {
+            panic!("it is there")
+        };
+        (found.revision.clone(), serde_json::from_str(&found.body.text).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_document_that_was_changed_before_its_end_was_written_down_is_not_done() {
+        let (server, database) = server().await;
+        let mut documents = Documents::default();
+        documents.look(&server).await;
+        let task = |target: &str| json!({"source": "a", "target": target});
+        put(&server, &database, Vec::new(), task("b")).await;
+        documents.read(&server).await;
+        let jobs = &server.replicator.jobs;
+        let ends = async |documents: &Documents| {
+            let (instant, now) = (Instant::now(), SystemTime::now());
+            let begun = jobs.begin(&server.stop, instant, now).pop().expect("a run");
+            let done = jobs.ended(&begun.id, begun.run, Ok(Map::new()), instant, now).unwrap();
+            documents.completed(&server, "d", &done).await;
+        };
+        // Written after the run began, and not read yet.
+        let (first, _) = winner(&server, &database).await;
+        put(&server, &database, vec![first], task("c")).await;
+        ends(&documents).await;
+        assert_eq!(winner(&server, &database).await.1, task("c"));
+        documents.read(&server).await;
+        ends(&documents).await;
+        let (_, document) = winner(&server, &database).await;
+        assert_eq!(
+            (&document["target"], &document["_replication_state"]),
+            (&json!("c"), &json!("completed"))
+        );
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_read_is_read_in_the_next_round() {
+        let (server, database) = server().await;
+        put(&server, &database, Vec::new(), json!({"source": "a", "target": "b"})).await;
+        // As after a read that failed: the feed has nothing new, and the position is before the document.
+        let mut feed = database.feed.follow();
+        feed.borrow_and_update();
+        let followed = Followed { database: Arc::clone(&database), feed, position: 0 };
+        let mut documents = Documents { followed: Some(followed) };
+        documents.look(&server).await;
+        assert!(server.replicator.jobs.of_document("d").is_some());
     }
 }

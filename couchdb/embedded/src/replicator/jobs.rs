@@ -106,6 +106,8 @@ pub(crate) struct Done {
     pub(crate) origin: Origin,
     pub(crate) progress: Arc<Progress>,
     pub(crate) added: SystemTime,
+    /// Of what was asked for.
+    pub(crate) fingerprint: [u8; 16],
 }
 
 /// Why a job was not added.
@@ -322,8 +324,9 @@ impl Jobs {
             drop(waiter.send(outcome.clone()));
         }
         let done = over.then(|| table.jobs.remove(id)).flatten()?;
-        let Job { origin, progress, added, .. } = done;
-        outcome.is_ok().then_some(Done { origin, progress, added })
+        let Job { origin, progress, added, task, .. } = done;
+        let fingerprint = task.fingerprint;
+        outcome.is_ok().then_some(Done { origin, progress, added, fingerprint })
     }
 }
 

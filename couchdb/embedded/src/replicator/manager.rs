@@ -24,7 +24,7 @@ use tokio::{
 };
 
 /// How often the manager looks after jobs without being asked: whether continuous ones should make
-/// place for others, and whether there is a `_replicator` again after it was deleted.
+/// place for others, whether there is a `_replicator` again after it was deleted, and whether it has what could not be read.
 const ROUND: Duration = Duration::from_secs(5);
 
 /// How long runs may take for their last checkpoints after the stop.
@@ -76,6 +76,8 @@ struct Manager {
 impl Manager {
     async fn serve(&mut self) {
         self.documents.look(&self.server).await;
+        // Not put off by whatever else happens.
+        let mut round = Instant::now() + ROUND;
         loop {
             let jobs = &self.server.replicator.jobs;
             let begun = jobs.begin(&self.server.stop, Instant::now(), SystemTime::now());
@@ -83,13 +85,13 @@ impl Manager {
                 self.start(begin);
             }
             let next = self.server.replicator.jobs.next_turn();
-            let round = Instant::now() + ROUND;
             let wake = next.map_or(round, |next| next.min(round));
             tokio::select! {
                 Some(ended) = self.runs.join_next_with_id() => self.ended(ended).await,
                 () = self.server.replicator.wake.notified() => {}
                 () = self.documents.changed() => self.documents.read(&self.server).await,
                 () = sleep_until(wake) => {
+                    round = Instant::now() + ROUND;
                     self.server.replicator.jobs.rotate(Instant::now());
                     self.documents.look(&self.server).await;
                 }

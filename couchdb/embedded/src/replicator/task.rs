@@ -180,7 +180,7 @@ impl Selection {
 }
 
 /// Without what says nothing about the replication: `_id`, `_rev`, states.
-fn fingerprint(body: &Map<String, Value>) -> [u8; 16] {
+pub(crate) fn fingerprint(body: &Map<String, Value>) -> [u8; 16] {
     let asked: Vec<_> =
         body.iter().filter(|(name, _)| !name.starts_with('_') && *name != "owner").collect();
     Md5::digest(json!(asked).to_string()).into()
