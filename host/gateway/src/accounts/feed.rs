@@ -1,6 +1,7 @@
 //! Fills the book from the near cluster: everything at first, and then one feed. After every interruption all is read anew, as
 //! the database may be another one, or the same at an earlier day.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use blitz_couchdb::{AllDocs, Change, Database, Error, FeedEvent, FollowOptions, Sequence};
@@ -126,8 +127,9 @@ impl Followed {
 
     /// Writes revocations that were heard here and that the database lost: it was put back to an earlier day, or made anew.
     async fn give_back(&self, there: &[(Subject, Revoked)]) -> Result<(), Error> {
+        let there: HashSet<&Subject> = there.iter().map(|(what, _)| what).collect();
         for (what, why) in self.book.all_revoked() {
-            if !there.iter().any(|(known, _)| *known == what) {
+            if !there.contains(&what) {
                 tracing::warn!(%what, "the store had lost a revocation, it is written again");
                 why.create(&self.accounts, &what).await?;
             }
