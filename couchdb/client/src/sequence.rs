@@ -36,6 +36,17 @@ impl Sequence {
         self.0.as_str() == Some(NOW)
     }
 
+    /// How many changes came before it, as CouchDB and others write in front: a hint and no order, for each copy counts by
+    /// itself, and a database that was put back to an earlier day counts again. `None` where nothing is said.
+    #[must_use]
+    pub fn count(&self) -> Option<u64> {
+        match &self.0 {
+            Value::Number(count) => count.as_u64(),
+            Value::String(text) => text.split('-').next()?.parse().ok(),
+            _ => None,
+        }
+    }
+
     /// The text for a `since` parameter, not yet percent-encoded.
     pub(crate) fn as_parameter(&self) -> Cow<'_, str> {
         match &self.0 {
@@ -65,11 +76,15 @@ mod tests {
 
     #[test]
     fn a_sequence_goes_back_as_it_came() {
-        for (json, parameter) in
-            [("\"12-g1A\"", "12-g1A"), ("17", "17"), ("[3,\"x\"]", "[3,\"x\"]"), ("\"now\"", "now")]
-        {
+        for (json, parameter, count) in [
+            ("\"12-g1A\"", "12-g1A", Some(12)),
+            ("17", "17", Some(17)),
+            ("[3,\"x\"]", "[3,\"x\"]", None),
+            ("\"now\"", "now", None),
+        ] {
             let sequence: Sequence = serde_json::from_str(json).unwrap();
             assert_eq!(sequence.as_parameter(), parameter);
+            assert_eq!(sequence.count(), count);
             assert_eq!(serde_json::to_string(&sequence).unwrap(), json);
         }
         assert!(Sequence::now().is_now() && !Sequence::zero().is_now());

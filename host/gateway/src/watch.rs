@@ -1,6 +1,7 @@
 //! The gateway's ears: it loads the catalog from the near cluster's control database, and then hears of everything by one feed a
 //! database, each region's where it is best read (`region`).
 
+mod left;
 mod region;
 
 use std::collections::HashMap;

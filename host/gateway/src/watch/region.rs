@@ -1,5 +1,6 @@
 //! The feeds of one region: all at the place where it is best read now, one for each of its databases. When another place is
-//! the best they begin there anew; what is heard twice changes nothing, and what fell between two feeds is in the store.
+//! the best they begin there anew; what is heard twice changes nothing, and what fell between two feeds is in the store: those
+//! of jobs go on from where they were left in that place ([`Left`]), so that every end is heard.
 
 use std::collections::HashMap;
 
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::left::Left;
 use super::{Ears, HEARD_WAITING, LOOK_AGAIN, document, options};
 use crate::keeper::{Stay, Told};
 use crate::reach::Site;
@@ -21,8 +23,7 @@ use crate::reach::Site;
 pub(super) async fn follow(ears: Ears, name: String) {
     let mut regions = ears.stores.catalog.regions_changed();
     let mut reached = ears.stores.reach.subscribe();
-    let (stay, all) = (Stay::default(), HashMap::new());
-    let mut feeds = Feeds { ears, region: name, at: None, came: 0, stay, all };
+    let mut feeds = Feeds::new(ears, name);
     loop {
         regions.mark_unchanged();
         reached.mark_unchanged();
@@ -62,12 +63,18 @@ struct Feeds {
     /// Which of the region's stays at its home the keeper is told of.
     stay: Stay,
     all: HashMap<String, AbortOnDropHandle<()>>,
+    left: Left,
 }
 
 /// Nobody listens any more.
 struct Unheard;
 
 impl Feeds {
+    fn new(ears: Ears, region: String) -> Self {
+        let (stay, all, left) = (Stay::default(), HashMap::new(), Left::default());
+        Self { ears, region, at: None, came: 0, stay, all, left }
+    }
+
     /// Follows what a region has now, where it is best.
     async fn sync(&mut self, region: &Region) -> Result<(), Unheard> {
         let choice = self.ears.stores.reach.choice(region);
@@ -98,6 +105,7 @@ impl Feeds {
             self.ears.queue.begin(&name);
             self.ears.quota.begin_jobs(&name);
         }
+        self.left.keep(&wanted);
         for name in region.jobs_databases() {
             self.spawn(&name, |one| one.follow_jobs(), &at);
         }
@@ -163,6 +171,7 @@ impl Feeds {
             region: self.region.clone(),
             stay: at.home_epoch.map(|_| self.stay),
             at: at.clone(),
+            left: self.left.clone(),
         };
         let task = AbortOnDropHandle::new(tokio::spawn(follows(one)));
         self.all.insert(name.to_owned(), task);
@@ -183,17 +192,20 @@ struct One {
     /// The keeper's, when this is heard at home.
     stay: Option<Stay>,
     at: At,
+    left: Left,
 }
 
 impl One {
     async fn follow_jobs(self) {
         loop {
-            let (copies, _) = self.info().await;
-            self.ears.queue.begin(self.database.name());
-            self.ears.quota.begin_jobs(self.database.name());
+            let (copies, now) = self.info().await;
+            let name = self.database.name();
+            self.ears.queue.begin(name);
+            self.ears.quota.begin_jobs(name);
+            let from = self.left.checkpoint(self.at.site, name, &now);
             let (heard_in, heard) = mpsc::channel(HEARD_WAITING);
             let follows =
-                feed::follow(self.database.clone(), copies, None, Asked::never(), heard_in);
+                feed::follow(self.database.clone(), copies, from, Asked::never(), heard_in);
             tokio::select! {
                 () = follows => return,
                 goes_on = self.hear_jobs(heard) => if !goes_on { return },
@@ -211,6 +223,9 @@ impl One {
             self.ears.queue.hear(&thing);
             self.ears.audit.hear(&thing);
             self.ears.quota.hear_job(&thing);
+            if let Heard::Place(place) = &thing {
+                self.left.hear(self.at.site, place);
+            }
             let is_replaced = matches!(thing, Heard::Replaced(_));
             let told = Told::Heard { region: self.region.clone(), stay: self.stay, thing };
             if self.ears.keeper.send(told).await.is_err() {
@@ -266,5 +281,98 @@ impl One {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use blitz_couchdb::{AllDocs, Put, PutOptions};
+    use blitz_jobs::accounts::AUDIT;
+    use blitz_jobs::cluster::Clusters;
+    use blitz_jobs::run::RunDocument;
+    use blitz_jobs::timing::Timing;
+    use blitz_jobs::{Incarnation, JobId, Run, setup};
+    use serde_json::{Value, json};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::accounts::Book;
+    use crate::audit::Audit;
+    use crate::catalog::Catalog;
+    use crate::embedded::{Server, until};
+    use crate::hub::Hub;
+    use crate::queue::Queue;
+    use crate::quota::Quota;
+    use crate::reach::Reach;
+    use crate::stores::Stores;
+
+    /// What is heard is heard at once; a machine that is very busy may need longer.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn an_end_that_falls_between_two_feeds_is_heard() {
+        let server = Server::start().await;
+        let client = server.client.clone();
+        setup::install(&client, &["japan"]).await.unwrap();
+        let (audit, writer) = Audit::new("g");
+        let writes = tokio::spawn(writer.run(client.clone(), CancellationToken::new()));
+        let _writes = AbortOnDropHandle::new(writes);
+        let book = Book::new(None, Duration::from_secs(60));
+        let run = Incarnation::from_random([1; 16]);
+        let (keeper, mut told) = mpsc::channel(HEARD_WAITING);
+        let ears = Ears {
+            stores: Stores {
+                reach: Reach::new(Clusters::alone(client.clone()), &Timing::default()),
+                catalog: Catalog::new(Duration::from_secs(60)),
+            },
+            hub: Hub::default(),
+            queue: Queue::default(),
+            audit,
+            quota: Quota::new(book, client.database("blitz-accounts"), &run),
+            keeper,
+        };
+        let mut feeds = Feeds::new(ears, "japan".to_owned());
+        let region = Region::new("japan").unwrap();
+        let jobs = client.database("blitz-jobs-japan-1");
+        let put = async |id: DocumentId, body: Value| {
+            let put = jobs.put(&id.to_string(), None, &body, PutOptions::default()).await.unwrap();
+            assert_ne!(put, Put::Conflict);
+        };
+        let mut hears = async |what: fn(&Heard) -> bool| {
+            let comes = async {
+                while let Some(told) = told.recv().await {
+                    if matches!(&told, Told::Heard { thing, .. } if what(thing)) {
+                        return true;
+                    }
+                }
+                false
+            };
+            assert_eq!(tokio::time::timeout(PATIENCE, comes).await, Ok(true), "it never came");
+        };
+
+        let job = JobId::new("japan", 1);
+        let spec = json!({"kind": "spec", "blitz": "0", "job": job, "run": "r", "tasks": [job], "tenant": "acme",
+            "plugin": "p", "version": "1.0.0", "sha256": "a", "args": [], "retry": "safe", "timeout_ms": 60_000,
+            "queue_timeout_ms": 10_000, "created_at_ms": 0});
+        put(DocumentId::Spec(job.clone()), spec).await;
+        assert!(feeds.sync(&region).await.is_ok());
+        hears(|thing| matches!(thing, Heard::Spec(_))).await;
+        hears(|thing| matches!(thing, Heard::Place(_))).await;
+
+        feeds.end_all();
+        let expired = Run::Expired { reason: "no engine".to_owned() };
+        put(DocumentId::Run(job.clone()), json!(RunDocument::new(expired))).await;
+        assert!(feeds.sync(&region).await.is_ok());
+        hears(|thing| matches!(thing, Heard::Run(_, _, run) if run.is_final())).await;
+        let audit = client.database(AUDIT);
+        until("the entry of its end", async || {
+            let rows = audit.all_docs::<Value>(&AllDocs::default()).await;
+            rows.unwrap().rows.iter().any(|row| row.id.ends_with(".ended"))
+        })
+        .await;
+        drop(feeds);
+        server.stop().await;
     }
 }
