@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use blitz_gateway::config::ACCOUNTS_STALE_MIN;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
@@ -324,6 +325,9 @@ pub(crate) struct GatewayArgs {
     /// missing. Without it no API keys are taken
     #[arg(long, value_name = "FILE")]
     pub(crate) accounts_key: Option<PathBuf>,
+    /// After so long without a word of its near cluster it lets nobody in by an API key, which may have been revoked there: 1m, 1h
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_accounts_stale)]
+    pub(crate) accounts_stale: Duration,
     #[command(flatten)]
     pub(crate) issuer: IssuerArgs,
     #[command(flatten)]
@@ -364,6 +368,7 @@ impl fmt::Debug for GatewayArgs {
             .field("hosts", &self.hosts)
             .field("token_file", &self.token_file)
             .field("accounts_key", &self.accounts_key)
+            .field("accounts_stale", &self.accounts_stale)
             .field("issuer", &self.issuer)
             .field("load", &self.load)
             .finish()
@@ -417,6 +422,17 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, &'static str> {
         .ok_or("use 30, 500ms, 30s, 5m or 1h")
 }
 
+fn parse_accounts_stale(text: &str) -> Result<Duration, String> {
+    let stale = parse_duration(text)?;
+    if stale < ACCOUNTS_STALE_MIN {
+        return Err(format!(
+            "use {}s or more: that a cluster says nothing is noticed after that",
+            ACCOUNTS_STALE_MIN.as_secs()
+        ));
+    }
+    Ok(stale)
+}
+
 /// The help of one of our commands, by its words.
 pub(crate) fn help_of(words: &[&str]) -> String {
     let mut cli = Cli::command();
@@ -455,6 +471,26 @@ mod tests {
     fn the_only_short_global_is_r() {
         let shorts: Vec<char> = global_flags().iter().filter_map(|f| f.short).collect();
         assert_eq!(shorts, ['r'], "every other letter belongs to the plugins");
+    }
+
+    #[test]
+    fn a_gateway_is_told_how_long_it_believes_keys() {
+        let read = |words: &str| {
+            let words = ["gateway"].into_iter().chain(words.split_whitespace());
+            match Cli::read(&words.map(str::to_owned).collect::<Vec<_>>()) {
+                Ok(Cli { command: Some(BuiltIn::Gateway(args)), .. }) => Ok(args.accounts_stale),
+                Ok(cli) => panic!("{cli:?}"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        assert_eq!(read(""), Ok(blitz_gateway::config::ACCOUNTS_STALE));
+        assert_eq!(read("--accounts-stale 90"), Ok(Duration::from_secs(90)));
+        assert_eq!(read("--accounts-stale 30s"), Ok(ACCOUNTS_STALE_MIN));
+        for (words, says) in [("29s", "use 30s or more"), ("0", "use 30, 500ms"), ("x", "use 30,")]
+        {
+            let text = read(&format!("--accounts-stale {words}")).unwrap_err();
+            assert!(text.contains(says), "{text}");
+        }
     }
 
     #[test]

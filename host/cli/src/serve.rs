@@ -168,6 +168,7 @@ pub(crate) async fn gateway(
         trust_proxy: args.trust_proxy,
         consent: args.load.consent(),
         accounts_key: accounts_key.map(|(key, _)| key),
+        accounts_stale: args.accounts_stale,
         prover: Some(prover),
         ..blitz_gateway::Config::new(entered.clusters, token.clone())
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use blitz_contract::load::Consent;
 use blitz_jobs::cluster::Clusters;
-use blitz_jobs::timing::Timing;
+use blitz_jobs::timing::{HEARTBEAT, Timing};
 
 use crate::limits::Limits;
 use crate::targets::{Prover, TARGET_JOBS_PER_MINUTE};
@@ -14,6 +14,9 @@ use crate::targets::{Prover, TARGET_JOBS_PER_MINUTE};
 /// How long keys are believed of which nothing was heard: longer than a restart of a store or a change of its address takes,
 /// and short enough that who has lost a key can wait for it to be over everywhere.
 pub const ACCOUNTS_STALE: Duration = Duration::from_secs(5 * 60);
+
+/// And no shorter: a feed that is dead without a word is noticed after this, three heartbeats.
+pub const ACCOUNTS_STALE_MIN: Duration = HEARTBEAT.saturating_mul(3);
 
 /// Everything that a gateway needs.
 #[derive(Clone)]

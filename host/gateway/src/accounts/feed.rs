@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::book::{Book, Pages};
+use crate::config::ACCOUNTS_STALE_MIN;
 use crate::quota::Quota;
 
 /// A feed that was lost is opened again after this long: revocations are heard within two seconds all the same.
@@ -28,7 +29,7 @@ const ROWS: u64 = 1000;
 const KINDS: [&str; 4] = ["key", "plan", "revoked", "tenant"];
 
 /// A feed that is dead was so for this long at most before it was noticed: three heartbeats did not come.
-const DEAD_FOR: Duration = HEARTBEAT.saturating_mul(3);
+const DEAD_FOR: Duration = ACCOUNTS_STALE_MIN;
 
 /// Who reads accounts for a gateway.
 pub(crate) struct Followed {
