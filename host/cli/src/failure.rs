@@ -157,7 +157,7 @@ fn of_api(error: &api::Error) -> ExitCode {
 fn of_locate(error: &locate::Error) -> ExitCode {
     match error {
         locate::Error::NoToken { .. } => ExitCode::USAGE,
-        locate::Error::StateFile(_) | locate::Error::Credentials(_) => ExitCode::UNREACHABLE,
+        locate::Error::StateFile(_) | locate::Error::Credentials(_) => ExitCode::FAILURE,
         locate::Error::Api(error) => of_api(error),
     }
 }
@@ -193,6 +193,7 @@ fn did_you_mean(nearest: Option<&str>) -> String {
 mod tests {
     use super::*;
     use crate::wire::Refusal;
+    use crate::{credentials, state_file};
 
     #[test]
     fn errors_have_the_codes_of_the_table() {
@@ -209,6 +210,10 @@ mod tests {
             let (from, reason) = (api::TokenFrom::Login, "revoked".to_owned());
             Failure::Api(api::Error::Unauthorized { url: url(), from, reason })
         };
+        let path = || std::path::PathBuf::from("x");
+        let no_state = || state_file::Error::OpenToOthers { path: path(), mode: 0o644 };
+        let no_credentials =
+            || credentials::Error::Unreadable { path: path(), cause: "no TOML".to_owned() };
         for (failure, code) in [
             (Failure::Login(login::Error::NoHost), 2),
             (Failure::Split(SplitError::NoPlugin), 2),
@@ -217,6 +222,9 @@ mod tests {
             (Failure::Run(submit::Error::Api(unreachable()).into()), 125),
             (unauthorized(), 122),
             (Failure::Locate(locate::Error::NoToken { url: url() }), 2),
+            (Failure::Locate(no_state().into()), 1),
+            (Failure::Locate(no_credentials().into()), 1),
+            (Failure::Plugin(plugin::Error::Locate(no_state().into())), 1),
             (refused(404, "unknown_region"), 2),
             (refused(404, "unknown_plugin"), 2),
             (refused(404, "unknown_job"), 2),

@@ -141,10 +141,15 @@ fn credentials_that_others_can_read_are_not_used() {
          may have read them\n",
         file.display()
     );
-    blitz.run_alone("regions").check(125, "", &says);
+    blitz.run_alone("regions").check(1, "", &says);
     blitz.run_alone("logout").check(1, "", &says);
     blitz.run_alone("login").check(1, "", &says);
     assert_eq!(gateway.requests().len(), before, "nothing was asked");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(&file, "no = [TOML").unwrap();
+    let ran = blitz.run_alone("curl http://127.0.0.1:1/");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+    assert!(ran.stderr.contains("mend the file, or move it away"), "{ran:?}");
     // Who names gateway and token needs no file.
     assert_eq!(blitz.run(&gateway, "regions").code, Some(0));
 }
