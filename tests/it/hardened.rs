@@ -1,13 +1,14 @@
 //! A gateway under those who ask badly: slowly, without end, in two ways at once. Raw sockets, real limits that are shortened.
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails at once")]
 
+mod hung_up;
 mod raw;
 mod twice;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use blitz_gateway::Limits;
+use blitz_gateway::{Config, Issuer, Limits};
 use blitz_jobs::cluster::Clusters;
 use blitz_tests::{Api, Stack, until};
 use raw::{Raw, TOKEN, head};
@@ -24,11 +25,15 @@ const LATE_MAX: Duration = Duration::from_secs(60);
 
 /// A second gateway on the store of a stack, with limits of its own. It ends with the runtime.
 async fn gateway(stack: &Stack, limits: Limits) -> (SocketAddr, Api) {
+    let clusters = Clusters::alone(stack.store.clone());
+    served(Config { limits, ..Config::new(clusters, TOKEN) }, None).await
+}
+
+/// A gateway of these rules.
+async fn served(config: Config, issuer: Option<Issuer>) -> (SocketAddr, Api) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let clusters = Clusters::alone(stack.store.clone());
-    let config = blitz_gateway::Config { limits, ..blitz_gateway::Config::new(clusters, TOKEN) };
-    tokio::spawn(blitz_gateway::run(listener, config, CancellationToken::new()));
+    tokio::spawn(blitz_gateway::run_with(listener, config, issuer, CancellationToken::new()));
     let api = Api::new(&format!("http://{address}"), TOKEN);
     until("a gateway that knows its plugins", || async {
         let answer = api.try_raw("GET", "/v1/plugins/fixture", &[], None).await.ok()?;

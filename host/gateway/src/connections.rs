@@ -28,6 +28,7 @@ use pace::{Arriving, Leaving, Paced};
 use places::{Place, Places};
 
 pub(crate) use pace::is_slow;
+pub(crate) use places::Work;
 
 /// How long to wait after the listener failed: it is out of descriptors, most likely, and a place was just made free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -40,7 +41,7 @@ const FULL: &[u8] =
 
 /// Serves until `shutdown`, and then until every request that was begun is answered. Who drops it cuts them.
 ///
-/// Every request has the address that it came from as [`ConnectInfo`].
+/// Every request has the address that it came from as [`ConnectInfo`], and its [`Work`].
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -102,6 +103,7 @@ async fn connection(
     let service = service_fn(move |mut request: Request<Incoming>| {
         let work = works.work();
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(work.clone());
         let request = request.map(|body| {
             if body.is_end_stream() {
                 Body::empty()

@@ -131,6 +131,13 @@ impl Failure {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", reason)
     }
 
+    /// A bug: the request was begun, and nobody knows how far it came.
+    pub(crate) fn failed() -> Self {
+        let reason = "a fault of the gateway ended this request, and what was asked may be done in part; look before you ask \
+                      again, and tell your operator the id of the request ('x-request-id')";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", reason)
+    }
+
     /// A command line with a secret, for a region that has no key to seal it to.
     pub(crate) fn no_region_key(argument: &str, region: &str) -> Self {
         let reason = format!(

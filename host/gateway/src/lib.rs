@@ -2,8 +2,10 @@
 //!
 //! Read along the road: `server` takes requests to the `routes` (`jobs` has those about jobs), from `connections` that have `limits`, where `strict` reads them in the
 //! one way that they can be read; `request` gives each its id, `guard` lets them in as a `caller`, whose key is in the book of `accounts`,
-//! `audit` writes down what they change, `submit` turns one into documents, as long as `queue` has room and `quota` allows it, `targets`
-//! says where its load may go, `hub` hears what becomes of jobs, `events` tells it to those who follow, `history` reads what was, `ending` ends what a right was taken back from and
+//! `audit` writes down what they change, as `errands` that end though nobody waits for them, `submit` turns one into documents, as
+//! long as `queue` has room and `quota` allows it, `targets` says where its load may go, `hub` hears what becomes of jobs, `events`
+//! tells it to those who follow, `history` reads what was, `view` shows it, and `ending` ends what runs by a right that was taken
+//! back.
 //! `view` shows it.
 //! `plugins` publishes versions and takes them back. `watch` is its ears; `catalog` knows regions, engines and plugins; `keeper` performs what `blitz_jobs::keeper` decides.
 //! `rotation` gives regions new databases and drops old ones, and `mending` starts replications again that were cut: where it may.
@@ -29,6 +31,7 @@ mod request;
 mod caller;
 mod accounts;
 mod failure;
+mod errands;
 mod submit;
 mod ending;
 mod queue;

@@ -25,6 +25,7 @@ use crate::caller::Caller;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::connections;
+use crate::errands::Errands;
 use crate::failure::Failure;
 use crate::guard::Guard;
 use crate::hub::Hub;
@@ -94,6 +95,8 @@ pub(crate) struct Shared {
     pub(crate) publishings: Publishings,
     pub(crate) targets: Targets,
     pub(crate) audit: Audit,
+    /// Requests that change something.
+    pub(crate) errands: Errands,
     requests: AtomicU64,
     pub(crate) shutdown: CancellationToken,
 }
@@ -164,6 +167,8 @@ pub async fn run_with(
     let accounts = Followed { book: book.clone(), quota: quota.clone(), accounts };
     let read = timeout(ACCOUNTS_MAX, accounts.read()).await.ok().flatten();
     let _hears_accounts = AbortOnDropHandle::new(tokio::spawn(accounts.run(read)));
+    let errands = Errands::default();
+    let _cuts_errands = errands.guard();
     let shared = Arc::new(Shared {
         book,
         doors: Doors::default(),
@@ -178,6 +183,7 @@ pub async fn run_with(
         publishings: Publishings::default(),
         targets: Targets::default(),
         audit,
+        errands: errands.clone(),
         requests: AtomicU64::new(0),
         issuer,
         joins: Semaphore::new(issuer::JOINS_MAX),
@@ -216,12 +222,16 @@ pub async fn run_with(
         }
     };
     let limits = shared.config.limits;
-    let serves = connections::serve(listener, router(shared), limits, shutdown.clone());
+    let serves = async {
+        connections::serve(listener, router(shared), limits, shutdown.clone()).await;
+        // Also those whose connection is gone.
+        errands.ended().await;
+    };
     tokio::select! {
         () = serves => {}
         failed = listens => failed.map_err(|error: blitz_couchdb::Error| Error::Store(error))?,
         ended = &mut keeps => return ended.map_err(|error| Error::Keeper(error.to_string())),
-        // Readers that do not read must not keep it from ending.
+        // Readers that do not read, and stores that do not answer, must not keep it from ending.
         () = async {
             shutdown.cancelled().await;
             tokio::time::sleep(CLOSE_MAX).await;

@@ -77,14 +77,23 @@ impl Raw {
         String::from_utf8_lossy(&said).into_owned()
     }
 
+    /// Says no more, and waits until the other end has closed, too. Nothing may have been answered.
+    pub(super) async fn hang_up(&mut self) {
+        self.0.shutdown().await.expect("a connection that stands");
+        assert_eq!(self.rest().await, "", "it was to be begun, and not answered");
+    }
+
+    /// What is answered, as far as it comes at once.
+    pub(super) async fn first(&mut self) -> String {
+        let mut piece = [0; 8 << 10];
+        let first = timeout(LIMIT, self.0.read(&mut piece)).await.expect("an answer or an end");
+        String::from_utf8_lossy(&piece[..first.unwrap_or(0)]).into_owned()
+    }
+
     /// Says something and gives what is answered, as far as it comes at once.
     pub(super) async fn ask(address: SocketAddr, bytes: &[u8]) -> String {
         let mut raw = Self::open(address).await;
         drop(raw.0.write_all(bytes).await);
-        let mut said = Vec::new();
-        let mut piece = [0; 8 << 10];
-        let first = timeout(LIMIT, raw.0.read(&mut piece)).await.expect("an answer or an end");
-        said.extend_from_slice(&piece[..first.unwrap_or(0)]);
-        String::from_utf8_lossy(&said).into_owned()
+        raw.first().await
     }
 }

@@ -1,4 +1,5 @@
-//! Around every request that changes something: room for its entry before, and what came of it after.
+//! Around every request that changes something: room for its entry before, and what came of it after. In between it is an errand
+//! (see there), so that it has its entry whether or not somebody waits for the answer.
 //!
 //! What a path does is read off the path, so that a new one is in the audit from its first day. Handlers tell more where they
 //! know more ([`Told`], as an extension of the answer).
@@ -11,6 +12,8 @@ use blitz_jobs::accounts::audit::{Deed, text};
 
 use super::who;
 use crate::caller::Caller;
+use crate::connections::Work;
+use crate::errands::answered;
 use crate::request::Asked;
 use crate::server::Gateway;
 
@@ -36,7 +39,7 @@ pub(crate) struct Line {
 }
 
 /// Stands inside of the door: whoever was not let in is not in the audit.
-pub(crate) async fn record(State(shared): Gateway, request: Request, next: Next) -> Response {
+pub(crate) async fn record(State(shared): Gateway, mut request: Request, next: Next) -> Response {
     let method = request.method();
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return next.run(request).await;
@@ -51,15 +54,21 @@ pub(crate) async fn record(State(shared): Gateway, request: Request, next: Next)
         Ok(place) => place,
         Err(failure) => return failure.into_response(),
     };
-    let mut response = next.run(request).await;
-    let told = response.extensions_mut().remove::<Told>().unwrap_or_default();
-    let (who, status) = (who(&caller), response.status());
-    if let Some(deed) =
-        deed(action, &path, status, told, || shared.audit.tells_refusal(who.tenant()))
-    {
-        shared.audit.tell(place, who, asked, deed);
-    }
-    response
+    // Among the connections it counts until it ends: else whoever hangs up could have any number of them.
+    let work = request.extensions_mut().remove::<Work>();
+    let errands = shared.errands.clone();
+    let errand = async move {
+        let _work = work;
+        let mut response = answered(next.run(request)).await;
+        let told = response.extensions_mut().remove::<Told>().unwrap_or_default();
+        let (who, status) = (who(&caller), response.status());
+        let tells_refusal = || shared.audit.tells_refusal(who.tenant());
+        if let Some(deed) = deed(action, &path, status, told, tells_refusal) {
+            shared.audit.tell(place, who, asked, deed);
+        }
+        response
+    };
+    errands.run(errand).await
 }
 
 /// What is told of a request; `None` of one refusal of many.

@@ -41,9 +41,15 @@ pub(super) struct Place {
     turn: Mutex<Option<u64>>,
 }
 
-/// A request under way: while it lives nobody takes the place.
+/// A request under way: while it or a clone of it lives nobody takes the place, and the place counts, also when its connection
+/// is gone.
+#[derive(Debug, Clone)]
+pub(crate) struct Work {
+    _working: Arc<Working>,
+}
+
 #[derive(Debug)]
-pub(super) struct Work(Arc<Place>);
+struct Working(Arc<Place>);
 
 impl Places {
     pub(super) fn new(limits: &Limits) -> Self {
@@ -140,7 +146,7 @@ impl Place {
                 *self.turn() = Some(turn);
             }
         }
-        Work(Arc::clone(self))
+        Work { _working: Arc::new(Working(Arc::clone(self))) }
     }
 
     fn turn(&self) -> MutexGuard<'_, Option<u64>> {
@@ -148,7 +154,7 @@ impl Place {
     }
 }
 
-impl Drop for Work {
+impl Drop for Working {
     fn drop(&mut self) {
         let place = &self.0;
         let mut turn = place.turn();
@@ -220,6 +226,18 @@ mod tests {
         assert!(all[1].lost.is_cancelled(), "the same address in another form");
         let local: Vec<_> = (0..9).filter_map(|_| places.take([127, 0, 0, 1].into())).collect();
         assert!(local.iter().all(|place| !place.lost.is_cancelled()) && local.len() == 9);
+    }
+
+    #[test]
+    fn a_request_that_goes_on_without_its_connection_has_its_place() {
+        let places = places(1, 9);
+        let place = places.take(address(1)).unwrap();
+        let work = place.work();
+        let goes_on = work.clone();
+        drop((place, work));
+        assert!(places.take(address(2)).is_none());
+        drop(goes_on);
+        assert!(places.take(address(2)).is_some());
     }
 
     #[test]
