@@ -2,6 +2,7 @@
 //!
 //! HTTP/1.1 alone. What a request says is not looked at here.
 
+mod network;
 mod pace;
 mod places;
 
@@ -27,6 +28,7 @@ use crate::limits::{BUFFER_BYTES, HEAD_BYTES_MAX, HEADERS_MAX, Limits};
 use pace::{Arriving, Leaving, Paced};
 use places::{Place, Places};
 
+pub(crate) use network::network;
 pub(crate) use pace::is_slow;
 pub(crate) use places::Work;
 

@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 use crate::audit::Told;
 use crate::queue::{Full, WAITING_MAX};
 
+/// What one holds too much of is asked for again after this long, in seconds: most requests have ended by then.
+const BUSY_AGAIN_S: u32 = 2;
+
 /// An answer that is no success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -129,6 +132,20 @@ impl Failure {
     pub(crate) fn busy() -> Self {
         let reason = "others do the same at this moment; try again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", reason)
+    }
+
+    /// As [`busy`](Self::busy), with what there is too much of, and its limit.
+    pub(crate) fn crowded(reason: &str) -> Self {
+        let reason = format!("{reason}; try again in {BUSY_AGAIN_S} s");
+        let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", reason);
+        Self { retry_after_s: Some(BUSY_AGAIN_S), ..failure }
+    }
+
+    /// The caller's tenant holds as much of something as one may at once.
+    pub(crate) fn share_used(tenant: &str, much: &str) -> Self {
+        Self::crowded(&format!(
+            "tenant {tenant} has {much} under way, which is the limit of a tenant"
+        ))
     }
 
     /// A bug: the request was begun, and nobody knows how far it came.

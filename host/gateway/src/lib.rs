@@ -5,8 +5,7 @@
 //! `audit` writes down what they change, as `errands` that end though nobody waits for them, `submit` turns one into documents, as
 //! long as `queue` has room and `quota` allows it, `targets` says where its load may go, `hub` hears what becomes of jobs, `events`
 //! tells it to those who follow, `history` reads what was, `view` shows it, and `ending` ends what runs by a right that was taken
-//! back.
-//! `view` shows it.
+//! back. What all have together, of that each has a `share`.
 //! `plugins` publishes versions and takes them back. `watch` is its ears; `catalog` knows regions, engines and plugins; `keeper` performs what `blitz_jobs::keeper` decides.
 //! `rotation` gives regions new databases and drops old ones, and `mending` starts replications again that were cut: where it may.
 //! [`issuer`] gives engines the tokens with which they enter the near cluster.
@@ -31,6 +30,7 @@ mod request;
 mod caller;
 mod accounts;
 mod failure;
+mod share;
 mod errands;
 mod submit;
 mod ending;

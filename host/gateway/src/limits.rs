@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections at once. One more takes the place of the one that has been without a request for the longest time.
     pub connections: usize,
-    /// Those of one address. Loopback has no such limit: a proxy there carries everybody's.
+    /// Those of one address, of IPv6 of one network of 64 bits. Loopback has no such limit: a proxy there carries everybody's.
     pub connections_per_address: usize,
     /// From the first byte of a request's head to its last.
     pub head: Duration,

@@ -14,7 +14,7 @@ use blitz_jobs::accounts::ACCOUNTS;
 use blitz_jobs::setup::Operators;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -29,7 +29,7 @@ use crate::errands::Errands;
 use crate::failure::Failure;
 use crate::guard::Guard;
 use crate::hub::Hub;
-use crate::issuer::{self, Issuer};
+use crate::issuer::{self, Issuer, Joins};
 use crate::jobs;
 use crate::keeper::{self, Worker};
 use crate::mending;
@@ -83,7 +83,7 @@ pub(crate) struct Shared {
     pub(crate) doors: Doors,
     pub(crate) issuer: Option<Issuer>,
     /// Places for those who ask it.
-    pub(crate) joins: Semaphore,
+    pub(crate) joins: Joins,
     pub(crate) catalog: Catalog,
     pub(crate) stores: Stores,
     pub(crate) copies: Copies,
@@ -186,7 +186,7 @@ pub async fn run_with(
         errands: errands.clone(),
         requests: AtomicU64::new(0),
         issuer,
-        joins: Semaphore::new(issuer::JOINS_MAX),
+        joins: Joins::default(),
         shutdown: shutdown.clone(),
         config,
     });

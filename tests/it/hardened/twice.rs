@@ -1,5 +1,9 @@
 //! Every route that takes JSON, and texts that two readers may read differently.
 
+use blitz_gateway::issuer::Keys;
+use blitz_gateway::{Config, Issuer};
+use blitz_jobs::cluster::Clusters;
+use blitz_jobs::sealing::RegionKeys;
 use blitz_tests::{Api, Stack};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -9,6 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 use super::raw::TOKEN;
+use super::served;
 
 /// Where JSON is taken, and a key that it may have.
 const ROUTES: [(&str, &str, &str); 11] = [
@@ -88,13 +93,25 @@ fn every_route_of_the_api_is_in_a_table() {
 #[tokio::test]
 async fn no_route_reads_json_that_can_be_read_two_ways() {
     let stack = Stack::start(&["japan"]).await;
+    // One that issues tokens: another reads no body of who wants one.
+    let directory = tempfile::tempdir().unwrap();
+    let key = directory.path().join("issuer");
+    std::fs::write(&key, "a-secret-of-a-test-with-32-bytes").unwrap();
+    let issuer = Issuer {
+        keys: Keys::read(&[key]).unwrap(),
+        store: stack.store_url(),
+        region_keys: RegionKeys::default(),
+        ec2: None,
+    };
+    let config = Config::new(Clusters::alone(stack.store.clone()), TOKEN);
+    let (_, api) = served(config, Some(issuer)).await;
     for (method, path, key) in ROUTES.into_iter().chain(REASONS).chain([PUBLISHING]) {
         let is_line = path == PUBLISHING.1;
         let send = async |kind: &str, mut body: Vec<u8>| {
             if is_line {
                 body.extend_from_slice(b"\nfile");
             }
-            send(&stack.api, method, path, kind, body).await
+            send(&api, method, path, kind, body).await
         };
         for (text, says) in BAD {
             // A line ends where it ends, and who says no reason says nothing.

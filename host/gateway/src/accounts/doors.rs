@@ -3,11 +3,13 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::connections::network;
 
 /// Within this time the rates of keys and of wrong keys are counted.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -19,9 +21,6 @@ const WRONG_PER_MINUTE: u32 = 30;
 /// Keys and addresses that are remembered at once, each in a table of its own: about 100 bytes each. When a table is full those
 /// who were quiet for the longest time go.
 const REMEMBERED_MAX: usize = 10_000;
-
-/// The bits of an IPv6 address that one customer has for itself: a network of 64.
-const NETWORK_BITS: u32 = 64;
 
 /// Both tables of one gateway.
 #[derive(Debug, Default)]
@@ -49,17 +48,6 @@ impl Doors {
     pub(crate) fn wrong(&self, from: IpAddr) -> Result<(), Duration> {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         wrong.take(network(from), WRONG_PER_MINUTE, Instant::now())
-    }
-}
-
-/// Whose address it is: of IPv6 the network.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let bits = v6.to_bits() >> (128 - NETWORK_BITS) << (128 - NETWORK_BITS);
-            IpAddr::V6(Ipv6Addr::from_bits(bits))
-        }
-        v4 => v4,
     }
 }
 
@@ -145,18 +133,5 @@ mod tests {
         assert_eq!(buckets.0.len(), REMEMBERED_MAX);
         let now = start + Duration::from_secs(2);
         assert!(buckets.take(2 * REMEMBERED_MAX - 1, 1, now).is_err());
-    }
-
-    #[test]
-    fn a_network_is_one_address() {
-        for (one, other, is_same) in [
-            ("192.0.2.1", "192.0.2.2", false),
-            ("192.0.2.1", "::ffff:192.0.2.1", true),
-            ("2001:db8::1", "2001:db8::ffff:1", true),
-            ("2001:db8::1", "2001:db8:0:1::1", false),
-        ] {
-            let (a, b) = (network(one.parse().unwrap()), network(other.parse().unwrap()));
-            assert_eq!(a == b, is_same, "{one} {other}");
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Places for connections: so many in all, and so many of one address.
+//! Places for connections: so many in all, and so many of one address (of IPv6: of one network).
 //!
 //! Where there is none the connection that has been without a request for the longest time gives its own. One whose head
 //! does not come is without a request: who opens thousands of those takes places from himself, and not from who asks.
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use super::network::network;
 use crate::limits::Limits;
 
 /// All places of a gateway.
@@ -62,11 +63,12 @@ impl Places {
 
     /// A place for a connection from this address; `None` when all of them are at work.
     pub(super) fn take(&self, address: IpAddr) -> Option<Arc<Place>> {
-        // An IPv6 socket shows IPv4 addresses in its own form.
-        let address = address.to_canonical();
+        // The network of loopback is not loopback itself.
+        let is_loopback = address.to_canonical().is_loopback();
+        let address = network(address);
         let mut taken = self.0.taken();
         let own = taken.by_address.get(&address).copied().unwrap_or(0);
-        if !address.is_loopback() && own >= self.0.max_of_one {
+        if !is_loopback && own >= self.0.max_of_one {
             let turn = taken.resting.iter().find(|(_, (of, _))| *of == address);
             let turn = turn.map(|(turn, _)| *turn)?;
             taken.take_from(turn);
@@ -226,6 +228,17 @@ mod tests {
         assert!(all[1].lost.is_cancelled(), "the same address in another form");
         let local: Vec<_> = (0..9).filter_map(|_| places.take([127, 0, 0, 1].into())).collect();
         assert!(local.iter().all(|place| !place.lost.is_cancelled()) && local.len() == 9);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let places = places(100, 2);
+        let take = |address: &str| places.take(address.parse().unwrap()).unwrap();
+        let other = take("2001:db8:0:1::1");
+        let all: Vec<_> = (1..=3).map(|host| take(&format!("2001:db8::{host}"))).collect();
+        assert!(all[0].lost.is_cancelled() && !other.lost.is_cancelled());
+        let local: Vec<_> = (0..9).map(|_| take("::1")).collect();
+        assert!(local.iter().all(|place| !place.lost.is_cancelled()), "loopback has no limit");
     }
 
     #[test]

@@ -14,9 +14,9 @@ use blitz_jobs::join::{Join, JoinToken, Joined, Revoked, Use, hash, is_engine};
 use blitz_jobs::region::{CONTROL, Region};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::SemaphorePermit;
 
 use super::identity::Instance;
+use super::joins::Arriving;
 use super::key::short_digest;
 use super::token::{Bearer, TOKEN_LIFE};
 use super::{Issuer, now_ms, since_1970};
@@ -33,10 +33,6 @@ const JOIN_LIFE: Duration = Duration::from_secs(3600);
 
 /// The longest life of a join token: who needs more joins by an identity, or makes tokens when they are needed.
 const JOIN_LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// Requests under way at once: anybody may ask, and the store has other things to do. An engine that is told to come
-/// again does so within half a minute.
-pub(crate) const JOINS_MAX: usize = 16;
 
 /// Fewer characters of a nonce could be guessed by who has the token too.
 const NONCE_CHARS_MIN: usize = 32;
@@ -98,8 +94,10 @@ struct AskedByEc2 {
 
 async fn join(
     State(shared): Gateway,
+    arriving: Arriving,
     Strict(asked): Strict<Asked, REQUEST_BYTES_MAX>,
 ) -> Result<Json<Value>, Failure> {
+    drop(arriving);
     let issuer = issuer(&shared)?;
     let Asked { engine, nonce, .. } = &asked;
     if !is_engine(engine) {
@@ -108,7 +106,7 @@ async fn join(
     if nonce.len() < NONCE_CHARS_MIN {
         return Err(Failure::usage(format!("a nonce has at least {NONCE_CHARS_MIN} characters")));
     }
-    let _place = place(&shared)?;
+    let _place = shared.joins.serve()?;
     let control = shared.config.clusters.near().database(CONTROL);
     // First of all: which regions there are, and who was revoked, is not for everybody.
     let proved = match (&asked.join_token, &asked.ec2) {
@@ -138,11 +136,6 @@ enum Proved {
     Instance(Instance),
 }
 
-/// A place among those who are served at once.
-fn place(shared: &Shared) -> Result<SemaphorePermit<'_>, Failure> {
-    shared.joins.try_acquire().map_err(|_| Failure::busy())
-}
-
 /// `POST /v1/join/renew`, with the current token and what the engine joined with.
 #[derive(Deserialize)]
 struct Renewing {
@@ -152,8 +145,10 @@ struct Renewing {
 
 async fn renew(
     State(shared): Gateway,
+    arriving: Arriving,
     Strict(Renewing { token, nonce }): Strict<Renewing, REQUEST_BYTES_MAX>,
 ) -> Result<Json<Value>, Failure> {
+    drop(arriving);
     let issuer = issuer(&shared)?;
     let bearer = Bearer::read(&issuer.keys, &token, since_1970());
     let bearer = bearer.filter(|bearer| bearer.proof == hash(&nonce)).ok_or_else(|| {
@@ -161,13 +156,13 @@ async fn renew(
             "this token is not of this issuer's keys, of another engine, or too old: join again",
         )
     })?;
-    let _place = place(&shared)?;
+    let _place = shared.joins.serve()?;
     let control = shared.config.clusters.near().database(CONTROL);
     refuse_revoked(&control, &bearer.engine).await?;
     give(issuer, bearer)
 }
 
-fn issuer(shared: &Shared) -> Result<&Issuer, Failure> {
+pub(super) fn issuer(shared: &Shared) -> Result<&Issuer, Failure> {
     shared.issuer.as_ref().ok_or_else(|| {
         Failure::missing(
             "no_issuer",

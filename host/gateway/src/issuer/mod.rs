@@ -1,7 +1,7 @@
 //! The issuer of tokens: it stands beside a cluster and gives engines the right to enter it, for ten minutes at a time.
 //!
-//! [`key`](Keys) signs, [`token`](TOKEN_LIFE) says what, [`identity`](Ec2) knows instances of EC2, and `desk` is where
-//! engines ask: `POST /v1/join` with a join token or an identity document, `POST /v1/join/renew` with the current token.
+//! [`key`](Keys) signs, [`token`](TOKEN_LIFE) says what, [`identity`](Ec2) knows instances of EC2, `joins` has places for
+//! those who ask, and `desk` is where they ask: `POST /v1/join` with a join token or an identity document, `POST /v1/join/renew` with the current token.
 //! Both are open to all, since who asks has no token of the gateway's. Operators make join tokens
 //! (`POST /v1/regions/{name}/tokens`) and take rights back (`PUT /v1/engines/{id}/revoked`) with it.
 //!
@@ -48,6 +48,7 @@
 
 mod desk;
 mod identity;
+mod joins;
 mod key;
 mod token;
 
@@ -55,8 +56,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use blitz_jobs::sealing::RegionKeys;
 
-pub(crate) use desk::{JOINS_MAX, open, open_routes, operators_routes};
+pub(crate) use desk::{open, open_routes, operators_routes};
 pub use identity::{BadEc2, Ec2};
+pub(crate) use joins::Joins;
 pub use key::{BadKey, Keys};
 pub use token::{RENEWAL_GRACE, TOKEN_LIFE};
 
