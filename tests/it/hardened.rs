@@ -1,6 +1,7 @@
 //! A gateway under those who ask badly: slowly, without end, in two ways at once. Raw sockets, real limits that are shortened.
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails at once")]
 
+mod bodies;
 mod hung_up;
 mod raw;
 mod twice;

@@ -24,7 +24,7 @@ use crate::hub::Owner;
 use crate::request::Asked;
 use crate::routes::{Method, Routes, Who};
 use crate::server::{Gateway, Shared};
-use crate::strict::{Params, Strict};
+use crate::strict::{Large, Params};
 use crate::submit::{self, Desk, Submission};
 use crate::view::job_view;
 
@@ -54,7 +54,7 @@ async fn submit(
     State(shared): Gateway,
     Extension(caller): Extension<Caller>,
     Extension(asked): Extension<Asked>,
-    Strict(request): Strict<submit::Request>,
+    Large(request, _room): Large<submit::Request>,
 ) -> Result<Response, Failure> {
     if let Caller::Member(member) = &caller {
         let rate = member.key.scopes.rate_per_minute;

@@ -1,6 +1,12 @@
 //! How much of a gateway one who asks may hold: connections, and the time that their bytes take.
 //!
-//! What a request says is limited where it is read; this is for those who say it slowly, or not at all.
+//! What a request says is limited where it is read; this is for those who say it slowly, or not at all, and for what all of them
+//! hold together. At the most that is
+//!
+//! - half a GiB of connections: 8,192 with 20 to 60 KiB each, beside the bodies of their requests,
+//! - a quarter of small bodies: of members' requests 4,096 are under way at once that have one (`audit`), with 64 KiB each,
+//! - half of large ones: 256 MiB, and as much again while they are read (`strict::large`),
+//! - a quarter of files of plugins: two at once, each of up to 66 MiB as it came and as it is sent to the store (`plugins`).
 
 use std::time::Duration;
 
@@ -15,7 +21,7 @@ pub struct Limits {
     pub head: Duration,
     /// Without a request.
     pub idle: Duration,
-    /// A request's body may take so long, and longer by its length at [`Self::body_bytes_per_s`].
+    /// A request's body may take so long, and longer by its length at [`Self::body_bytes_per_s`]; so long it may bring nothing.
     pub body: Duration,
     /// How fast bodies come at least, in bytes a second.
     pub body_bytes_per_s: u32,
@@ -26,7 +32,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // Each holds 20 to 60 KiB: half a GiB at most. Every follower of a job is one.
+            // Each holds 20 to 60 KiB without the body of a request: half a GiB at most. Every follower of a job is one.
             connections: 8192,
             // The followers of an office behind one address; thirty addresses are needed to fill a gateway.
             connections_per_address: 256,
@@ -52,3 +58,15 @@ pub(crate) const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// What is read of a connection before somebody takes it; more than a head, and small enough for thousands.
 pub(crate) const BUFFER_BYTES: usize = 32 << 10;
+
+/// The body of a request, unless a route says otherwise: the longest of them (a key with all its scopes) has 20 KiB.
+pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of larger bodies at once, of all requests: five of the longest. Each is in memory twice while it is read.
+pub(crate) const LARGE_BODIES_BYTES: usize = 256 << 20;
+
+/// Those of one tenant: two of the longest, so that it takes three tenants to leave no room for others.
+pub(crate) const LARGE_BODIES_BYTES_PER_TENANT: usize = 96 << 20;
+
+/// Room for a large body is waited for this long: a body of some MiB has come and gone by then, and who waits holds a connection.
+pub(crate) const LARGE_BODY_WAIT: Duration = Duration::from_secs(2);

@@ -32,6 +32,7 @@ use crate::hub::Hub;
 use crate::issuer::{self, Issuer, Joins};
 use crate::jobs;
 use crate::keeper::{self, Worker};
+use crate::limits::BODY_BYTES_MAX;
 use crate::mending;
 use crate::plugins::{self, Publishings};
 use crate::queue::Queue;
@@ -41,7 +42,7 @@ use crate::request;
 use crate::rotation::{self, Rotator};
 use crate::routes::{Method, Route, Routes, Who};
 use crate::stores::Stores;
-use crate::strict::{self, BODY_BYTES_MAX};
+use crate::strict::{self, Rooms};
 use crate::submit::Copies;
 use crate::targets::{self, Targets};
 use crate::watch::{Ears, HEARD_WAITING, Listening};
@@ -95,6 +96,8 @@ pub(crate) struct Shared {
     pub(crate) publishings: Publishings,
     pub(crate) targets: Targets,
     pub(crate) audit: Audit,
+    /// Room for large bodies.
+    pub(crate) rooms: Rooms,
     /// Requests that change something.
     pub(crate) errands: Errands,
     requests: AtomicU64,
@@ -183,6 +186,7 @@ pub async fn run_with(
         publishings: Publishings::default(),
         targets: Targets::default(),
         audit,
+        rooms: Rooms::default(),
         errands: errands.clone(),
         requests: AtomicU64::new(0),
         issuer,

@@ -2,9 +2,9 @@
 //!
 //! Two readers of one text that choose differently among two keys of one name is how a check and what it guards come apart
 //! (CVE-2017-12635 of CouchDB). So none is chosen: whatever is twice is refused, at every depth. All routes take their
-//! JSON as [`Strict`] and their parameters as [`Params`]; `tests/it/security.rs` sees to that.
+//! JSON as [`Strict`] (one as [`Large`]) and their parameters as [`Params`]; `tests/it/security.rs` sees to that.
 
-use axum::body::to_bytes;
+use axum::body::{Bytes, to_bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
@@ -13,16 +13,16 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use blitz_contract::secret::MASK;
-use blitz_jobs::spec::INPUTS_BYTES_MAX;
 use serde::de::DeserializeOwned;
 
+mod large;
 mod unique;
 
 use crate::connections::is_slow;
 use crate::failure::Failure;
+use crate::limits::BODY_BYTES_MAX;
 
-/// A request's body: all inputs in base64, and room for the rest.
-pub(crate) const BODY_BYTES_MAX: usize = INPUTS_BYTES_MAX / 3 * 4 + (1 << 20);
+pub(crate) use large::{Large, Rooms};
 
 /// A body of JSON, with at most so many bytes.
 #[derive(Debug)]
@@ -34,22 +34,34 @@ impl<S: Send + Sync, T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<S>
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
-        let too_large =
-            || Failure::input_too_large(format!("a request may have {BYTES_MAX} bytes here"));
-        if !is_json(request.headers()) {
-            return Err(Failure::bad_request(
-                "the body is to be JSON; send the header 'Content-Type: application/json'",
-            ));
-        }
-        let body = to_bytes(request.into_body(), BYTES_MAX).await.map_err(|error| {
-            match error.to_string().contains("length limit") {
-                true => too_large(),
-                false => broken(&error),
-            }
-        })?;
-        let read = read(&body);
-        read.map(Self).map_err(|why| Failure::bad_request(format!("the request's JSON: {why}")))
+        must_be_json(request.headers())?;
+        parse(&read_all(request, BYTES_MAX).await?).map(Self)
     }
+}
+
+fn must_be_json(headers: &HeaderMap) -> Result<(), Failure> {
+    match is_json(headers) {
+        true => Ok(()),
+        false => Err(Failure::bad_request(
+            "the body is to be JSON; send the header 'Content-Type: application/json'",
+        )),
+    }
+}
+
+async fn read_all(request: Request, bytes_max: usize) -> Result<Bytes, Failure> {
+    let read = to_bytes(request.into_body(), bytes_max).await;
+    read.map_err(|error| match error.to_string().contains("length limit") {
+        true => too_large(bytes_max),
+        false => broken(&error),
+    })
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    read(body).map_err(|why| Failure::bad_request(format!("the request's JSON: {why}")))
+}
+
+fn too_large(bytes_max: usize) -> Failure {
+    Failure::input_too_large(format!("a request may have {bytes_max} bytes here"))
 }
 
 /// What is said of a body that did not come whole.

@@ -128,6 +128,11 @@ async fn no_route_reads_json_that_can_be_read_two_ways() {
         let latin = [b"{\"".as_slice(), key.as_bytes(), b"\":\"\xe9\"}"].concat();
         let (status, reason) = send("application/json", latin).await;
         assert!(status == 400 && reason.contains("unicode"), "{path}: {status} {reason}");
+        if path != "/v1/jobs" && !is_line {
+            let large = format!("{{\"{key}\":\"{}\"}}", "a".repeat(64 << 10));
+            let (status, reason) = send("application/json", large.into()).await;
+            assert_eq!(status, 413, "{method} {path}: {reason}");
+        }
         if is_line || method == "DELETE" {
             continue;
         }

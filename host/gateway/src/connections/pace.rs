@@ -171,7 +171,7 @@ pub(super) struct Arriving<B = Incoming> {
     bytes: u64,
     grace: Duration,
     bytes_per_s: u32,
-    /// When what has come so far was too little.
+    /// When what has come so far was too little, or nothing more has come for too long: what came early buys no time to stall.
     end: Pin<Box<Sleep>>,
 }
 
@@ -203,7 +203,8 @@ where
         if let Some(Ok(data)) = came.as_ref().map(|came| came.as_ref().map(Frame::data_ref)) {
             this.bytes += data.map_or(0, Bytes::len) as u64;
             let due = Duration::from_secs_f64(this.bytes as f64 / f64::from(this.bytes_per_s));
-            this.end.as_mut().reset(this.begun + this.grace + due);
+            let (rate, stall) = (this.begun + this.grace + due, Instant::now() + this.grace);
+            this.end.as_mut().reset(rate.min(stall));
         }
         Poll::Ready(came.map(|came| came.map_err(Into::into)))
     }

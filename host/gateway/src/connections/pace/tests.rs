@@ -36,6 +36,9 @@ async fn a_body_is_to_make_progress() {
         // Ten seconds more for each 1,000 bytes.
         (&[(15, 1000), (14, 10)], true),
         (&[(15, 1000), (16, 10)], false),
+        // However much has come, it goes on.
+        (&[(0, 100_000), (19, 10), (19, 10)], true),
+        (&[(0, 100_000), (21, 10)], false),
         // A byte each second is no progress.
         (&[(9, 1), (9, 1), (9, 1), (9, 1)], false),
     ] {
