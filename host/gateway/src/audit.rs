@@ -23,6 +23,7 @@ use tokio::sync::mpsc::{self, OwnedPermit};
 use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::request::Asked;
+use crate::share::{Share, Shares};
 use crate::submit::now_ms;
 use ends::Ends;
 use refusals::Refusals;
@@ -35,17 +36,23 @@ pub(crate) use writer::Writer;
 /// Entries that wait to be written: some seconds of the busiest gateway, in a few MB.
 const WAITING_MAX: usize = 4096;
 
-/// An entry with its id.
-#[derive(Debug, Clone)]
+/// Of those, what one tenant has at once, from the request on: sixteen are needed to leave no place for others. A tenant that
+/// changes a thousand things in a second has less.
+const TENANT_MAX: u32 = 256;
+
+/// An entry with its id, and its tenant's share of the queue until it is written.
+#[derive(Debug)]
 pub(crate) struct Waiting {
     id: String,
     entry: Entry,
+    _share: Option<Share>,
 }
 
 /// Takes entries. A clone is the same.
 #[derive(Debug, Clone)]
 pub(crate) struct Audit {
     entries: mpsc::Sender<Waiting>,
+    shares: Shares,
     standing: Arc<Standing>,
     refusals: Arc<Mutex<Refusals>>,
     ends: Arc<Mutex<Ends>>,
@@ -54,7 +61,10 @@ pub(crate) struct Audit {
 
 /// Room for the entry of one request.
 #[derive(Debug)]
-pub(crate) struct Place(OwnedPermit<Waiting>);
+pub(crate) struct Place {
+    permit: OwnedPermit<Waiting>,
+    share: Option<Share>,
+}
 
 impl Audit {
     /// The audit of the gateway of this name, and who writes it.
@@ -63,6 +73,7 @@ impl Audit {
         let standing = Arc::new(Standing::default());
         let audit = Self {
             entries,
+            shares: Shares::new(TENANT_MAX),
             standing: Arc::clone(&standing),
             refusals: Arc::default(),
             ends: Arc::default(),
@@ -75,9 +86,16 @@ impl Audit {
     ///
     /// # Errors
     ///
-    /// To a member, when there is none or the store takes no entries.
+    /// To a member, when there is none or the store takes no entries, or when its tenant has too many.
     pub(crate) fn place(&self, caller: &Caller) -> Result<Option<Place>, Failure> {
-        let place = self.entries.clone().try_reserve_owned().ok().map(Place);
+        let share = match caller.tenant() {
+            None => None,
+            Some(tenant) => Some(self.shares.take(tenant.to_owned(), 1).ok_or_else(|| {
+                Failure::share_used(tenant, &format!("{TENANT_MAX} requests that change something"))
+            })?),
+        };
+        let permit = self.entries.clone().try_reserve_owned().ok();
+        let place = permit.map(|permit| Place { permit, share });
         match (caller, self.standing.is_late() || place.is_none()) {
             (_, false) => Ok(place),
             (Caller::Operator, true) => {
@@ -92,7 +110,7 @@ impl Audit {
 
     /// Tells what a request has done.
     fn tell(&self, place: Option<Place>, who: Who, asked: Option<Asked>, deed: Deed) {
-        let Some(Place(place)) = place else { return };
+        let Some(Place { permit, share: _share }) = place else { return };
         let id = match &deed {
             Deed::Submit { run, .. } => submit_id(who.tenant(), run),
             _ => new_id(who.tenant()),
@@ -108,7 +126,7 @@ impl Audit {
             from: from.flatten().map(|from| from.to_string()),
             deed,
         };
-        place.send(Waiting { id, entry });
+        permit.send(Waiting { id, entry, _share });
     }
 
     /// Whether a refusal gets an entry: with how many before it that got none.
@@ -121,7 +139,7 @@ impl Audit {
     pub(crate) fn hear(&self, thing: &blitz_jobs::feed::Heard) {
         let ended = self.ends.lock().unwrap_or_else(PoisonError::into_inner).hear(thing);
         if let Some((id, entry)) = ended
-            && let Err(error) = self.entries.try_send(Waiting { id, entry })
+            && let Err(error) = self.entries.try_send(Waiting { id, entry, _share: None })
         {
             tracing::warn!(%error, "the end of a job is not in the audit");
         }
@@ -137,5 +155,35 @@ fn who(caller: &Caller) -> Who {
             user: Some(member.key.user.clone()),
             key: Some(member.key.id.clone()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use blitz_jobs::accounts::Scopes;
+
+    use super::*;
+
+    #[test]
+    fn one_tenant_leaves_places_for_others() {
+        let (audit, mut writer) = Audit::new("g");
+        let acme = Caller::member("acme", Scopes::default(), &[]);
+        let mut places: Vec<_> =
+            (0..TENANT_MAX).map(|_| audit.place(&acme).unwrap().unwrap()).collect();
+        let refused = format!("{:?}", audit.place(&acme).unwrap_err());
+        for part in
+            ["503", "busy", "tenant acme", "256 requests", "try again", "retry_after_s: Some"]
+        {
+            assert!(refused.contains(part), "{part}: {refused}");
+        }
+        let other = Caller::member("other", Scopes::default(), &[]);
+        assert!(audit.place(&other).is_ok() && audit.place(&Caller::Operator).is_ok());
+        // What waits to be written is its tenant's still.
+        let deed =
+            Deed::Change { action: String::new(), path: String::new(), status: 200, of: None };
+        audit.tell(places.pop(), who(&acme), None, deed);
+        assert!(audit.place(&acme).is_err());
+        writer.forget();
+        assert!(audit.place(&acme).is_ok());
     }
 }

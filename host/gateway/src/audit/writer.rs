@@ -87,6 +87,12 @@ impl Writer {
         }
     }
 
+    /// Takes what waits, as if it were written.
+    #[cfg(test)]
+    pub(super) fn forget(&mut self) {
+        while self.waiting.try_recv().is_ok() {}
+    }
+
     /// Writes until nobody tells anything any more, first what an earlier call had begun.
     async fn write_on(&mut self, near: &Client) {
         loop {
@@ -111,7 +117,7 @@ impl Writer {
     async fn write(&self, near: &Client) {
         let batch = self.batch.iter();
         let documents: Vec<Document<'_>> =
-            batch.map(|Waiting { id, entry }| Document { _id: id, entry }).collect();
+            batch.map(|Waiting { id, entry, .. }| Document { _id: id, entry }).collect();
         let database = near.database(AUDIT);
         let (mut pause, mut is_told) = (AGAIN, false);
         loop {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::pace::Pace;
 use crate::failure::Failure;
+use crate::share::Shares;
 
 /// Looks for a proof.
 pub trait Prover: fmt::Debug + Send + Sync {
@@ -26,6 +27,10 @@ pub type Proves<'a> = Pin<Box<dyn Future<Output = Result<Way, String>> + Send + 
 /// Looks at once: each is a handful of connections for some seconds.
 const AT_ONCE: usize = 8;
 
+/// Looks of one tenant at once: who proves some hosts in one go has them looked at two by two, and four tenants are needed to
+/// leave no place for others.
+const AT_ONCE_PER_TENANT: u32 = 2;
+
 /// Looks of one tenant in a minute: who is changing a server tries some times. Each is up to some dozens of requests to a host
 /// that may be anybody's, so that many would be a load of their own.
 const PER_MINUTE: u32 = 10;
@@ -37,12 +42,14 @@ const TIME: Duration = Duration::from_secs(45);
 #[derive(Debug)]
 pub(super) struct Looks {
     at_once: Semaphore,
+    tenants: Shares,
     pace: Pace,
 }
 
 impl Default for Looks {
     fn default() -> Self {
-        Self { at_once: Semaphore::new(AT_ONCE), pace: Pace::default() }
+        let tenants = Shares::new(AT_ONCE_PER_TENANT);
+        Self { at_once: Semaphore::new(AT_ONCE), tenants, pace: Pace::default() }
     }
 }
 
@@ -50,6 +57,11 @@ impl Looks {
     /// Has a target looked at.
     pub(super) async fn look(&self, prover: &dyn Prover, target: &Target) -> Result<Way, Failure> {
         let Target { tenant, host, token, .. } = target;
+        // Before the pace: what is refused here costs no look.
+        let share = self.tenants.take(tenant.clone(), 1).ok_or_else(|| {
+            Failure::share_used(tenant, &format!("{AT_ONCE_PER_TENANT} looks at targets"))
+        });
+        let _share = share?;
         if let Err(after) = self.pace.take(tenant, 1, PER_MINUTE, Instant::now()) {
             let reason = format!(
                 "tenant {tenant} has had its targets looked at {PER_MINUTE} times in a minute, which is the limit \
@@ -68,5 +80,47 @@ impl Looks {
                 Err(Failure::conflict("not_proved", text))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use blitz_jobs::accounts::TargetHost;
+    use futures_util::FutureExt as _;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Looks until it is told to find something.
+    #[derive(Debug, Default)]
+    struct Slow(Notify);
+
+    impl Prover for Slow {
+        fn prove(&self, _: Proof) -> Proves<'_> {
+            Box::pin(async {
+                self.0.notified().await;
+                Err("nothing is there".to_owned())
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn one_tenant_leaves_looks_for_others() {
+        let (looks, prover) = (Looks::default(), Slow::default());
+        let host = TargetHost::parse("a.example").unwrap();
+        let targets = ["acme", "other"].map(|tenant| Target::new(&[7; 32], tenant, &host, 0));
+        let look = |target| Box::pin(looks.look(&prover, target));
+        let (mut one, mut two, mut other) =
+            (look(&targets[0]), look(&targets[0]), look(&targets[1]));
+        for under_way in [&mut one, &mut two, &mut other] {
+            assert!(under_way.now_or_never().is_none());
+        }
+        let third = look(&targets[0]).now_or_never().expect("refused at once");
+        let refused = format!("{:?}", third.unwrap_err());
+        for part in ["503", "busy", "tenant acme has 2 looks", "try again"] {
+            assert!(refused.contains(part), "{part}: {refused}");
+        }
+        drop(one);
+        assert!(look(&targets[0]).now_or_never().is_none(), "it looks");
     }
 }
