@@ -35,6 +35,14 @@ struct Inner {
     engines: BTreeMap<String, (EngineDocument, Instant)>,
 }
 
+/// How much is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Published {
+    pub(crate) versions: usize,
+    /// Of their files.
+    pub(crate) bytes: u64,
+}
+
 /// Whose the name of a plugin is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -305,6 +313,17 @@ impl Catalog {
         })
     }
 
+    /// How much all have published, taken back or not.
+    pub(crate) fn published(&self) -> Published {
+        self.read(|inner| Published::of(inner.versions.all()))
+    }
+
+    /// How much of it a tenant has.
+    pub(crate) fn published_by(&self, tenant: &str) -> Published {
+        let is_own = |plugin: &&PluginDocument| plugin.tenant.as_deref() == Some(tenant);
+        self.read(|inner| Published::of(inner.versions.all().filter(is_own)))
+    }
+
     /// All versions, with the engines that can run them.
     pub(crate) fn plugin_views(&self, caller: &Caller) -> Vec<PluginView> {
         self.read(|inner| {
@@ -360,6 +379,15 @@ impl Catalog {
     fn living<'a>(&self, inner: &'a Inner) -> impl Iterator<Item = &'a (EngineDocument, Instant)> {
         let silence = self.silence;
         inner.engines.values().filter(move |(_, seen)| seen.elapsed() < silence)
+    }
+}
+
+impl Published {
+    fn of<'a>(versions: impl Iterator<Item = &'a PluginDocument>) -> Self {
+        versions.fold(Self { versions: 0, bytes: 0 }, |sum, plugin| Self {
+            versions: sum.versions + 1,
+            bytes: sum.bytes.saturating_add(plugin.size_bytes),
+        })
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! What is checked here is what needs no trust: that names, digest and signature fit together. Whether to
 //! believe the publisher is each engine's own question; its answer comes back in the engine's document and is
-//! shown beside the version.
+//! shown beside the version. How much there may be of it, `room` says.
+
+mod room;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,7 +23,6 @@ use blitz_jobs::plugin::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 
 use crate::caller::Caller;
 use crate::catalog::Owner;
@@ -31,28 +32,16 @@ use crate::server::{Gateway, Shared};
 use crate::strict::{self, Params, Strict};
 use crate::submit::{self, now_ms};
 
+pub(crate) use room::Publishings;
+
 /// The line before the file, in bytes: the manifest as a JSON string may have each character escaped.
 const LINE_BYTES_MAX: usize = MANIFEST_BYTES_MAX * 6 + (64 << 10);
 
 /// A publishing's body.
 const PUBLISH_BYTES_MAX: usize = FILE_BYTES_MAX + LINE_BYTES_MAX;
 
-/// Publishings under way at once: each holds its file twice, once as it came and once as it is sent to the
-/// store. Further ones wait.
-const PUBLISHINGS_MAX: usize = 2;
-
 /// A file must have arrived within this time: 64 MiB at 10 Mbit/s, nearly.
 const ARRIVAL_MAX: Duration = Duration::from_secs(60);
-
-/// Lets so many publish at once.
-#[derive(Debug)]
-pub(crate) struct Publishings(Semaphore);
-
-impl Default for Publishings {
-    fn default() -> Self {
-        Self(Semaphore::new(PUBLISHINGS_MAX))
-    }
-}
 
 /// `GET /v1/plugins`: every version.
 pub(crate) async fn list(
@@ -113,7 +102,7 @@ pub(crate) async fn publish(
         return Err(too_large());
     }
     // Before the body is read: what waits here holds no memory.
-    let _permit = shared.publishings.0.acquire().await.map_err(|_| Failure::busy())?;
+    let _publishing = shared.publishings.begin(&caller).await?;
     let arrived =
         tokio::time::timeout(ARRIVAL_MAX, to_bytes(request.into_body(), PUBLISH_BYTES_MAX));
     let body = match arrived.await {
@@ -158,6 +147,7 @@ pub(crate) async fn publish(
         .map_err(|unspoken| Failure::usage(format!("{label}: {unspoken}")))?;
     may_name(&document, &caller, shared.catalog.owner(&document.manifest.name))?;
     submit::granted(&caller, &document)?;
+    room::has_room(&shared.catalog, &caller, &document)?;
     let created =
         create(shared.config.clusters.near(), &document, &file).await.map_err(|e| refuse(&e))?;
     // At once, so that whoever published finds it here; the feed says the same a moment later.
