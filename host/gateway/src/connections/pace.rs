@@ -167,19 +167,23 @@ pub(crate) fn is_slow(error: &axum::Error) -> bool {
 /// A request's body, which is to come as fast as the limits say.
 pub(super) struct Arriving<B = Incoming> {
     body: B,
-    begun: Instant,
     bytes: u64,
     grace: Duration,
     bytes_per_s: u32,
+    /// From when somebody reads it: what is not asked for cannot come, as while a publishing waits for its place.
+    read: Option<Read>,
+}
+
+struct Read {
+    begun: Instant,
     /// When what has come so far was too little, or nothing more has come for too long: what came early buys no time to stall.
     end: Pin<Box<Sleep>>,
 }
 
 impl<B> Arriving<B> {
     pub(super) fn new(body: B, limits: &Limits) -> Self {
-        let (begun, grace) = (Instant::now(), limits.body);
-        let end = Box::pin(sleep_until(begun + grace));
-        Self { body, begun, bytes: 0, grace, bytes_per_s: limits.body_bytes_per_s.max(1), end }
+        let (grace, bytes_per_s) = (limits.body, limits.body_bytes_per_s.max(1));
+        Self { body, bytes: 0, grace, bytes_per_s, read: None }
     }
 }
 
@@ -195,16 +199,19 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
         let this = &mut *self;
+        let (now, grace) = (Instant::now(), this.grace);
+        let new = || Read { begun: now, end: Box::pin(sleep_until(now + grace)) };
+        let Read { begun, end } = this.read.get_or_insert_with(new);
         let Poll::Ready(came) = Pin::new(&mut this.body).poll_frame(context) else {
-            ready!(this.end.as_mut().poll(context));
-            let slow = Slow { bytes: this.bytes, took: this.begun.elapsed() };
+            ready!(end.as_mut().poll(context));
+            let slow = Slow { bytes: this.bytes, took: begun.elapsed() };
             return Poll::Ready(Some(Err(slow.into())));
         };
         if let Some(Ok(data)) = came.as_ref().map(|came| came.as_ref().map(Frame::data_ref)) {
             this.bytes += data.map_or(0, Bytes::len) as u64;
             let due = Duration::from_secs_f64(this.bytes as f64 / f64::from(this.bytes_per_s));
-            let (rate, stall) = (this.begun + this.grace + due, Instant::now() + this.grace);
-            this.end.as_mut().reset(rate.min(stall));
+            let (rate, stall) = (*begun + grace + due, now + grace);
+            end.as_mut().reset(rate.min(stall));
         }
         Poll::Ready(came.map(|came| came.map_err(Into::into)))
     }

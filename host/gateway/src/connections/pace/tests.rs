@@ -52,6 +52,14 @@ async fn a_body_is_to_make_progress() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_that_nobody_reads_yet_is_not_slow() {
+    let limits = Limits { body: 20 * SECOND, body_bytes_per_s: 100, ..limits() };
+    let arriving = Body::new(Arriving::new(body(&[(0, 10), (15, 10)]), &limits));
+    sleep(60 * SECOND).await;
+    assert!(to_bytes(arriving, usize::MAX).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_head_that_drips_is_cut_and_one_that_does_not_begin_is_not() {
     let (near, mut far) = duplex(64);
     let place = place();
