@@ -136,9 +136,10 @@ impl Outcome {
         }
     }
 
-    /// The job went on, perhaps, when its gateway was lost.
+    /// The job went on, perhaps, when its gateway was lost, or told no more of it.
     pub(crate) fn is_unreachable(&self) -> bool {
-        self.end.is_none() && self.code == Some(ExitCode::UNREACHABLE)
+        let codes = [ExitCode::UNREACHABLE, ExitCode::REFUSED];
+        self.end.is_none() && self.code.is_some_and(|code| codes.contains(&code))
     }
 }
 

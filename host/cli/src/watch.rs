@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::api::Gateway;
+use crate::api::{self, Gateway};
 use crate::exit_code::{self, ExitCode, FailOn};
 use crate::files::{FileError, OutputFiles, Written};
-use crate::follow::{AWAY_MAX, News, follow};
+use crate::follow::{self, AWAY_MAX, News, follow};
 use crate::outage::Outages;
 use crate::render::{Action, HELD_BYTES_MAX, Outcome, Render, Watched};
 use crate::screen::{Reader, Screen, Touched};
@@ -192,7 +192,10 @@ impl Watch<'_> {
                 }
                 News::Failed(error) => {
                     open.remove(&job);
-                    outcomes[job].code = Some(ExitCode::UNREACHABLE);
+                    outcomes[job].code = Some(match error {
+                        follow::Error::Api(api::Error::Unauthorized { .. }) => ExitCode::REFUSED,
+                        _ => ExitCode::UNREACHABLE,
+                    });
                     outcomes[job].failure = Some(error.to_string());
                     Vec::new()
                 }

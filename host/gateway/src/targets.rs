@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::accounts::{ended, reason, tenant as tenant_there};
+use crate::audit::Told;
 use crate::caller::Caller;
 use crate::ending;
 use crate::failure::Failure;
@@ -168,7 +169,8 @@ async fn add(
         })
         .await?;
     }
-    Ok((status, Json(View::of(&target, None))).into_response())
+    let told = Told::of(format!("{} of {tenant}", target.host));
+    Ok((status, told, Json(View::of(&target, None))).into_response())
 }
 
 /// `POST /v1/targets/{host}/verify`: has it looked for.

@@ -1,6 +1,9 @@
 //! What becomes of jobs whose tenant, or whose user, was taken its rights. For good: their names are of these stories alone.
 
-use blitz_tests::{Api, Stack, region_name, until};
+use std::path::Path;
+use std::process::Stdio;
+
+use blitz_tests::{Api, Home, Stack, region_name, until};
 use serde_json::{Value, json};
 
 /// A job that waits for an engine.
@@ -48,6 +51,32 @@ async fn jobs_end_with_their_user_and_with_their_tenant() {
     for job in [&of_gus, &operators] {
         assert_eq!(state(job).await, "queued");
     }
+}
+
+/// Whoever follows is told why, and with the code of what is refused: to try again helps nothing.
+#[tokio::test]
+async fn a_command_whose_user_is_revoked_says_so() {
+    let stack = Stack::start(&["japan"]).await;
+    let _engine = stack.engine(stack.region(), "e1", 1).await;
+    let acme = region_name("acme");
+    stack.api.tenant(&acme).await;
+    let (ann, _) = stack.api.key(&acme, "ann", json!({})).await;
+    let home = Home::new(Path::new(env!("CARGO_BIN_EXE_bench")));
+    let mut command =
+        home.command(&["run", "fixture", "-r", stack.region(), "--", "until-cancelled"]);
+    command.env("BLITZ_HOST", &ann.base).env("BLITZ_TOKEN", &ann.token);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let command = command.spawn().expect("the program starts");
+    until("it runs", || async {
+        let jobs = ann.get("/v1/jobs").await;
+        (jobs["jobs"][0]["state"] == "claimed").then_some(())
+    })
+    .await;
+    assert_eq!(end(&stack.api, &format!("/v1/tenants/{acme}/users/ann")).await, 1);
+    let output = command.wait_with_output().await.expect("its output");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(122), "{said}");
+    assert!(said.contains("was revoked"), "{said}");
 }
 
 #[tokio::test]

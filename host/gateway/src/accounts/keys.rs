@@ -14,6 +14,7 @@ use super::entry::told;
 use super::tenants::{
     accounts, ended, no_name, reason, revoke, revoked_view, tenant, unknown_tenant,
 };
+use crate::audit::Told;
 use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::routes::{Method, Routes, Who};
@@ -131,8 +132,11 @@ async fn make(
         return Err(Failure::busy());
     }
     let answer = json!({"secret": secret.text(), "key": view(&key, None)});
+    let Key { id, tenant, user, scopes, .. } = &key;
+    let rights = if scopes.is_admin { ", admin" } else { "" };
+    let told = Told::of(format!("{id} of {tenant}/{user}{rights}"));
     shared.book.hear_key(key);
-    Ok((StatusCode::CREATED, Json(answer)).into_response())
+    Ok((StatusCode::CREATED, told, Json(answer)).into_response())
 }
 
 /// The tenant that a key is for. Another one than a member's own is not there for it.

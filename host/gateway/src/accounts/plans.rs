@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::entry::told;
 use super::tenants::{accounts, no_name};
+use crate::audit::Told;
 use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::routes::{Method, Routes, Who};
@@ -66,9 +67,14 @@ async fn put(
         Changed::Stored(plan) => {
             let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
             let answer = json!({"plan": plan});
+            let mut limits = answer["plan"].clone();
+            if let Some(limits) = limits.as_object_mut() {
+                limits.retain(|member, _| member != "kind" && member != "blitz");
+            }
+            let told = Told::of(limits.to_string());
             // At once, so that whoever made it finds it here; the feed says the same a moment later.
             shared.book.hear_plan(plan);
-            Ok((status, Json(answer)).into_response())
+            Ok((status, told, Json(answer)).into_response())
         }
         Changed::Missing | Changed::Contended => Err(Failure::busy()),
     }

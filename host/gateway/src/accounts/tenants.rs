@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::entry::told;
+use crate::audit::Told;
 use crate::caller::Caller;
 use crate::ending;
 use crate::failure::{Failure, Unknown};
@@ -97,6 +98,7 @@ async fn make(
     }
     let plan = plan.unwrap_or_else(|| UNLIMITED.to_owned());
     check_plan(&shared, &plan)?;
+    let told = Told::of(format!("{name}, plan {plan}"));
     let tenant = Tenant::new(&name, &plan, now_ms());
     if !tenant.create(&accounts).await.map_err(|error| Failure::store(&error))? {
         let reason = format!("there is a tenant '{name}' already; 'blitz tenants' lists them");
@@ -105,14 +107,14 @@ async fn make(
     let answer = json!({"tenant": view(&tenant, None)});
     // At once, so that whoever made it finds it here; the feed says the same a moment later.
     shared.book.hear_tenant(tenant);
-    Ok((StatusCode::CREATED, Json(answer)).into_response())
+    Ok((StatusCode::CREATED, told, Json(answer)).into_response())
 }
 
 async fn change(
     State(shared): Gateway,
     Path(name): Path<String>,
     Strict(wish): Strict<Wish>,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Response, Failure> {
     let accounts = accounts(&shared)?;
     tenant(&shared, &accounts, &name).await?;
     if shared.book.revoked(&Subject::Tenant(name.clone())).is_some() {
@@ -121,6 +123,13 @@ async fn change(
     if let Some(plan) = &wish.plan {
         check_plan(&shared, plan)?;
     }
+    let until = match wish.plan_until_ms {
+        None => String::new(),
+        Some(None) => ", without an end".to_owned(),
+        Some(Some(until)) => format!(", until {until} ms"),
+    };
+    let plan = wish.plan.as_deref().map_or_else(String::new, |plan| format!(", plan {plan}"));
+    let told = Told::of(format!("{name}{plan}{until}"));
     let changed = Tenant::change(&accounts, &name, |tenant| {
         // Whoever says which plan it is, has ended the quarrel about it.
         tenant.contested.clear();
@@ -135,7 +144,7 @@ async fn change(
         Changed::Stored(tenant) => {
             let answer = json!({"tenant": view(&tenant, None)});
             shared.book.hear_tenant(tenant);
-            Ok(Json(answer))
+            Ok((told, Json(answer)).into_response())
         }
         Changed::Missing => Err(unknown_tenant(&name)),
         Changed::Contended => Err(Failure::busy()),

@@ -4,6 +4,7 @@
 //! What a path does is read off the path, so that a new one is in the audit from its first day. Handlers tell more where they
 //! know more ([`Told`], as an extension of the answer).
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
@@ -28,6 +29,13 @@ pub(crate) struct Told {
     pub(crate) line: Option<Line>,
     /// Of what, where the path does not say it.
     pub(crate) of: Option<String>,
+}
+
+impl Told {
+    /// Tells of what it was, for an answer to carry along.
+    pub(crate) fn of(what: String) -> Extension<Self> {
+        Extension(Self { of: Some(what), ..Self::default() })
+    }
 }
 
 /// A command line that was to become jobs, with `***` for secrets, and short.
