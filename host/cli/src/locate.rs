@@ -36,7 +36,8 @@ pub(crate) enum Error {
 /// probed: a state file is held by the process that has the port, and the first request tells of the others. So a gateway that
 /// one is logged in at and that does not answer is an error: its jobs are not for this machine.
 ///
-/// The token of a gateway that was named is `BLITZ_TOKEN`, else what the state file or the login has of it. `BLITZ_TOKEN` alone
+/// The token of a gateway that was named is `BLITZ_TOKEN`, else what the login or the state file has of it: who logs in at the
+/// `blitz up` of this machine, and names it, is not its operator then. `BLITZ_TOKEN` alone
 /// goes to nobody: a token is not sent to where it was not meant for.
 pub(crate) fn locate(host: Option<&str>, environment: &Environment) -> Result<Place, Error> {
     if let Some(url) = host.or(environment.host.as_deref()) {
@@ -59,12 +60,12 @@ fn token_of(url: &str, environment: &Environment) -> Result<(String, TokenFrom),
     }
     // Of a word that is no address no file is asked.
     let origin = origin(url).ok_or_else(|| api::Error::Address { url: url.to_owned() })?;
-    let is_own = |state: &UpState| api::origin(&state.gateway).as_ref() == Some(&origin);
-    if let Some(state) = state(environment)?.filter(is_own) {
-        return Ok((state.token, TokenFrom::Up));
+    if let Some(login) = kept(environment)?.login(&origin) {
+        return Ok((login.key.clone(), TokenFrom::Login));
     }
-    match kept(environment)?.login(&origin) {
-        Some(login) => Ok((login.key.clone(), TokenFrom::Login)),
+    let is_own = |state: &UpState| api::origin(&state.gateway).as_ref() == Some(&origin);
+    match state(environment)?.filter(is_own) {
+        Some(state) => Ok((state.token, TokenFrom::Up)),
         None => Err(Error::NoToken { url: url.to_owned() }),
     }
 }
@@ -144,6 +145,9 @@ mod tests {
         assert_eq!(show(Some(&up), &environment), format!("{up} Up"));
         assert_eq!(show(Some("http://kept:1"), &environment), "http://kept:1 Login");
         assert_eq!(show(Some("http://other:1"), &environment), other);
+        login(&environment, &up);
+        assert_eq!(show(Some(&up), &environment), format!("{up} Login"), "as a user of it");
+        assert_eq!(show(None, &environment), format!("{up} Up"));
 
         environment.token = Some("t".to_owned());
         assert_eq!(show(None, &environment), format!("{up} Up"), "a token for nobody");
@@ -159,7 +163,7 @@ mod tests {
         }
         environment.host = None;
         held.remove();
-        assert_eq!(show(None, &environment), "http://kept:1 Login");
+        assert_eq!(show(None, &environment), format!("{up} Login"), "the last one");
     }
 
     #[test]

@@ -116,8 +116,9 @@ pub(crate) fn logout(args: LogoutArgs, environment: &Environment) -> Result<Exit
         return Ok(print(&format!("not logged in at {origin}\n")));
     }
     credentials::forget(path, &origin)?;
-    let mut text =
-        format!("logged out of {origin}; the key itself holds on: 'blitz keys revoke' ends one\n");
+    let mut text = format!(
+        "logged out of {origin}; the key itself is as it was: 'blitz keys revoke' ends one\n"
+    );
     let others: Vec<&str> =
         kept.gateways.keys().map(String::as_str).filter(|other| *other != origin).collect();
     if !others.is_empty() {

@@ -99,7 +99,11 @@ async fn list(
     let mut views = Vec::new();
     for (id, doc) in targets {
         let Some(target) = read::document::<Target>(&id, doc) else { continue };
-        let revoked = revoked(&accounts, &target).await?;
+        // With a tenant go its targets.
+        let revoked = match shared.book.tenant(&target.tenant) {
+            Some((_, Some(why))) => Some(why),
+            _ => revoked(&accounts, &target).await?,
+        };
         views.push(View::of(&target, revoked.as_ref()));
     }
     Ok(Json(json!({"targets": views})))

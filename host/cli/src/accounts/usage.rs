@@ -60,7 +60,10 @@ fn table(usage: &Usage, now_ms: u64) -> String {
         head.push_str(&format!(", plan {plan}"));
     }
     if let Some(until_ms) = usage.plan_until_ms {
-        head.push_str(&format!(", which ends {}", ends(until_ms, now_ms)));
+        head.push_str(&match until_ms <= now_ms {
+            true => ", which is over: nothing may be used".to_owned(),
+            false => format!(", which ends {}", ends(until_ms, now_ms)),
+        });
     }
     let rows: Vec<[String; 4]> = LIMITS
         .iter()

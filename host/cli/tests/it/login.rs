@@ -68,7 +68,7 @@ fn who_is_logged_in_needs_no_token() {
     blitz.run_alone("logout").check(
         0,
         &format!(
-            "logged out of {}; the key itself holds on: 'blitz keys revoke' ends one\nstill logged in at {url}: --host \
+            "logged out of {}; the key itself is as it was: 'blitz keys revoke' ends one\nstill logged in at {url}: --host \
              names it\n",
             other.url
         ),

@@ -6,7 +6,7 @@ use blitz_jobs::accounts::{Target, TargetHost};
 use blitz_jobs::read;
 use blitz_jobs::spec::Proof;
 
-use super::{TARGETS_MAX, accounts, because, find, revoked, rows};
+use super::{OPERATOR, TARGETS_MAX, accounts, because, find, revoked, rows};
 use crate::failure::Failure;
 use crate::stores::Stores;
 use crate::submit::now_ms;
@@ -48,8 +48,12 @@ impl Proving<'_> {
                 )));
             };
             if let Some(revoked) = revoked(&accounts, &target).await? {
+                let again = match revoked.by == OPERATOR {
+                    true => "the gateway's operator alone can add it again".to_owned(),
+                    false => format!("'blitz targets add {host}' begins anew"),
+                };
                 return Err(refused(format!(
-                    "that it is tenant {tenant}'s was taken back{}; 'blitz targets add {host}' begins anew",
+                    "that it is tenant {tenant}'s was taken back{}; {again}",
                     because(&revoked.reason)
                 )));
             }

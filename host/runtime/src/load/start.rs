@@ -89,7 +89,8 @@ pub(super) async fn begin(lent: Lent, plan: &str) -> Result<Running, Error> {
         )));
     }
     let plan = Plan::from_json(plan).map_err(|error| Error::Failed(error.to_string()))?;
-    setting.terms.check(&plan).map_err(|error| Error::Limit(error.to_string()))?;
+    // Not a mistake in the plan: whose run it is may not ask for it.
+    setting.terms.check(&plan).map_err(|error| Error::Denied(error.to_string()))?;
     let signed = agent::signed(plan.clone(), &setting.signature).map_err(Error::Limit)?;
     let program = loads.child.clone().ok_or_else(|| {
         Error::Failed("this engine has no program for its load workers".to_owned())

@@ -114,7 +114,7 @@ async fn what_is_more_than_the_terms_of_the_run_sends_nothing() {
         let world = World::new(config()).await;
         let seen = world.run(&plan.to_string(), |invocation| invocation.load.terms = terms).await;
         let error = seen.error();
-        assert_eq!(seen.exit, Exit::Status(LIMIT), "{error}");
+        assert_eq!(seen.exit, Exit::Status(DENIED), "{error}");
         assert!(error.contains(words), "{words:?} is not in {error:?}");
         assert_eq!(server.connections(), 0, "{error}");
     }
