@@ -36,9 +36,9 @@ pub(crate) use writer::Writer;
 /// Entries that wait to be written: some seconds of the busiest gateway, in a few MB.
 const WAITING_MAX: usize = 4096;
 
-/// Of those, what one tenant has at once, from the request on: sixteen are needed to leave no place for others. A tenant that
-/// changes a thousand things in a second has less.
-const TENANT_MAX: u32 = 256;
+/// Of those, what one tenant has at once, from the request on: half. A burst of a thousand submissions has room while the ones
+/// before it are written, and others have as much.
+const TENANT_MAX: u32 = 2048;
 
 /// An entry with its id, and its tenant's share of the queue until it is written.
 #[derive(Debug)]
@@ -171,9 +171,8 @@ mod tests {
         let mut places: Vec<_> =
             (0..TENANT_MAX).map(|_| audit.place(&acme).unwrap().unwrap()).collect();
         let refused = format!("{:?}", audit.place(&acme).unwrap_err());
-        for part in
-            ["503", "busy", "tenant acme", "256 requests", "try again", "retry_after_s: Some"]
-        {
+        let many = format!("{TENANT_MAX} requests");
+        for part in ["503", "busy", "tenant acme", &many, "try again", "retry_after_s: Some"] {
             assert!(refused.contains(part), "{part}: {refused}");
         }
         let other = Caller::member("other", Scopes::default(), &[]);
