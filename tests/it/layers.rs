@@ -27,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("blitz-engine", &["blitz-contract", "blitz-couchdb", "blitz-jobs", "blitz-runtime"]),
     ("blitz-gateway", &["blitz-contract", "blitz-couchdb", "blitz-jobs"]),
     ("blitz-report", &["blitz-contract"]),
+    ("blitz-boot-core", &["blitz-contract", "blitz-couchdb", "blitz-jobs"]),
     (
         "blitz",
         &[
