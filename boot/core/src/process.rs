@@ -1,0 +1,287 @@
+//! Engines as processes of this machine: a provider whose machines are there at once, for tests and for one host.
+//!
+//! What it knows stands in a directory, so that it may be ended and started again: a record of each instance, and beside it
+//! the line of `/proc/PID/stat` that the process wrote itself before it became the engine. No process runs that has not
+//! said who it is, and a number that another process was given later is not taken for it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::instance::{Instance, InstanceId, InstanceState, TAG_FLEET, TAG_LAUNCH, TAG_REGION};
+use crate::provider::{LaunchRequest, Provider, ProviderError};
+
+/// A process that has not said who it is after so long never will: it says so with its first breath.
+const START: Duration = Duration::from_secs(30);
+
+/// What was told to end and has not done so by itself after this time is killed. An engine drains for 30 s.
+const STOP: Duration = Duration::from_secs(120);
+
+/// What has ended is shown for so long, as EC2 does: the records of one day must not pile up.
+const SHOWN: Duration = Duration::from_secs(3600);
+
+/// Processes of one launch: a mistake in a number must not fill the machine.
+pub const LAUNCH_MAX: u32 = 100;
+
+/// Writes its own line of `/proc` to the file `$1`, and becomes what follows.
+const INTRODUCE: &str = r#"read -r stat < /proc/$$/stat && printf '%s\n' "$stat" > "$1.new" && mv "$1.new" "$1" && shift && exec "$@""#;
+
+/// The processes of one fleet for one region.
+#[derive(Debug, Clone)]
+pub struct Processes {
+    /// Where records are; it is made.
+    pub directory: PathBuf,
+    /// The fleet.
+    pub fleet: String,
+    /// The program and its arguments; `{id}` and `{region}` in them are replaced.
+    pub command: Vec<String>,
+}
+
+/// `ID.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Record {
+    launched_ms: u64,
+    is_spot: bool,
+    tags: BTreeMap<String, String>,
+    /// When it was told to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stopping_ms: Option<u64>,
+}
+
+/// A process that has said who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Alive {
+    pid: Pid,
+    /// In clock ticks since the machine started, which together with the number is nobody else's.
+    started: u64,
+}
+
+impl Provider for Processes {
+    async fn list(&self) -> Result<Vec<Instance>, ProviderError> {
+        let mut instances = Vec::new();
+        for id in self.ids()? {
+            let Some(record) = self.record(&id)? else { continue };
+            let now = now_ms();
+            let state = self.state(&id, &record, now);
+            if state == InstanceState::Gone && age(now, record.launched_ms) > SHOWN {
+                self.forget(&id);
+                continue;
+            }
+            if record.stopping_ms.is_some_and(|since| age(now, since) > STOP) {
+                self.signal(&id, Signal::KILL)?;
+            }
+            let Record { launched_ms, is_spot, tags, .. } = record;
+            instances.push(Instance { id, state, launched_ms, is_spot, tags });
+        }
+        Ok(instances)
+    }
+
+    async fn launch(&self, request: &LaunchRequest) -> Result<Vec<InstanceId>, ProviderError> {
+        if request.count > LAUNCH_MAX {
+            return Err(ProviderError::Invalid(format!(
+                "launch {} processes at once: {LAUNCH_MAX} are the most",
+                request.count
+            )));
+        }
+        fs::create_dir_all(&self.directory)
+            .map_err(|error| self.failed("make", &self.directory, &error))?;
+        let ids: Vec<InstanceId> =
+            (0..request.count).map(|place| id_of(&request.token, place)).collect();
+        for id in &ids {
+            if self.record(id)?.is_none() {
+                self.start(id, request)?;
+            }
+        }
+        Ok(ids)
+    }
+
+    async fn tag(
+        &self,
+        id: &InstanceId,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<(), ProviderError> {
+        let mut record = self.record(id)?.ok_or_else(|| absent(id))?;
+        match value {
+            Some(value) => record.tags.insert(name.to_owned(), value.to_owned()),
+            None => record.tags.remove(name),
+        };
+        self.keep(id, &record)
+    }
+
+    async fn terminate(&self, id: &InstanceId) -> Result<(), ProviderError> {
+        let Some(mut record) = self.record(id)? else { return Ok(()) };
+        if record.stopping_ms.is_none() {
+            record.stopping_ms = Some(now_ms());
+            self.keep(id, &record)?;
+        }
+        self.signal(id, Signal::TERM)
+    }
+}
+
+impl Processes {
+    fn start(&self, id: &InstanceId, request: &LaunchRequest) -> Result<(), ProviderError> {
+        let mut tags = BTreeMap::new();
+        tags.insert(TAG_FLEET.to_owned(), self.fleet.clone());
+        tags.insert(TAG_REGION.to_owned(), request.region.clone());
+        tags.insert(TAG_LAUNCH.to_owned(), request.token.clone());
+        let is_spot = request.is_spot;
+        self.keep(id, &Record { launched_ms: now_ms(), is_spot, tags, stopping_ms: None })?;
+        let log = self.file(id, "log");
+        let output = fs::File::create(&log).map_err(|error| self.failed("write", &log, &error))?;
+        let errors = output.try_clone().map_err(|error| self.failed("write", &log, &error))?;
+        let words = self
+            .command
+            .iter()
+            .map(|word| word.replace("{id}", &id.0).replace("{region}", &request.region));
+        let mut command = tokio::process::Command::new("/bin/sh");
+        command
+            .args(["-c", INTRODUCE, "introduce"])
+            .arg(self.file(id, "stat"))
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            // ^C at this terminal is not theirs.
+            .process_group(0);
+        // The runtime reaps the child where it ends before us; where we end first, the system does.
+        command.spawn().map(drop).map_err(|error| {
+            self.forget(id);
+            ProviderError::NoCapacity(format!("start a process on this machine: {error}"))
+        })
+    }
+
+    /// How far it is.
+    fn state(&self, id: &InstanceId, record: &Record, now: u64) -> InstanceState {
+        let said = fs::read_to_string(self.file(id, "stat"));
+        match said {
+            Err(_) if age(now, record.launched_ms) < START => InstanceState::Pending,
+            Err(_) => InstanceState::Gone,
+            Ok(said) => match alive(&said) {
+                None => InstanceState::Gone,
+                Some(_) if record.stopping_ms.is_some() => InstanceState::Stopping,
+                Some(_) => InstanceState::Running,
+            },
+        }
+    }
+
+    fn signal(&self, id: &InstanceId, signal: Signal) -> Result<(), ProviderError> {
+        let Ok(said) = fs::read_to_string(self.file(id, "stat")) else { return Ok(()) };
+        let Some(process) = written(&said).map(|(process, _)| process) else { return Ok(()) };
+        // Whoever the descriptor is of, it stays; that it is the engine is asked after it was opened.
+        let Ok(descriptor) = pidfd_open(process.pid, PidfdFlags::empty()) else { return Ok(()) };
+        if alive(&said).is_none() {
+            return Ok(());
+        }
+        match pidfd_send_signal(descriptor, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(ProviderError::Denied(format!(
+                "end process {} of instance {id}: {error}",
+                process.pid.as_raw_nonzero()
+            ))),
+        }
+    }
+
+    fn ids(&self) -> Result<Vec<InstanceId>, ProviderError> {
+        let entries = match fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            // Nothing was ever launched.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(self.failed("read", &self.directory, &error)),
+        };
+        let mut ids = Vec::new();
+        for entry in entries {
+            let name =
+                entry.map_err(|error| self.failed("read", &self.directory, &error))?.file_name();
+            let id = name.to_str().and_then(|name| name.strip_suffix(".json"));
+            ids.extend(id.map(|id| InstanceId(id.to_owned())));
+        }
+        ids.sort();
+        Ok(ids)
+    }
+
+    fn record(&self, id: &InstanceId) -> Result<Option<Record>, ProviderError> {
+        let path = self.file(id, "json");
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+                ProviderError::Invalid(format!("read the record '{}': {error}", path.display()))
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed("read", &path, &error)),
+        }
+    }
+
+    /// Writes a record whole, or not at all.
+    fn keep(&self, id: &InstanceId, record: &Record) -> Result<(), ProviderError> {
+        let (path, new) = (self.file(id, "json"), self.file(id, "json.new"));
+        let bytes = serde_json::to_vec(record).expect("a record is numbers and texts");
+        fs::write(&new, bytes)
+            .and_then(|()| fs::rename(&new, &path))
+            .map_err(|error| self.failed("write", &path, &error))
+    }
+
+    fn forget(&self, id: &InstanceId) {
+        for ending in ["json", "stat", "log"] {
+            // What stays is tried again with the next listing.
+            fs::remove_file(self.file(id, ending)).ok();
+        }
+    }
+
+    fn file(&self, id: &InstanceId, ending: &str) -> PathBuf {
+        self.directory.join(format!("{id}.{ending}"))
+    }
+
+    fn failed(&self, what: &str, path: &Path, error: &io::Error) -> ProviderError {
+        ProviderError::Denied(format!("{what} '{}': {error}", path.display()))
+    }
+}
+
+/// The same for each repetition of a launch.
+fn id_of(token: &str, place: u32) -> InstanceId {
+    let hash = Sha256::digest(format!("{place}:{token}"));
+    let digits: String = hash.iter().take(9).map(|byte| format!("{byte:02x}")).collect();
+    InstanceId(format!("p-{digits}"))
+}
+
+/// The process that wrote this line, if it still runs.
+fn alive(said: &str) -> Option<Alive> {
+    let (process, _) = written(said)?;
+    let now = fs::read_to_string(format!("/proc/{}/stat", process.pid.as_raw_nonzero())).ok()?;
+    let (found, state) = written(&now)?;
+    // One that waits for its parent's look has ended.
+    (found == process && !matches!(state, 'Z' | 'X')).then_some(found)
+}
+
+/// A process and its state in a line of `/proc/PID/stat` (proc(5)): the second field, the name, may have blanks and brackets.
+fn written(line: &str) -> Option<(Alive, char)> {
+    let (front, rest) = line.rsplit_once(") ")?;
+    let pid = front.split(' ').next()?.parse().ok().and_then(Pid::from_raw)?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let state = fields.first()?.chars().next()?;
+    // The 22nd field, and `rest` begins with the third.
+    let started = fields.get(19)?.parse().ok()?;
+    Some((Alive { pid, started }, state))
+}
+
+fn absent(id: &InstanceId) -> ProviderError {
+    ProviderError::Invalid(format!("there is no instance {id}"))
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn age(now_ms: u64, since_ms: u64) -> Duration {
+    Duration::from_millis(now_ms.saturating_sub(since_ms))
+}
+
+#[cfg(test)]
+mod tests;
