@@ -36,6 +36,7 @@ stories!(
     documents_are_written_over_their_revision,
     every_id_names_its_own_document,
     one_of_many_writers_wins,
+    a_view_tells_what_its_reduce_says,
     bulk_writes_are_checked_one_by_one,
     listings_are_ranges_or_keys,
     leaves_are_what_is_not_deleted,
@@ -162,6 +163,26 @@ pub(crate) async fn one_of_many_writers_wins(client: Client) {
         let winner = (stored.body["writer"].as_i64().unwrap(), Put::Created(stored.revision));
         assert_eq!(winners, [winner], "in {id}");
     }
+    database.drop().await.unwrap();
+}
+
+/// A view tells what its reduce says of each key; a row that cannot be reduced is an error, though the answer is 200.
+pub(crate) async fn a_view_tells_what_its_reduce_says(client: Client) {
+    let database = scratch(&client, "views").await;
+    for (id, who, count) in [("a", "ann", 1), ("b", "ann", 2), ("c", "bob", 4)] {
+        put(&database, id, None, &json!({"who": who, "count": count})).await;
+    }
+    let map = "function (doc) { emit(doc.who, doc.count); }";
+    let bad = "function (doc) { emit(doc.who, doc.who); }";
+    let views =
+        json!({"count": {"map": map, "reduce": "_sum"}, "bad": {"map": bad, "reduce": "_sum"}});
+    put(&database, "_design/d", None, &json!({"views": views})).await;
+    let counts = database.reduced::<String, u64>("_design/d", "count").await.unwrap();
+    assert_eq!(counts, [("ann".to_owned(), 3), ("bob".to_owned(), 4)]);
+    let error = database.reduced::<String, u64>("_design/d", "bad").await.unwrap_err();
+    assert!(matches!(&error, Error::Status { code: 200 | 500, .. }), "{error}");
+    let error = database.reduced::<String, u64>("_design/d", "none").await.unwrap_err();
+    assert!(matches!(&error, Error::NotFound { .. }), "{error}");
     database.drop().await.unwrap();
 }
 

@@ -4,14 +4,14 @@
 //! is a value and not an error: a lost revision check is [`Put::Conflict`], a write that fewer copies
 //! than asked for have acknowledged is [`Put::Accepted`], a document that is not there is `None`.
 //!
-//! Deliberately absent: views and cookies (nobody needs them yet), and a switch that lets a server's certificate pass
+//! Deliberately absent: cookies (nobody needs them), and a switch that lets a server's certificate pass
 //! unlooked at.
 //!
 //! # The order to read in
 //!
 //! [`Client`] and [`Database`] are what a caller holds. Below them one request goes through `exchange`
 //! (time-out, limits, what may be repeated), `pool`, `connection` and `tls`; `address` and `bearer` say who asks. What a caller gives and gets is
-//! in the files named after it: `document`, `put`, `bulk`, `all_docs`, `attachment`, `local`,
+//! in the files named after it: `document`, `put`, `bulk`, `all_docs`, `view`, `attachment`, `local`,
 //! `changes`; what a replicator asks is in `replicate`, what operators ask in `server`. [`Feed`] stands on `lines` and `backoff`, and [`LastingFeed`] on that.
 //!
 //! ```no_run
@@ -39,6 +39,7 @@ mod document;
 mod put;
 mod bulk;
 mod all_docs;
+mod view;
 mod attachment;
 mod local;
 mod changes;
