@@ -1,9 +1,14 @@
 //! How engines appear by themselves, and are gone when they are gone: what is decided, and what is written down for it.
 //!
 //! Read along the life of an instance: [`fleet`] is what an operator wants, of one region at one provider; [`provider`] is
-//! who launches and ends machines, [`instance`] what it says of them; [`process`] is the provider whose machines are processes of
-//! this one. [`iam`] is who may do what of it
-//! at AWS, and [`cloudformation`] sets that up.
+//! who launches and ends machines, [`instance`] what it says of them; [`scale`] decides how many engines there shall be, and
+//! [`launches`] keeps a launch from happening twice; [`reconcile`] compares machines and engines, and ends what is neither.
+//! [`process`] is the provider whose machines are processes of this one. [`iam`] is who may do what of all that at AWS, and
+//! [`cloudformation`] sets it up.
+//!
+//! One round of a region, by whoever drives it: list the provider, then read the engines' documents; [`reconcile::decide`];
+//! settle the launches that were intended ([`launches::settle`]); [`scale::decide`] with the capacity that both found; write
+//! memory, history and intent down; act.
 //!
 //! *Invariants:* whatever decides is pure: what was seen, the time and the fleet go in, actions with their reasons come
 //! out. No cloud is known here: a provider is a trait, and AWS is in `boot/aws`.
@@ -11,6 +16,9 @@
 pub mod fleet;
 pub mod instance;
 pub mod provider;
+pub mod scale;
+pub mod launches;
+pub mod reconcile;
 pub mod process;
 pub mod iam;
 pub mod cloudformation;

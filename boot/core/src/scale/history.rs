@@ -1,0 +1,142 @@
+//! What rounds of scaling know of each other, and what the answer to a launch means.
+
+use serde::{Deserialize, Serialize};
+
+use super::Launched;
+use super::backoff::Backoff;
+use crate::instance::InstanceId;
+use crate::launches::{Intent, next_number};
+use crate::provider::ProviderError;
+
+/// One region's history, kept in a `_local` document. It is written down before anything that was decided with it is done:
+/// the number of a launch must not return.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct History {
+    /// The number of the last launch.
+    #[serde(default)]
+    number: u64,
+    /// When something was launched or drained last.
+    #[serde(default)]
+    changed_ms: Option<u64>,
+    /// Since when there have been too many engines.
+    #[serde(default)]
+    surplus_ms: Option<u64>,
+    /// Until when no spot machines are asked for.
+    #[serde(default)]
+    no_spot_ms: Option<u64>,
+    /// What launches that failed have to wait for.
+    #[serde(default)]
+    backoff: Backoff,
+}
+
+/// After there was no room for spot machines, others are launched for so long, in milliseconds: room comes back within minutes
+/// or hours, and to ask costs one call.
+pub const NO_SPOT_MS: u64 = 600_000;
+
+/// What becomes of an intent after the provider's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its document is written so: its machines come, or it is asked for again.
+    Keep {
+        /// As it is now.
+        intent: Intent,
+        /// What the provider said.
+        why: String,
+    },
+    /// Its document is removed: nothing was launched.
+    Remove {
+        /// What the provider said, and what comes of it.
+        why: String,
+        /// Whether an operator has to do something.
+        is_loud: bool,
+    },
+    /// The other takes its place: it is written down, and asked for at once; then this one's document is removed.
+    Instead {
+        /// The other.
+        intent: Intent,
+        /// What the provider said.
+        why: String,
+    },
+}
+
+impl History {
+    /// What one answer means. It changes the history, which is to be written down.
+    #[must_use]
+    pub fn answered(&mut self, now_ms: u64, intent: &Intent, answer: &Launched) -> Outcome {
+        let error = match answer {
+            Ok(ids) if ids.is_empty() => {
+                &ProviderError::NoCapacity("the provider launched none of them".to_owned())
+            }
+            Ok(ids) => return self.launched(intent, ids),
+            Err(error) => error,
+        };
+        // One answer was lost already: the first request may have been done, whatever refuses the second.
+        let is_open = intent.unknown_count > 0 && answer.is_err();
+        if matches!(error, ProviderError::Unknown(_)) || is_open {
+            let unknown_count = intent.unknown_count.saturating_add(1);
+            let intent = Intent { tried_ms: now_ms, unknown_count, ..intent.clone() };
+            return Outcome::Keep {
+                intent,
+                why: format!("{error}: asked again with the same token"),
+            };
+        }
+        if intent.is_spot && matches!(error, ProviderError::NoCapacity(_)) {
+            self.no_spot_ms = Some(now_ms.saturating_add(NO_SPOT_MS));
+            let place = (intent.fleet.as_str(), intent.region.as_str());
+            let other = self.intend(now_ms, place, intent.count, false);
+            return Outcome::Instead { intent: other, why: format!("{error}: not spot, then") };
+        }
+        let pause = self.backoff.failed(now_ms, error, &intent.token);
+        let is_loud = !error.is_transient();
+        let why = format!("{error}: not asked again for {} s", pause.div_ceil(1000));
+        Outcome::Remove { why, is_loud }
+    }
+
+    fn launched(&mut self, intent: &Intent, ids: &[InstanceId]) -> Outcome {
+        self.backoff = Backoff::default();
+        let why = format!("{} of {} are launched", ids.len(), intent.count);
+        Outcome::Keep { intent: Intent { instances: Some(ids.to_vec()), ..intent.clone() }, why }
+    }
+
+    /// The next launch, with a number of its own.
+    pub(super) fn intend(
+        &mut self,
+        now_ms: u64,
+        place: (&str, &str),
+        count: u32,
+        is_spot: bool,
+    ) -> Intent {
+        self.number = next_number(self.number, now_ms);
+        self.changed(now_ms);
+        Intent::new(place, self.number, count, is_spot, now_ms)
+    }
+
+    /// Something was launched or drained.
+    pub(super) fn changed(&mut self, now_ms: u64) {
+        self.changed_ms = Some(now_ms);
+    }
+
+    /// A round saw whether there are too many engines. Times of the future are of a clock that was set back since.
+    pub(super) fn hear(&mut self, now_ms: u64, is_surplus: bool) {
+        self.changed_ms = self.changed_ms.map(|then| then.min(now_ms));
+        let since = self.surplus_ms.unwrap_or(now_ms).min(now_ms);
+        self.surplus_ms = is_surplus.then_some(since);
+    }
+
+    /// How long nothing may be drained.
+    pub(super) fn cools_ms(&self, now_ms: u64, cool_down_ms: u64) -> u64 {
+        let since = self.changed_ms.max(self.surplus_ms).unwrap_or(now_ms);
+        cool_down_ms.saturating_sub(now_ms.saturating_sub(since))
+    }
+
+    /// Why nothing may be launched, if so.
+    pub(super) fn held(&self, now_ms: u64) -> Option<String> {
+        self.backoff.held(now_ms)
+    }
+
+    pub(super) fn may_spot(&self, now_ms: u64) -> bool {
+        // A pause that is longer than any is of a clock that was set back since.
+        let left = self.no_spot_ms.unwrap_or(0).saturating_sub(now_ms);
+        !(1..=NO_SPOT_MS).contains(&left)
+    }
+}
