@@ -1,0 +1,5 @@
+# The engine asks the instance metadata itself.
+identify() {
+  id_flags=''
+  credential=''
+}

@@ -1,0 +1,509 @@
+//! The script of a machine that is told by a person, of a cloud's machine, and of an instance of EC2, run for real.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::{Arc, Mutex};
+
+use blitz_boot_core::bundle::{Channel, Digest, PublicKey, SigningKey, Target, layout};
+use blitz_boot_core::user_data::value::Life;
+use blitz_boot_core::user_data::{Boot, Provider, installer};
+
+use crate::machine::{Ended, Machine};
+use crate::server::{Answer, Request, Server};
+use crate::store::{Store, program, stable, target};
+
+/// What a machine takes at least in these stories.
+const SERIAL_MIN: u64 = 5;
+
+/// A store behind a web server, and its publisher.
+struct Shop {
+    key: SigningKey,
+    store: Arc<Mutex<Store>>,
+    server: Server,
+}
+
+impl Shop {
+    /// With one bundle, of serial 7.
+    fn open() -> (Self, Digest) {
+        let key = SigningKey::generate().unwrap();
+        let mut store = Store::default();
+        let bundle = store.publish("0.1.0", &key);
+        store.promote(bundle, 7, &key);
+        let store = Arc::new(Mutex::new(store));
+        let shown = Arc::clone(&store);
+        let server = Server::start(move |request| get(&shown, request, "/b/"));
+        (Self { key, store, server }, bundle)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Store)) {
+        change(&mut self.store.lock().unwrap());
+    }
+
+    fn boot(&self, provider: Provider) -> Boot {
+        boot(provider, self.key.public())
+    }
+
+    fn base(&self) -> String {
+        format!("{}/b", self.server.url())
+    }
+
+    /// The installer of a machine that stays.
+    fn lasting(&self) -> String {
+        let base = self.base().parse().unwrap();
+        installer(&self.boot(Provider::None { base, engine: None })).unwrap()
+    }
+
+    fn run(&self, machine: &Machine) -> Ended {
+        machine.run(&self.lasting(), &[("BLITZ_ID", "lyon-1"), ("BLITZ_JOIN_TOKEN", "secret")])
+    }
+}
+
+fn get(store: &Mutex<Store>, request: &Request, head: &str) -> Answer {
+    let store = store.lock().unwrap();
+    let key = request.path.strip_prefix(head).unwrap_or_default();
+    store.objects.get(key).map_or_else(|| (404, Vec::new()), |bytes| (200, bytes.clone()))
+}
+
+fn boot(provider: Provider, key: PublicKey) -> Boot {
+    Boot {
+        region: "japan".parse().unwrap(),
+        joins: vec!["https://gw.example.com".parse().unwrap()],
+        provider,
+        channel: Channel::Stable,
+        serial_min: SERIAL_MIN,
+        key,
+        slots: Some(4),
+        trusted: Vec::new(),
+        life: Life::DEFAULT,
+    }
+}
+
+#[test]
+fn a_good_bundle_is_installed_and_started() {
+    let (shop, bundle) = Shop::open();
+    let machine = Machine::new();
+    let ended = shop.run(&machine);
+    assert!(ended.is_good, "{}", ended.said);
+    assert!(ended.said.contains(&bundle.to_string()), "{}", ended.said);
+    let current = fs::read_link(machine.root("opt/blitz/current")).unwrap();
+    assert_eq!(current.to_str(), Some(bundle.to_string().as_str()));
+    let installed = machine.root("opt/blitz/current/bin/blitz");
+    assert!(fs::read(&installed).unwrap() == program(), "the program is that of the bundle");
+    assert_eq!(fs::metadata(&installed).unwrap().permissions().mode() & 0o7777, 0o755);
+    let plugin = machine.root("opt/blitz/current/plugins/hops.wasm");
+    assert_eq!(fs::metadata(&plugin).unwrap().permissions().mode() & 0o7777, 0o644);
+    let trust = Digest::of(&fs::read(&plugin).unwrap());
+    assert_eq!(
+        machine.read("etc/blitz/engine.env"),
+        format!(
+            "ENGINE_FLAGS=--region japan --join https://gw.example.com --slots 4\n\
+             ENGINE_ID_FLAGS=--id lyon-1 --join-token-file /run/credentials/blitz-engine.service/join-token \
+             --keep-token /var/lib/blitz-engine/token\n\
+             ENGINE_TRUST= --trust {trust}\n"
+        )
+    );
+    let token = machine.root("etc/blitz/join-token");
+    assert_eq!(fs::metadata(&token).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(fs::read_to_string(token).unwrap(), "secret\n");
+    let unit = machine.read("etc/systemd/system/blitz-engine.service");
+    assert_eq!(unit, blitz_boot_core::user_data::ENGINE_UNIT);
+    assert_eq!(machine.read("etc/sysctl.d/80-blitz.conf"), blitz_boot_core::user_data::SYSCTLS);
+    assert_eq!(
+        machine.told("systemctl"),
+        ["daemon-reload", "enable blitz-engine.service", "restart blitz-engine.service"]
+    );
+    let names = fs::read_dir(machine.root("opt/blitz")).unwrap().flatten();
+    let mut names: Vec<_> = names.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort();
+    let mut wants = vec![bundle.to_string(), "current".to_owned(), "serial.stable".to_owned()];
+    wants.sort();
+    assert_eq!(names, wants, "and nothing else is left");
+}
+
+/// `sh` is dash on Debian, and bash on Amazon Linux.
+#[test]
+fn the_shells_of_all_images_install_it() {
+    let (shop, bundle) = Shop::open();
+    for shell in [&["dash"][..], &["bash", "--posix"]] {
+        let machine = Machine::new();
+        let variables = [("BLITZ_ID", "lyon-1"), ("BLITZ_JOIN_TOKEN", "secret")];
+        let ended = machine.run_by(shell, &shop.lasting(), &variables);
+        assert!(ended.is_good, "{shell:?}: {}", ended.said);
+        let current = fs::read_link(machine.root("opt/blitz/current")).unwrap();
+        assert_eq!(current.to_str(), Some(bundle.to_string().as_str()), "{shell:?}");
+    }
+}
+
+/// What is wrong, done to a good store with one bundle, and what the message names.
+type Wrong = (&'static str, fn(&mut Store, Digest, &SigningKey), &'static str);
+
+const WRONGS: &[Wrong] = &[
+    (
+        "another program",
+        |store, _, _| {
+            let blob = layout::blob(&Digest::of(&program()));
+            store.change(&blob, |bytes| *bytes.last_mut().unwrap() ^= 1);
+        },
+        "file blitz of bundle",
+    ),
+    (
+        "a longer program",
+        |store, _, _| {
+            let blob = layout::blob(&Digest::of(&program()));
+            store.change(&blob, |bytes| bytes.extend([0; 4096]));
+        },
+        "blobs/sha256/",
+    ),
+    (
+        "another plugin",
+        |store, _, _| {
+            let blob = layout::blob(&Digest::of(b"\0asm hops"));
+            store.change(&blob, |bytes| bytes.truncate(4));
+        },
+        "file hops.wasm of bundle",
+    ),
+    (
+        "another manifest",
+        |store, bundle, _| {
+            store.change(&layout::manifest(&bundle), |bytes| {
+                let text = String::from_utf8(bytes.clone()).unwrap();
+                *bytes = text.replace("0.1.0", "0.1.1").into_bytes();
+            });
+        },
+        "the signature of the manifest",
+    ),
+    (
+        "a manifest signed by another key",
+        |store, _, _| {
+            // All of it by the other key, but for the pointer, which the machine believes.
+            let other = SigningKey::generate().unwrap();
+            let pointer = store.objects[&stable()].clone();
+            *store = Store::default();
+            store.publish("0.1.0", &other);
+            store.objects.insert(stable(), pointer);
+        },
+        "the signature of the manifest",
+    ),
+    (
+        "a good manifest in the place of another",
+        |store, bundle, key| {
+            let older = store.publish("0.0.9", key);
+            let manifest = store.objects[&layout::manifest(&older)].clone();
+            let signature = store.objects[&layout::manifest_signature(&older)].clone();
+            store.objects.insert(layout::manifest(&bundle), manifest);
+            store.objects.insert(layout::manifest_signature(&bundle), signature);
+        },
+        "the manifest is not that of bundle",
+    ),
+    (
+        "another pointer",
+        |store, _, _| {
+            store.change(&stable(), |bytes| {
+                let text = String::from_utf8(bytes.clone()).unwrap();
+                *bytes = text.replace("\"serial\":7", "\"serial\":8").into_bytes();
+            });
+        },
+        "the signature of the pointer",
+    ),
+    (
+        "a pointer without signature",
+        |store, _, _| {
+            store.change(&stable(), |bytes| {
+                let end = bytes.windows(2).position(|two| two == b"}\n").unwrap() + 2;
+                bytes.truncate(end);
+            });
+        },
+        "the signature of the pointer",
+    ),
+    (
+        "everything signed by another key",
+        |store, _, _| {
+            let other = SigningKey::generate().unwrap();
+            let bundle = store.publish("0.1.0", &other);
+            store.promote(bundle, 9, &other);
+        },
+        "the signature of the pointer",
+    ),
+    (
+        "an older pointer",
+        |store, bundle, key| store.promote(bundle, SERIAL_MIN - 1, key),
+        "has serial 4, and 5 is the least",
+    ),
+    (
+        "the pointer of another channel",
+        |store, bundle, key| {
+            store.point(Channel::Canary, target(), bundle, 9, key);
+        },
+        "not of channel stable",
+    ),
+    (
+        "the pointer of other machines",
+        |store, bundle, key| {
+            let other = Target::ALL.into_iter().find(|other| *other != target()).unwrap();
+            store.point(Channel::Stable, other, bundle, 9, key);
+        },
+        "the pointer is not of channel stable for",
+    ),
+    (
+        "no pointer",
+        |store, _, _| drop(store.objects.remove(&stable())),
+        "failed to fetch channels/stable/",
+    ),
+    (
+        "no manifest",
+        |store, bundle, _| {
+            drop(store.objects.remove(&layout::manifest(&bundle)));
+        },
+        "failed to fetch bundles/",
+    ),
+    (
+        "no signature",
+        |store, bundle, _| {
+            drop(store.objects.remove(&layout::manifest_signature(&bundle)));
+        },
+        "manifest.json.sig",
+    ),
+    (
+        "no program",
+        |store, _, _| {
+            drop(store.objects.remove(&layout::blob(&Digest::of(&program()))));
+        },
+        "failed to fetch blobs/sha256/",
+    ),
+    (
+        "a pointer that does not end",
+        |store, _, _| {
+            store.change(&stable(), |bytes| bytes.resize(1 << 20, b'\n'));
+        },
+        "channels/stable/",
+    ),
+    ("an empty pointer", |store, _, _| store.change(&stable(), Vec::clear), "channel"),
+];
+
+#[test]
+fn what_is_not_right_is_refused_by_its_name_and_leaves_nothing() {
+    for (what, make_wrong, wants) in WRONGS {
+        let (shop, bundle) = Shop::open();
+        shop.change(|store| make_wrong(store, bundle, &shop.key));
+        let machine = Machine::new();
+        let ended = shop.run(&machine);
+        assert!(!ended.is_good, "{what} was installed: {}", ended.said);
+        let message = ended.said.lines().find(|line| line.starts_with("blitz-boot: "));
+        assert!(message.is_some_and(|line| line.contains(wants)), "{what}: {}", ended.said);
+        machine.has_nothing(what);
+    }
+}
+
+#[test]
+fn a_machine_goes_back_by_a_higher_serial_and_never_by_a_lower_one() {
+    let (shop, first) = Shop::open();
+    let machine = Machine::new();
+    assert!(shop.run(&machine).is_good);
+    let runs = || fs::read_link(machine.root("opt/blitz/current")).unwrap().into_os_string();
+    shop.change(|store| {
+        let second = store.publish("0.2.0", &shop.key);
+        store.promote(second, 8, &shop.key);
+    });
+    assert!(shop.run(&machine).is_good);
+    assert_ne!(runs(), first.to_string().as_str());
+    // The pointer of the first time, which was good then, and would be for a new machine.
+    shop.change(|store| store.promote(first, 7, &shop.key));
+    let ended = shop.run(&machine);
+    assert!(
+        !ended.is_good && ended.said.contains("has serial 7, and 8 is the least"),
+        "{}",
+        ended.said
+    );
+    assert_ne!(runs(), first.to_string().as_str());
+    shop.change(|store| store.promote(first, 9, &shop.key));
+    assert!(shop.run(&machine).is_good);
+    assert_eq!(runs(), first.to_string().as_str());
+    // And the same once more, over a program that somebody changed on the disk.
+    fs::write(machine.root("opt/blitz/current/bin/blitz"), "changed").unwrap();
+    assert!(shop.run(&machine).is_good);
+    assert!(fs::read(machine.root("opt/blitz/current/bin/blitz")).unwrap() == program());
+}
+
+#[test]
+fn a_script_that_was_cut_off_does_nothing() {
+    let (shop, _) = Shop::open();
+    let script = shop.lasting();
+    let ends: Vec<usize> = script.match_indices('\n').map(|(at, _)| at).collect();
+    let last = script.trim_end().len() - "main".len();
+    for end in ends.iter().copied().filter(|end| *end <= last).step_by(7).chain([last, last + 2]) {
+        let machine = Machine::new();
+        machine.run(&script[..end], &[("BLITZ_ID", "lyon-1"), ("BLITZ_JOIN_TOKEN", "secret")]);
+        machine.has_nothing(&format!("cut off at {end}"));
+    }
+    assert!(shop.server.asked().is_empty(), "and asks for nothing");
+}
+
+#[test]
+fn a_machine_of_a_cloud_has_the_name_that_the_cloud_gave_it_and_ends_with_its_engine() {
+    let (shop, _) = Shop::open();
+    let base = shop.base().parse().unwrap();
+    let script = installer(&shop.boot(Provider::Generic { base, engine: None })).unwrap();
+    let machine = Machine::new();
+    machine.write("var/lib/cloud/data/instance-id", "droplet-42\n");
+    let ended = machine.run(&script, &[]);
+    assert!(!ended.is_good && ended.said.contains("there is no join token"), "{}", ended.said);
+    fs::remove_file(machine.root("var/lib/cloud/data/instance-id")).unwrap();
+    machine.has_nothing("without a join token");
+    machine.write("var/lib/cloud/data/instance-id", "droplet-42\n");
+    machine.write("etc/blitz/join-token", "secret\n");
+    let ended = machine.run(&script, &[]);
+    assert!(ended.is_good, "{}", ended.said);
+    assert!(machine.read("etc/blitz/engine.env").contains("--id droplet-42 "));
+    let drop_in = machine.read("etc/systemd/system/blitz-engine.service.d/identity.conf");
+    assert_eq!(drop_in, "[Service]\nLoadCredential=join-token:/etc/blitz/join-token\n");
+    let ends = machine.read("etc/systemd/system/blitz-engine.service.d/machine.conf");
+    assert!(ends.contains("SuccessAction=poweroff\nOnFailure=blitz-end.service\n"), "{ends}");
+    let timer = machine.read("etc/systemd/system/blitz-end.timer");
+    assert!(timer.contains("OnBootSec=77760s\nRandomizedDelaySec=8640s\n"), "{timer}");
+    assert_eq!(
+        machine.told("systemctl"),
+        ["daemon-reload", "enable --now blitz-end.timer", "enable --now blitz-engine.service"]
+    );
+    assert!(machine.root("run/blitz-boot/ok").is_file(), "cloud-init lets the machine live");
+}
+
+#[test]
+fn an_engine_that_does_not_start_lets_the_machine_end() {
+    let (shop, _) = Shop::open();
+    let base = shop.base().parse().unwrap();
+    let script = installer(&shop.boot(Provider::Generic { base, engine: None })).unwrap();
+    let machine = Machine::new();
+    machine.stub("systemctl", "case $* in *engine*) exit 1;; esac");
+    let ended = machine.run(&script, &[("BLITZ_ID", "x"), ("BLITZ_JOIN_TOKEN", "secret")]);
+    assert!(!ended.is_good, "{}", ended.said);
+    assert!(!machine.root("run/blitz-boot/ok").exists());
+}
+
+#[test]
+fn a_name_that_is_none_is_refused() {
+    let (shop, _) = Shop::open();
+    for name in ["a b", "$(reboot)", "-rf", "é", "a\nb", "a;b", &"a".repeat(65)] {
+        let machine = Machine::new();
+        let ended = machine.run(&shop.lasting(), &[("BLITZ_ID", name), ("BLITZ_JOIN_TOKEN", "x")]);
+        assert!(!ended.is_good && ended.said.contains("set BLITZ_ID"), "{name:?}: {}", ended.said);
+        machine.has_nothing(name);
+    }
+}
+
+const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+const SESSION: &str = "IQoJb3JpZ2luX2VjEXAMPLE//////////wEaCXVzLWVhc3QtMSJ=";
+
+/// Instance metadata and a bucket at one address; `imds` may answer in the place of the metadata.
+fn cloud(store: Arc<Mutex<Store>>, imds: fn(&Request) -> Option<Answer>) -> Server {
+    Server::start(move |request| {
+        let text = |text: &str| (200, text.as_bytes().to_vec());
+        let metadata = "/latest/meta-data/iam/security-credentials/";
+        match (request.method.as_str(), request.path.as_str()) {
+            (_, path) if path.starts_with("/latest/") && imds(request).is_some() => {
+                imds(request).unwrap()
+            }
+            ("PUT", "/latest/api/token") => {
+                assert_eq!(request.header("x-aws-ec2-metadata-token-ttl-seconds"), "300");
+                text("AQAEAL==")
+            }
+            (_, path)
+                if path.starts_with("/latest/")
+                    && request.header("x-aws-ec2-metadata-token") != "AQAEAL==" =>
+            {
+                (401, Vec::new())
+            }
+            ("GET", path) if path == metadata => text("engine-role"),
+            ("GET", path) if path.strip_prefix(metadata) == Some("engine-role") => text(&format!(
+                "{{\n  \"Code\" : \"Success\",\n  \"AccessKeyId\" : \"ASIAEXAMPLE\",\n  \"SecretAccessKey\" : \"{SECRET}\",\n  \
+                 \"Token\" : \"{SESSION}\",\n  \"Expiration\" : \"2030-01-01T00:00:00Z\"\n}}"
+            )),
+            ("GET", _) => {
+                let signed =
+                    "SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token,";
+                let authorization = request.header("authorization");
+                let is_signed = authorization
+                    .starts_with("AWS4-HMAC-SHA256 Credential=ASIAEXAMPLE/")
+                    && authorization.contains("/eu-west-1/s3/aws4_request")
+                    && authorization.contains(signed)
+                    && request.header("x-amz-content-sha256") == "UNSIGNED-PAYLOAD"
+                    && request.header("x-amz-security-token") == SESSION;
+                match is_signed {
+                    true => get(&store, request, "/blitz-bundles/engines/"),
+                    false => (403, Vec::new()),
+                }
+            }
+            _ => (405, Vec::new()),
+        }
+    })
+}
+
+fn ec2(cloud: &Server) -> Provider {
+    Provider::Ec2 {
+        bucket: "blitz-bundles".parse().unwrap(),
+        prefix: Some("engines".parse().unwrap()),
+        bucket_region: "eu-west-1".parse().unwrap(),
+        endpoint: Some(cloud.url().parse().unwrap()),
+        imds: Some(cloud.url().parse().unwrap()),
+    }
+}
+
+#[test]
+fn an_instance_reads_its_bucket_with_its_role_and_tells_nobody_the_secret() {
+    let (shop, bundle) = Shop::open();
+    let cloud = cloud(Arc::clone(&shop.store), |_| None);
+    let script = installer(&shop.boot(ec2(&cloud))).unwrap();
+    let machine = Machine::new();
+    let ended = machine.run(&script, &[]);
+    assert!(ended.is_good, "{}", ended.said);
+    let current = fs::read_link(machine.root("opt/blitz/current")).unwrap();
+    assert_eq!(current.to_str(), Some(bundle.to_string().as_str()));
+    let env = machine.read("etc/blitz/engine.env");
+    assert!(env.contains(&format!(" --imds {}\nENGINE_ID_FLAGS=\n", cloud.url())), "{env}");
+    assert!(machine.root("run/blitz-boot/ok").is_file());
+    let words = machine.told("curl").join("\n");
+    for secret in [SECRET, SESSION, "ASIAEXAMPLE", "AQAEAL=="] {
+        assert!(!words.contains(secret), "{secret} is on a command line: {words}");
+        assert!(!env.contains(secret) && !ended.said.contains(secret), "{secret}");
+    }
+    let tokens = cloud.asked().iter().filter(|request| request.method == "PUT").count();
+    assert_eq!(tokens, 1, "one session is enough");
+}
+
+#[test]
+fn an_instance_whose_cloud_is_not_right_says_what_to_do() {
+    type Wrong = fn(&Request) -> Option<Answer>;
+    let wrongs: [(&str, Wrong, &str); 4] = [
+        (
+            "version 1 only",
+            |request| (request.method == "PUT").then(|| (405, Vec::new())),
+            "IMDSv2 must be enabled",
+        ),
+        (
+            "no role",
+            |request| request.path.contains("/iam/").then(|| (404, Vec::new())),
+            "the instance has no role",
+        ),
+        (
+            "no credentials",
+            |request| request.path.ends_with("engine-role").then(|| (200, b"{}".to_vec())),
+            "have no AccessKeyId",
+        ),
+        (
+            "another role",
+            |request| {
+                let other = "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"S\",\"Token\":\"T\"}";
+                request.path.ends_with("engine-role").then(|| (200, other.into()))
+            },
+            "S3 answers 403 also when it is not there",
+        ),
+    ];
+    for (what, wrong, wants) in wrongs {
+        let (shop, _) = Shop::open();
+        let cloud = cloud(Arc::clone(&shop.store), wrong);
+        let script = installer(&shop.boot(ec2(&cloud))).unwrap();
+        let machine = Machine::new();
+        let ended = machine.run(&script, &[]);
+        assert!(!ended.is_good && ended.said.contains(wants), "{what}: {}", ended.said);
+        machine.has_nothing(what);
+    }
+}

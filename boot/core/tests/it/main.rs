@@ -1,0 +1,9 @@
+//! Stories of boot: what a machine does with what it is told, with real programs and without a cloud.
+
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on fails at once")]
+
+mod installer;
+mod machine;
+mod server;
+mod store;
+mod tools;

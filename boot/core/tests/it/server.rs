@@ -1,0 +1,101 @@
+//! A small web server on loopback: a bucket and instance metadata, as far as a machine at its first boot asks for them.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What it has been asked: method, path, and headers with names in lower case.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: BTreeMap<String, String>,
+}
+
+impl Request {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+}
+
+/// A status and a body.
+pub(crate) type Answer = (u16, Vec<u8>);
+
+/// Runs until it is dropped.
+pub(crate) struct Server {
+    address: SocketAddr,
+    ends: Arc<AtomicBool>,
+    asked: Arc<Mutex<Vec<Request>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A request that does not come is none.
+const READ_MAX: Duration = Duration::from_secs(10);
+
+impl Server {
+    pub(crate) fn start(answer: impl Fn(&Request) -> Answer + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (ends, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+        let (its_end, its_requests) = (Arc::clone(&ends), Arc::clone(&asked));
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if its_end.load(Ordering::SeqCst) {
+                    return;
+                }
+                // curl makes one connection for each of its requests here.
+                if let Some(request) = serve(stream.unwrap(), &answer) {
+                    its_requests.lock().unwrap().push(request);
+                }
+            }
+        });
+        Self { address, ends, asked, thread: Some(thread) }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Request> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::SeqCst);
+        // It waits for a connection, and this is one.
+        drop(TcpStream::connect(self.address));
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "the server panicked");
+        }
+    }
+}
+
+fn serve(stream: TcpStream, answer: &impl Fn(&Request) -> Answer) -> Option<Request> {
+    stream.set_read_timeout(Some(READ_MAX)).unwrap();
+    let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+    let first = lines.next()?;
+    let mut words = first.split(' ');
+    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let headers = lines.take_while(|line| !line.is_empty());
+    let headers = headers.filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.to_lowercase(), value.trim().to_owned()))
+    });
+    let request = Request { method, path, headers: headers.collect() };
+    let (status, body) = answer(&request);
+    let head = format!(
+        "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    // Who has enough of a body that is too long hangs up.
+    let mut stream = &stream;
+    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)).ok();
+    Some(request)
+}
