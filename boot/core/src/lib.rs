@@ -3,8 +3,9 @@
 //! Read along the life of an instance: [`fleet`] is what an operator wants, of one region at one provider; [`provider`] is
 //! who launches and ends machines, [`instance`] what it says of them; [`scale`] decides how many engines there shall be, and
 //! [`launches`] keeps a launch from happening twice; [`reconcile`] compares machines and engines, and ends what is neither.
-//! [`bundle`] is what a machine is given to run, and [`user_data`] what it is told at its first boot. [`process`] is the provider whose machines are processes of this one. [`iam`] is who may do what of all that at AWS, and
-//! [`cloudformation`] sets it up.
+//! [`bundle`] is what a machine is given to run, and [`user_data`] what it is told at its first boot. [`process`] is the
+//! provider whose machines are processes of this one. [`iam`] is who may do what of all that at AWS, and [`cloudformation`]
+//! sets it up.
 //!
 //! One round of a region, by whoever drives it: list the provider, then read the engines' documents; [`reconcile::decide`];
 //! settle the launches that were intended ([`launches::settle`]); [`scale::decide`] with the capacity that both found; write
