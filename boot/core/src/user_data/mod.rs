@@ -133,7 +133,6 @@ pub fn render(boot: &Boot) -> Result<String, BadBoot> {
     let text = format!(
         "#cloud-config\n\
          # An engine of blitz in region {region}. A machine on which it does not start ends itself.\n\
-         # The script with its comments: blitz-boot user-data --installer\n\
          write_files:\n\
          - path: {SCRIPT}\n\
          \x20 owner: root:root\n\
@@ -185,10 +184,10 @@ pub fn installer(boot: &Boot) -> Result<String, BadBoot> {
 }
 
 /// The systemd unit of an engine, as the script writes it: it reads its flags from `/etc/blitz/engine.env`.
-pub const ENGINE_UNIT: &str = include_str!("files/blitz-engine.service");
+pub const ENGINE_UNIT: &str = include_str!("../../../files/systemd/blitz-engine.service");
 
 /// What load tests want of the kernel, for `/etc/sysctl.d`.
-pub const SYSCTLS: &str = include_str!("files/80-blitz.conf");
+pub const SYSCTLS: &str = include_str!("../../../files/systemd/80-blitz.conf");
 
 #[cfg(test)]
 mod tests;

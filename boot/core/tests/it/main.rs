@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails at once")]
 
+mod files;
 mod installer;
+mod instance;
 mod machine;
 mod server;
 mod store;

@@ -11,7 +11,7 @@ use blitz_boot_core::user_data::value::Life;
 use blitz_boot_core::user_data::{Boot, ENGINE_UNIT, Provider, installer, render};
 
 /// Whether a program answers; `variable` makes a missing one a failure.
-fn has(program: &str, arguments: &[&str], variable: &str) -> bool {
+pub(crate) fn has(program: &str, arguments: &[&str], variable: &str) -> bool {
     let answers = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -58,14 +58,14 @@ fn providers() -> [Provider; 3] {
     ]
 }
 
-fn write(directory: &Path, name: &str, text: &str) -> String {
+pub(crate) fn write(directory: &Path, name: &str, text: &str) -> String {
     let path = directory.join(name);
     std::fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
 /// The programs' words about a file, when it is not good.
-fn complaint(program: &str, arguments: &[&str]) -> Option<String> {
+pub(crate) fn complaint(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     (!output.status.success()).then(|| String::from_utf8_lossy(&said).into_owned())
@@ -117,16 +117,19 @@ fn shellcheck_takes_the_scripts() {
 }
 
 #[test]
-fn systemd_takes_the_unit() {
+fn systemd_takes_the_units() {
     if !has("systemd-analyze", &["--version"], "BLITZ_TEST_SYSTEMD") {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    // The program is not on this machine.
-    let text = ENGINE_UNIT.replace("/opt/blitz/current/bin/blitz", "/bin/true");
-    let unit = write(directory.path(), "blitz-engine.service", &text);
-    assert_eq!(complaint("systemd-analyze", &["verify", &unit]), None);
-    let wrong = text.replace("[Service]", "[Service]\nExecStart=/no/such/program");
-    let wrong = write(directory.path(), "blitz-wrong.service", &wrong);
-    assert!(complaint("systemd-analyze", &["verify", &wrong]).is_some(), "it looks at it");
+    let gateway = include_str!("../../../files/systemd/blitz-gateway.service");
+    for (name, text) in [("engine", ENGINE_UNIT), ("gateway", gateway)] {
+        // The program is not on this machine.
+        let text = text.replace("/opt/blitz/current/bin/blitz", "/bin/true");
+        let unit = write(directory.path(), &format!("blitz-{name}.service"), &text);
+        assert_eq!(complaint("systemd-analyze", &["verify", &unit]), None);
+        let wrong = text.replace("[Service]", "[Service]\nExecStart=/no/such/program");
+        let wrong = write(directory.path(), &format!("blitz-wrong-{name}.service"), &wrong);
+        assert!(complaint("systemd-analyze", &["verify", &wrong]).is_some(), "it looks at it");
+    }
 }
