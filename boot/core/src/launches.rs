@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::instance::{Instance, InstanceId, TAG_LAUNCH};
 use crate::provider::LaunchRequest;
 use crate::reconcile::Registered;
+use crate::scale::History;
 
 /// A launch that was decided: the document `launch:<token>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub struct Intent {
     pub is_spot: bool,
     /// When it was decided, in milliseconds since 1970.
     pub asked_ms: u64,
+    /// The same in the time of the [`History`] that it was decided with.
+    #[serde(default)]
+    pub passed_ms: u64,
     /// When the provider was asked last.
     pub tried_ms: u64,
     /// Answers that left it open what was done.
@@ -72,6 +76,7 @@ impl Intent {
             count,
             is_spot,
             asked_ms: now_ms,
+            passed_ms: 0,
             tried_ms: now_ms,
             unknown_count: 0,
             instances: None,
@@ -114,10 +119,7 @@ impl Intent {
         expected.saturating_sub(u32::try_from(seen.len()).unwrap_or(u32::MAX))
     }
 
-    fn next(&self, now_ms: u64, listed: &[Instance], engines: &[Registered]) -> Next {
-        let missing = self.missing(listed, engines);
-        // One that was asked for in the future, by a clock that was set back since, is young.
-        let age = now_ms.saturating_sub(self.asked_ms);
+    fn next(&self, now_ms: u64, age: u64, missing: u32) -> Next {
         if missing == 0 {
             return Next::Remove { why: "all its machines are listed".to_owned() };
         }
@@ -138,7 +140,7 @@ impl Intent {
 /// What is to be done about an intent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// The provider is asked (again), with the same token; then [`History::answered`](crate::scale::History::answered).
+    /// The provider is asked (again), with the same token; then [`History::answered`].
     Ask,
     /// Nothing: its machines come.
     Wait,
@@ -162,15 +164,16 @@ pub struct Settled<'a> {
 #[must_use]
 pub fn settle<'a>(
     now_ms: u64,
+    history: &History,
     intents: &'a [Intent],
     listed: &[Instance],
     engines: &[Registered],
 ) -> Settled<'a> {
     let mut settled = Settled::default();
     for intent in intents {
-        let next = intent.next(now_ms, listed, engines);
+        let missing = intent.missing(listed, engines);
+        let next = intent.next(now_ms, history.age_ms(intent), missing);
         if !matches!(next, Next::Remove { .. }) {
-            let missing = intent.missing(listed, engines);
             settled.launching = settled.launching.saturating_add(missing);
         }
         settled.next.push((intent, next));

@@ -33,7 +33,8 @@ pub type Listing = Result<Vec<Instance>, ProviderError>;
 /// replication stands still all engines look silent.
 pub type Registrations = Result<Vec<Registered>, String>;
 
-/// What an engine wrote of itself. Whoever drives the rounds leaves out engines that are not this provider's, such as those
+/// What an engine wrote of itself. One that has no document, and a beat that names jobs, is one too: with incarnation and counter
+/// of the beat. Whoever drives the rounds leaves out engines that are not this provider's, such as those
 /// on machines of the operator: nobody lists their instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {
@@ -51,7 +52,7 @@ pub struct Registered {
     pub is_asked_to_drain: bool,
 }
 
-/// What one engine's document said: who acts on it compares it with the document as it is then.
+/// What one engine's document said, or its beat where it has none: who acts on it compares it with the document as it is then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sign {
     /// Which start of the engine.
@@ -78,11 +79,11 @@ pub struct Seen<'a> {
 /// What is to be done, and why. Each may fail, or be done without an answer: the next round decides again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Removes an engine's document, if it still says this.
+    /// Removes an engine's document, or the beat of one that has none, if it still says this.
     RemoveDocument {
         /// The engine.
         engine: String,
-        /// What its document said.
+        /// What it said.
         last: Sign,
         /// The reason.
         why: String,

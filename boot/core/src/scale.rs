@@ -13,7 +13,7 @@ use crate::launches::Intent;
 use crate::provider::ProviderError;
 use crate::reconcile::{Capacity, Idle};
 
-pub use self::history::{History, NO_SPOT_MS, Outcome};
+pub use self::history::{History, NO_SPOT_MS, Outcome, STEP_MS_MAX};
 
 /// What there is to do in a region. Heavy jobs take several slots: all is in slots.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -42,6 +42,16 @@ fn engine(id: &str) -> Registered {
 type Case<'a> =
     (&'a str, Intent, u64, &'a [Instance], &'a [Registered], (&'a str, u32), Option<&'a str>);
 
+/// A history with rounds until so long after the launch.
+fn later(passed: u64) -> History {
+    let mut history = History::default();
+    history.hear(NOW, false);
+    for at in (0..=passed).step_by(10_000).chain([passed]) {
+        history.hear(NOW + at, false);
+    }
+    history
+}
+
 #[test]
 fn what_is_next_depends_on_what_was_answered_listed_and_passed() {
     let token = intent(2).token;
@@ -97,7 +107,7 @@ fn what_is_next_depends_on_what_was_answered_listed_and_passed() {
     ];
     for (name, intent, passed, listed, engines, (next, launching), why) in table {
         let intents = [intent];
-        let settled = settle(NOW + passed, &intents, listed, engines);
+        let settled = settle(NOW + passed, &later(passed), &intents, listed, engines);
         let (_, found) = &settled.next[0];
         let word = match found {
             Next::Ask => "ask",
@@ -115,12 +125,22 @@ fn what_is_next_depends_on_what_was_answered_listed_and_passed() {
 }
 
 #[test]
-fn a_clock_that_was_set_back_makes_nobody_launch_again() {
+fn a_clock_that_was_set_makes_nobody_launch_again() {
     let intents = [named(2, &["i-1", "i-2"])];
-    let settled = settle(NOW - 3_600_000, &intents, &[], &[]);
+    let settled = settle(NOW + 86_400_000, &later(86_400_000), &intents, &[], &[]);
+    assert!(matches!(settled.next[0].1, Next::Remove { .. }), "a day of rounds");
+    let mut set_forward = later(0);
+    set_forward.hear(NOW + 86_400_000, false);
+    let settled = settle(NOW + 86_400_000, &set_forward, &intents, &[], &[]);
+    assert_eq!((settled.launching, &settled.next[0].1), (2, &Next::Wait));
+    let intents = [Intent { passed_ms: 86_400_000, ..named(2, &["i-1", "i-2"]) }];
+    let settled = settle(NOW + 600_000, &later(600_000), &intents, &[], &[]);
+    assert!(matches!(settled.next[0].1, Next::Remove { .. }), "its history was lost");
+    let intents = [named(2, &["i-1", "i-2"])];
+    let settled = settle(NOW - 3_600_000, &later(0), &intents, &[], &[]);
     assert_eq!((settled.launching, &settled.next[0].1), (2, &Next::Wait));
     let intents = [intent(2)];
-    assert_eq!(settle(NOW - 3_600_000, &intents, &[], &[]).next[0].1, Next::Ask);
+    assert_eq!(settle(NOW - 3_600_000, &later(0), &intents, &[], &[]).next[0].1, Next::Ask);
 }
 
 #[test]

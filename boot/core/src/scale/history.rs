@@ -12,6 +12,12 @@ use crate::provider::ProviderError;
 /// the number of a launch must not return.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct History {
+    /// The time of day of the last round.
+    #[serde(default)]
+    at_ms: u64,
+    /// What has passed in rounds, in this history's own time: [`STEP_MS_MAX`] between two at most.
+    #[serde(default)]
+    passed_ms: u64,
     /// The number of the last launch.
     #[serde(default)]
     number: u64,
@@ -32,6 +38,10 @@ pub struct History {
 /// After there was no room for spot machines, others are launched for so long, in milliseconds: room comes back within minutes
 /// or hours, and to ask costs one call.
 pub const NO_SPOT_MS: u64 = 600_000;
+
+/// What passes between two rounds at most, in milliseconds, as far as launches are concerned: a clock that was set forward makes no
+/// launch an old one, whose machines count no more.
+pub const STEP_MS_MAX: u64 = 60_000;
 
 /// What becomes of an intent after the provider's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +118,8 @@ impl History {
     ) -> Intent {
         self.number = next_number(self.number, now_ms);
         self.changed(now_ms);
-        Intent::new(place, self.number, count, is_spot, now_ms)
+        let intent = Intent::new(place, self.number, count, is_spot, now_ms);
+        Intent { passed_ms: self.passed_ms, ..intent }
     }
 
     /// Something was launched or drained.
@@ -117,10 +128,19 @@ impl History {
     }
 
     /// A round saw whether there are too many engines. Times of the future are of a clock that was set back since.
-    pub(super) fn hear(&mut self, now_ms: u64, is_surplus: bool) {
+    pub(crate) fn hear(&mut self, now_ms: u64, is_surplus: bool) {
+        let passed = if self.at_ms == 0 { 0 } else { now_ms.saturating_sub(self.at_ms) };
+        self.passed_ms += passed.min(STEP_MS_MAX);
+        self.at_ms = now_ms;
         self.changed_ms = self.changed_ms.map(|then| then.min(now_ms));
         let since = self.surplus_ms.unwrap_or(now_ms).min(now_ms);
         self.surplus_ms = is_surplus.then_some(since);
+    }
+
+    /// How old a launch is at least. Where this history is a later one than that which it was decided with, it is as old as the
+    /// history.
+    pub(crate) fn age_ms(&self, intent: &Intent) -> u64 {
+        self.passed_ms.checked_sub(intent.passed_ms).unwrap_or(self.passed_ms)
     }
 
     /// How long nothing may be drained.
