@@ -5,7 +5,7 @@
 //! | `engine` | the role of the instances | read its channel, bundles and blobs from the bucket; nothing else |
 //! | `scaler` | who runs `blitz-boot scale` and `reconcile` | launch from the fleet's launch template, with the fleet's tag; mark and end what has the tag |
 //! | `web` | a web tier that launches engines | launch, as the scaler; it sees and ends nothing |
-//! | `publisher` | who runs `blitz-boot publish` and `promote` | read and write what the bucket has, and delete nothing |
+//! | `publisher` | who runs `blitz-boot publish` and `promote` | read and write what the bucket has, list it, and delete nothing |
 //!
 //! The files are policies of IAM with variables in them as `Fn::Sub` of CloudFormation has them, `${Bucket}`. A value that is
 //! a variable and nothing else may be a list.
