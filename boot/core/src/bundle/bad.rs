@@ -99,9 +99,9 @@ pub enum BadBundle {
     Static(String),
     /// It would not start on the oldest image.
     #[error(
-        "{file:?} needs glibc {needs} (for {symbols}), and {max} is the newest that is allowed, as Amazon Linux 2023 has 2.34: build \
-         it on such a system (or with 'cargo zigbuild --target {target}.{max}'), or allow {needs} and give up every image \
-         with an older one"
+        "{file:?} needs glibc {needs} (for {symbols}), and {max} is the newest that is allowed, as Amazon Linux 2023 has \
+         2.34: build it on such a system or as boot/files/README.md says, or allow {needs} and give up every image with an \
+         older one"
     )]
     NewGlibc {
         /// Which file.
@@ -112,8 +112,6 @@ pub enum BadBundle {
         symbols: String,
         /// What is allowed.
         max: Glibc,
-        /// What it is for.
-        target: Target,
     },
     /// Another target than ours.
     #[error("{what} is for {found}, not for {wanted}: publish a bundle for {wanted}")]
@@ -137,8 +135,8 @@ pub enum BadBundle {
     },
     /// Somebody shows an old pointer again.
     #[error(
-        "the pointer has serial {found}, and {floor} is the least that is taken: an old one is shown again; look who writes to \
-         the store, and promote anew (to go back, too)"
+        "the pointer has serial {found}, and {floor} is the least that is taken: an old one is shown again; look who \
+         writes to the store, and promote anew (to go back, too)"
     )]
     OldSerial {
         /// What it says.
@@ -156,7 +154,8 @@ pub enum BadBundle {
     },
     /// Another manifest under this name.
     #[error(
-        "the manifest has the digest {found}, and bundle {wanted} was asked for: look who writes to the store, and publish it again"
+        "the manifest has the digest {found}, and bundle {wanted} was asked for: look who writes to the store, and publish \
+         it again"
     )]
     OtherBundle {
         /// What it has.
@@ -166,7 +165,8 @@ pub enum BadBundle {
     },
     /// Another content under this name.
     #[error(
-        "file {file:?} has {found_bytes} bytes of digest {found}, and the manifest says {bytes} of {wanted}: look who writes to the store, and publish it again"
+        "file {file:?} has {found_bytes} bytes of digest {found}, and the manifest says {bytes} of {wanted}: look who \
+         writes to the store, and publish it again"
     )]
     OtherFile {
         /// Which file.
@@ -191,4 +191,66 @@ pub enum BadBundle {
     /// Not the name of a channel.
     #[error("no channel: {0:?}; there are 'stable' and 'canary'")]
     UnknownChannel(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_what_to_do() {
+        let file = || "blitz".to_owned();
+        let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
+        let all = [
+            BadBundle::Signature { what: "the manifest", key: "11qYAYKx=".to_owned() },
+            BadBundle::TooLarge { what: file(), max: 1 << 30 },
+            BadBundle::Form { what: "the pointer", why: "it has other spaces".to_owned() },
+            BadBundle::Version { what: "the pointer", found: 2, known: 1 },
+            BadBundle::Word {
+                what: "a file's name",
+                value: "../x".to_owned(),
+                rule: "it has no path",
+            },
+            BadBundle::Twice(file()),
+            BadBundle::NoProgram,
+            BadBundle::TooMany { count: 65, max: 64 },
+            BadBundle::OtherMachine {
+                file: file(),
+                found: "machine 243 of elf.h".to_owned(),
+                wanted: Target::Aarch64,
+            },
+            BadBundle::NoElf {
+                file: file(),
+                why: "it is neither a program nor a library".to_owned(),
+            },
+            BadBundle::Static(file()),
+            BadBundle::NewGlibc {
+                file: file(),
+                needs: Glibc { major: 2, minor: 35 },
+                symbols: "hypot".to_owned(),
+                max: Glibc::OF_IMAGES,
+            },
+            BadBundle::OtherTarget {
+                what: "the pointer",
+                found: Target::Aarch64,
+                wanted: Target::X86_64,
+            },
+            BadBundle::OtherChannel { found: Channel::Canary, wanted: Channel::Stable },
+            BadBundle::OldSerial { found: 4, floor: 5 },
+            BadBundle::Serial { found: 0, max: 9 },
+            BadBundle::OtherBundle { found: one, wanted: two },
+            BadBundle::OtherFile {
+                file: file(),
+                found: one,
+                found_bytes: 1,
+                wanted: two,
+                bytes: 2,
+            },
+            BadBundle::NoDigest,
+            BadBundle::UnknownTarget("riscv64".to_owned()),
+            BadBundle::UnknownChannel("nightly".to_owned()),
+        ];
+        let texts: Vec<String> = all.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(texts.join("\n"));
+    }
 }

@@ -1,7 +1,8 @@
 //! What a program or library asks of the machine that it is to run on: its kind, and the C library.
 //!
 //! The loader refuses a program before its first instruction when the C library lacks a version that the program
-//! names ("version `GLIBC_2.35' not found"), whether the function is ever called or not. So what a program names is all that counts.
+//! names ("version `GLIBC_2.35' not found"), whether the function is ever called or not. So what a program names is all
+//! that counts.
 
 use std::error::Error;
 use std::fmt;

@@ -64,7 +64,8 @@ pub enum Provider {
         /// Other instance metadata than those at the usual address: a double, for tests.
         imds: Option<BaseUrl>,
     },
-    /// A machine of another cloud, which ends with its engine. It joins with the token in `/etc/blitz/join-token`, which is not
+    /// A machine of another cloud, which powers itself off when its engine ends; what is off may still cost something there, so
+    /// that the cloud should be told to remove it. It joins with the token in `/etc/blitz/join-token`, which is not
     /// of its user data.
     Generic {
         /// A web server with the objects.

@@ -11,6 +11,7 @@ use blitz_boot_core::user_data::{Boot, Provider, installer};
 use crate::machine::{Ended, Machine};
 use crate::server::{Answer, Request, Server};
 use crate::store::{Store, program, stable, target};
+use crate::tools::{has, systemd_says};
 
 /// What a machine takes at least in these stories.
 const SERIAL_MIN: u64 = 5;
@@ -295,6 +296,21 @@ fn what_is_not_right_is_refused_by_its_name_and_leaves_nothing() {
 }
 
 #[test]
+fn a_text_without_an_end_does_not_fill_the_disk() {
+    const ENDLESS_BYTES: usize = 256 << 20;
+    // What the sockets of both sides hold, and more.
+    const HELD_BYTES_MAX: u64 = 64 << 20;
+    let (shop, _) = Shop::open();
+    shop.change(|store| store.change(&stable(), |bytes| bytes.resize(ENDLESS_BYTES, b' ')));
+    let machine = Machine::new();
+    let ended = shop.run(&machine);
+    assert!(!ended.is_good && ended.said.contains("channels/stable/"), "{}", ended.said);
+    machine.has_nothing("endless");
+    let sent = shop.server.sent_bytes();
+    assert!(sent < HELD_BYTES_MAX, "{sent} bytes were taken");
+}
+
+#[test]
 fn a_machine_goes_back_by_a_higher_serial_and_never_by_a_lower_one() {
     let (shop, first) = Shop::open();
     let machine = Machine::new();
@@ -388,4 +404,72 @@ fn a_name_that_is_none_is_refused() {
         assert!(!ended.is_good && ended.said.contains("set BLITZ_ID"), "{name:?}: {}", ended.said);
         machine.has_nothing(name);
     }
+}
+
+/// Programs that every image of Debian and Amazon Linux has.
+const OF_IMAGES: [&str; 19] = [
+    "cat",
+    "chmod",
+    "cut",
+    "getconf",
+    "ln",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "rm",
+    "sed",
+    "sh",
+    "sha256sum",
+    "sort",
+    "sync",
+    "tail",
+    "tr",
+    "true",
+    "uname",
+    "wc",
+];
+
+#[test]
+fn an_image_without_curl_or_openssl_gets_them_from_its_distribution() {
+    let (shop, _) = Shop::open();
+    let run = |machine: &Machine| {
+        machine.run(&shop.lasting(), &[("BLITZ_ID", "x"), ("BLITZ_JOIN_TOKEN", "secret")])
+    };
+    for (manager, has, lacks) in [("dnf", "curl", "openssl"), ("apt-get", "openssl", "curl")] {
+        let programs = [&OF_IMAGES[..], &[has]].concat();
+        let machine = Machine::with_only(&programs);
+        let ended = run(&machine);
+        let wants = format!("there is no '{lacks}' on this machine: install the package {lacks}");
+        assert!(!ended.is_good && ended.said.contains(&wants), "{}", ended.said);
+        machine.has_nothing(lacks);
+        machine.install_by(manager, lacks);
+        let ended = run(&machine);
+        assert!(ended.is_good, "{manager}: {}", ended.said);
+        let told = machine.told(manager).join("\n");
+        assert!(told.contains("install ") && told.ends_with(lacks), "{told}");
+    }
+}
+
+#[test]
+fn systemd_takes_all_that_the_script_writes() {
+    if !has("systemd-analyze", &["--version"], "BLITZ_TEST_SYSTEMD") {
+        return;
+    }
+    let (shop, _) = Shop::open();
+    let base = shop.base().parse().unwrap();
+    let script = installer(&shop.boot(Provider::Generic { base, engine: None })).unwrap();
+    let machine = Machine::new();
+    let ended = machine.run(&script, &[("BLITZ_ID", "x"), ("BLITZ_JOIN_TOKEN", "secret")]);
+    assert!(ended.is_good, "{}", ended.said);
+    // The program is not where the unit has it.
+    let place = "etc/systemd/system/blitz-engine.service";
+    let unit = machine.read(place).replace("/opt/blitz/current/bin/blitz", "/bin/true");
+    machine.write(place, &unit);
+    let units = ["blitz-engine.service", "blitz-end.service", "blitz-end.timer"];
+    let units = units.map(|unit| machine.root("etc/systemd/system").join(unit));
+    let units: Vec<&str> = units.iter().map(|unit| unit.to_str().unwrap()).collect();
+    assert_eq!(systemd_says(&units), "");
+    let drop_in = "etc/systemd/system/blitz-engine.service.d/machine.conf";
+    machine.write(drop_in, &machine.read(drop_in).replace("=poweroff", "=explode"));
+    assert!(systemd_says(&units).contains("explode"), "it looks at what is beside the unit");
 }

@@ -10,6 +10,8 @@ use tempfile::TempDir;
 
 pub(crate) struct Machine {
     directory: TempDir,
+    /// Where its programs are, behind the stubs.
+    programs: String,
 }
 
 /// How a script ended.
@@ -22,7 +24,7 @@ pub(crate) struct Ended {
 impl Machine {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let machine = Self { directory };
+        let machine = Self { directory, programs: env!("PATH").to_owned() };
         fs::create_dir(machine.path("bin")).unwrap();
         fs::create_dir(machine.path("root")).unwrap();
         // What programs are told on their command lines, everybody on the machine can read.
@@ -30,6 +32,28 @@ impl Machine {
         let curl = real("curl");
         machine.stub("curl", &format!("exec '{}' \"$@\"", curl.display()));
         machine
+    }
+
+    /// A machine that has these programs and no others.
+    pub(crate) fn with_only(names: &[&str]) -> Self {
+        let mut machine = Self::new();
+        let programs = machine.path("programs");
+        fs::create_dir(&programs).unwrap();
+        for name in names {
+            std::os::unix::fs::symlink(real(name), programs.join(name)).unwrap();
+        }
+        fs::remove_file(machine.path("bin").join("curl")).unwrap();
+        machine.programs = programs.to_str().unwrap().to_owned();
+        machine
+    }
+
+    /// What a package manager does, in few words: the program is there.
+    pub(crate) fn install_by(&self, manager: &str, program: &str) {
+        let (from, to) = (real(program), self.path("bin").join(program));
+        self.stub(
+            manager,
+            &format!("'{}' -s '{}' '{}'", real("ln").display(), from.display(), to.display()),
+        );
     }
 
     /// A program that notes its words, and then does this.
@@ -70,8 +94,8 @@ impl Machine {
 
     /// The same by another shell.
     pub(crate) fn run_by(&self, shell: &[&str], script: &str, variables: &[(&str, &str)]) -> Ended {
-        let path = format!("{}:{}", self.path("bin").display(), env!("PATH"));
-        let mut sh = Command::new(shell[0]);
+        let path = format!("{}:{}", self.path("bin").display(), self.programs);
+        let mut sh = Command::new(real(shell[0]));
         sh.args(&shell[1..]).env_clear().env("PATH", path).env("DESTDIR", self.path("root"));
         sh.envs(variables.iter().copied()).stdin(Stdio::piped());
         sh.stdout(Stdio::piped()).stderr(Stdio::piped());

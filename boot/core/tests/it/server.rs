@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,6 +30,7 @@ pub(crate) struct Server {
     address: SocketAddr,
     ends: Arc<AtomicBool>,
     asked: Arc<Mutex<Vec<Request>>>,
+    sent_bytes: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -42,22 +43,29 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (ends, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
         let (its_end, its_requests) = (Arc::clone(&ends), Arc::clone(&asked));
+        let sent_bytes = Arc::new(AtomicU64::new(0));
+        let its_bytes = Arc::clone(&sent_bytes);
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if its_end.load(Ordering::SeqCst) {
                     return;
                 }
                 // curl makes one connection for each of its requests here.
-                if let Some(request) = serve(stream.unwrap(), &answer) {
+                if let Some(request) = serve(stream.unwrap(), &answer, &its_bytes) {
                     its_requests.lock().unwrap().push(request);
                 }
             }
         });
-        Self { address, ends, asked, thread: Some(thread) }
+        Self { address, ends, asked, sent_bytes, thread: Some(thread) }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Bytes of bodies that were taken from it, or lie in sockets.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Ordering::SeqCst)
     }
 
     pub(crate) fn asked(&self) -> Vec<Request> {
@@ -77,7 +85,11 @@ impl Drop for Server {
     }
 }
 
-fn serve(stream: TcpStream, answer: &impl Fn(&Request) -> Answer) -> Option<Request> {
+fn serve(
+    stream: TcpStream,
+    answer: &impl Fn(&Request) -> Answer,
+    sent_bytes: &AtomicU64,
+) -> Option<Request> {
     stream.set_read_timeout(Some(READ_MAX)).unwrap();
     let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
     let first = lines.next()?;
@@ -94,8 +106,13 @@ fn serve(stream: TcpStream, answer: &impl Fn(&Request) -> Answer) -> Option<Requ
         "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
-    // Who has enough of a body that is too long hangs up.
     let mut stream = &stream;
-    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)).ok();
+    let mut is_there = stream.write_all(head.as_bytes()).is_ok();
+    for part in body.chunks(1 << 16) {
+        // Who has enough of a body that is too long hangs up.
+        is_there = is_there && stream.write_all(part).is_ok();
+        let bytes = if is_there { part.len() } else { 0 };
+        sent_bytes.fetch_add(u64::try_from(bytes).unwrap(), Ordering::SeqCst);
+    }
     Some(request)
 }
