@@ -9,7 +9,7 @@ use blitz_boot_core::user_data::value::Life;
 use blitz_boot_core::user_data::{Boot, Provider, installer};
 
 use crate::machine::{Ended, Machine};
-use crate::server::{Answer, Request, Server};
+use crate::server::{Answer, CUT_OFF, Request, Server};
 use crate::store::{Store, program, stable, target};
 use crate::tools::{has, systemd_says};
 
@@ -293,6 +293,22 @@ fn what_is_not_right_is_refused_by_its_name_and_leaves_nothing() {
         assert!(message.is_some_and(|line| line.contains(wants)), "{what}: {}", ended.said);
         machine.has_nothing(what);
     }
+}
+
+#[test]
+fn a_file_that_breaks_off_on_its_way_is_told_as_that() {
+    let (shop, _) = Shop::open();
+    let shown = Arc::clone(&shop.store);
+    let server = Server::start(move |request| match get(&shown, request, "/b/") {
+        (200, bytes) if request.path.contains("/blobs/") => (CUT_OFF, bytes),
+        other => other,
+    });
+    let base = format!("{}/b", server.url()).parse().unwrap();
+    let script = installer(&shop.boot(Provider::None { base, engine: None })).unwrap();
+    let machine = Machine::new();
+    let ended = machine.run(&script, &[("BLITZ_ID", "lyon-1"), ("BLITZ_JOIN_TOKEN", "secret")]);
+    assert!(!ended.is_good && ended.said.contains("curl ended with 18"), "{}", ended.said);
+    machine.has_nothing("broken off");
 }
 
 #[test]
