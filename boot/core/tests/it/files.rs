@@ -53,6 +53,9 @@ fn the_compose_file_holds_what_it_promises() {
         if service["image"] != "blitz" {
             continue;
         }
+        let context = place("compose").join(service["build"]["context"].as_str().unwrap());
+        assert!(context.join("Cargo.lock").is_file(), "{name}: {}", context.display());
+        assert!(context.join(service["build"]["dockerfile"].as_str().unwrap()).is_file());
         assert_eq!(strings(&service["cap_drop"]), ["ALL"], "{name}");
         assert_eq!(service["read_only"], true, "{name}");
         assert_eq!(strings(&service["security_opt"]), ["no-new-privileges:true"], "{name}");
@@ -162,6 +165,12 @@ fn the_image_is_built_by_the_compiler_of_the_workspace() {
         "rust {version}"
     );
     assert!(dockerfile.contains("\nUSER 10001:10001\n"));
+    // The image is made of the whole work tree, but not of the secrets that lie in it.
+    let left_out = text("Dockerfile.dockerignore");
+    for secret in text("compose/.gitignore").lines().map(|line| line.trim_end_matches('/')) {
+        let line = format!("boot/files/compose/{secret}");
+        assert!(left_out.lines().any(|it| it == line), "{line}");
+    }
 }
 
 /// Of compose files, PyYAML resolves what is merged, and then every key and value is looked at.
