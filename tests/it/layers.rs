@@ -28,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("blitz-gateway", &["blitz-contract", "blitz-couchdb", "blitz-jobs"]),
     ("blitz-report", &["blitz-contract"]),
     ("blitz-boot-core", &["blitz-contract", "blitz-couchdb", "blitz-jobs"]),
+    ("blitz-boot", &["blitz-boot-core", "blitz-couchdb", "blitz-jobs"]),
     (
         "blitz",
         &[
@@ -56,7 +57,12 @@ const ENDS_IN: &[(&str, &[&str])] = &[
     ("rusqlite", &["blitz-embedded"]),
     ("rquickjs", &["blitz-embedded"]),
     ("axum", &["blitz-gateway"]),
-    ("clap", &["blitz"]),
+    ("clap", &["blitz", "blitz-boot"]),
+    ("aws-config", &["blitz-boot"]),
+    ("aws-credential-types", &["blitz-boot"]),
+    ("aws-sdk-ec2", &["blitz-boot"]),
+    ("aws-sdk-s3", &["blitz-boot"]),
+    ("aws-smithy-http-client", &["blitz-boot"]),
     ("ratatui", &["blitz"]),
     ("wit-bindgen", &["blitz-plugin", "blitz-fixture"]),
 ];

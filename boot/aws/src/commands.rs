@@ -1,0 +1,90 @@
+//! The words of `blitz-boot` as clap types, and which command runs. A command has a file of its own.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::access::Access;
+use crate::failure::Failure;
+use crate::instances;
+
+/// Engines that appear by themselves: their machines, what they load, and what they may.
+#[derive(Debug, Parser)]
+#[command(
+    name = "blitz-boot",
+    bin_name = "blitz-boot",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    after_help = AFTER_HELP
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Credentials are found as by all tools of AWS: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
+a profile, the role of the machine.
+
+Exit codes: 1 failed on this machine, 2 usage or a mistake in the fleet file,
+122 refused by AWS (credentials, a right, a quota, no room), 125 AWS unreachable or without an answer.
+A closed pipe is 0.";
+
+/// How AWS is reached.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "AWS")]
+pub(crate) struct AwsArgs {
+    /// Another end point than AWS's, of all services: a test server, another S3
+    #[arg(long, value_name = "URL", global = true)]
+    pub(crate) endpoint_url: Option<String>,
+    /// The profile of ~/.aws/config [env: AWS_PROFILE]
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(crate) profile: Option<String>,
+}
+
+impl AwsArgs {
+    fn access(self) -> Access {
+        let Self { endpoint_url, profile } = self;
+        Access { endpoint_url, profile, ..Access::default() }
+    }
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the fleet's machines as EC2 tells of them
+    Instances(instances::InstancesArgs),
+}
+
+/// The flags of a command that is about a fleet.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FleetArgs {
+    /// What is wanted of each region
+    #[arg(long, value_name = "FILE")]
+    pub(crate) fleet_file: PathBuf,
+}
+
+/// Runs the program with these words.
+///
+/// # Errors
+///
+/// What ended the command early; [`Failure::code`] is its exit code.
+pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
+    let access = cli.aws.access();
+    match cli.command {
+        Command::Instances(args) => instances::run(&access, &args).await,
+    }
+}
+
+/// Writes what a command gives. A closed pipe is a quiet end: its reader had all that it wanted.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
+        _ => Ok(()),
+    }
+}

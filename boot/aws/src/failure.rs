@@ -1,0 +1,96 @@
+//! Everything that can end a command early, and its exit code; one table with that of `blitz`:
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 1 | failed on this machine: a file, an output |
+//! | 2 | usage; a fleet file that cannot be read, or wants what nobody has |
+//! | 122 | refused by AWS: credentials, a right, a quota, no room, or asked too often |
+//! | 125 | AWS cannot be reached, or does not answer |
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use blitz_boot_core::provider::ProviderError;
+
+use crate::s3;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The words; the text is clap's, whole. Also help that was asked for.
+    #[error(transparent)]
+    Clap(#[from] clap::Error),
+    /// The fleet file cannot be read.
+    #[error("read the fleet file {}: {cause}", path.display())]
+    FleetFile { path: PathBuf, cause: String },
+    /// AWS.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The bucket.
+    #[error(transparent)]
+    Bucket(#[from] s3::Error),
+    /// Some places answered, others did not; each has its line on stderr.
+    #[error("{failed} of {places} places did not answer; what stands above is not the whole fleet")]
+    Part { failed: usize, places: usize, worst: ProviderError },
+    /// What was asked for cannot be written.
+    #[error("write to stdout: {0}")]
+    Output(io::Error),
+    /// The runtime of this program.
+    #[error("cannot start: {0}")]
+    Start(io::Error),
+}
+
+impl Failure {
+    /// The row of the table.
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Clap(error) => u8::try_from(error.exit_code()).unwrap_or(USAGE),
+            Self::FleetFile { .. } => USAGE,
+            Self::Provider(error) | Self::Part { worst: error, .. } => of_provider(error),
+            Self::Bucket(s3::Error::Aws(error)) => of_provider(error),
+            Self::Bucket(_) => REFUSED,
+            Self::Output(_) | Self::Start(_) => FAILED,
+        })
+    }
+}
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const REFUSED: u8 = 122;
+const UNREACHABLE: u8 = 125;
+
+fn of_provider(error: &ProviderError) -> u8 {
+    match error {
+        ProviderError::Invalid(_) => USAGE,
+        ProviderError::NoCapacity(_)
+        | ProviderError::Quota(_)
+        | ProviderError::Throttled(_)
+        | ProviderError::Denied(_) => REFUSED,
+        ProviderError::Unknown(_) => UNREACHABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_the_codes_of_the_table() {
+        let text = || "x".to_owned();
+        let gone = || s3::Error::Changed { bucket: text(), key: text() };
+        for (failure, code) in [
+            (Failure::FleetFile { path: PathBuf::new(), cause: text() }, 2),
+            (Failure::Provider(ProviderError::Invalid(text())), 2),
+            (Failure::Provider(ProviderError::Denied(text())), 122),
+            (Failure::Provider(ProviderError::Quota(text())), 122),
+            (Failure::Provider(ProviderError::Unknown(text())), 125),
+            (Failure::Part { failed: 1, places: 2, worst: ProviderError::Unknown(text()) }, 125),
+            (Failure::Bucket(gone()), 122),
+            (Failure::Bucket(ProviderError::Unknown(text()).into()), 125),
+            (Failure::Output(io::ErrorKind::StorageFull.into()), 1),
+        ] {
+            assert_eq!(failure.code(), ExitCode::from(code), "{failure:?}");
+        }
+    }
+}
