@@ -162,7 +162,7 @@ async fn every_cell_of_the_matrix_holds(world: World) {
             }
         }
     }
-    assert_eq!(cells, MATRIX.len() * 5 * 3 * world.server.proofs().len());
+    assert_eq!(cells, MATRIX.len() * 6 * 3 * world.server.proofs().len());
     world.end().await;
 }
 
@@ -248,7 +248,9 @@ async fn nobody_comes_in_who_is_not_of_the_region(world: World) {
                 let (status, said) = world.server.ask(who, "GET", &path, None).await;
                 let is_out = match kind {
                     DatabaseKind::Beats => role == Role::Replicator,
-                    DatabaseKind::Accounts | DatabaseKind::Audit => role == Role::Engine,
+                    DatabaseKind::Accounts => matches!(role, Role::Engine | Role::Scaler),
+                    DatabaseKind::Audit => role == Role::Engine,
+                    DatabaseKind::Output => role == Role::Scaler,
                     _ => false,
                 };
                 assert_eq!(status, if is_out { 403 } else { 200 }, "{kind:?} {role:?}: {said}");

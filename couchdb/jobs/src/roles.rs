@@ -12,6 +12,7 @@
 //! | replications | [`REPLICATOR`] | every cluster that they read from or write to |
 //! | `blitz cluster`, `blitz region`, a gateway that rotates and mends | an administrator of the server | where databases and design documents are made |
 //! | who only edits regions and clusters | [`OPERATOR`] | control |
+//! | `blitz-boot`, which launches and ends machines of engines | [`SCALER`] | the homes of its fleet's regions |
 //!
 //! The gateway's user may only write: a gateway with it finds databases and design documents that an administrator has made
 //! (`blitz region add`), and makes none. Replications of an Apache CouchDB are written by its administrator, who puts the
@@ -48,6 +49,10 @@ pub const REPLICATOR: &str = "blitz-replicator";
 /// Makes regions and clusters.
 pub const OPERATOR: &str = "blitz-operator";
 
+/// Says how many engines there are: it asks them to leave, takes away what those left that are gone, and notes what it
+/// launches. Accounts and the output of jobs it cannot read.
+pub const SCALER: &str = "blitz-scaler";
+
 /// The role of engines of one region, beside [`ENGINE`].
 #[must_use]
 pub fn engine_of(region: &str) -> String {
@@ -58,11 +63,13 @@ pub fn engine_of(region: &str) -> String {
 #[must_use]
 pub fn security(kind: DatabaseKind, region: Option<&str>) -> Value {
     let engine = region.map_or_else(|| ENGINE.to_owned(), engine_of);
-    let mut roles = vec![engine.as_str(), GATEWAY, KEEPER, REPLICATOR, OPERATOR];
+    let mut roles = vec![engine.as_str(), GATEWAY, KEEPER, REPLICATOR, OPERATOR, SCALER];
     match kind {
         DatabaseKind::Beats => roles.retain(|&role| role != REPLICATOR),
-        DatabaseKind::Accounts | DatabaseKind::Audit => roles.retain(|&role| role != engine),
-        _ => {}
+        DatabaseKind::Accounts => roles.retain(|&role| role != engine && role != SCALER),
+        DatabaseKind::Audit => roles.retain(|&role| role != engine),
+        DatabaseKind::Output => roles.retain(|&role| role != SCALER),
+        DatabaseKind::Control | DatabaseKind::Jobs | DatabaseKind::Engines => {}
     }
     json!({"admins": {"names": [], "roles": ["_admin"]}, "members": {"names": [], "roles": roles}})
 }

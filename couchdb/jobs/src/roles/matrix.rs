@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use crate::region::DatabaseKind;
-use crate::roles::{ENGINE, GATEWAY, KEEPER, OPERATOR, REPLICATOR};
+use crate::roles::{ENGINE, GATEWAY, KEEPER, OPERATOR, REPLICATOR, SCALER};
 
 /// Who writes. Administrators of the server are not here: they may do everything, and only they write design documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +21,14 @@ pub enum Role {
     Replicator,
     /// [`OPERATOR`].
     Operator,
+    /// [`SCALER`].
+    Scaler,
 }
 
 impl Role {
     /// All of them, in the order of [`Row::may`].
-    pub const ALL: [Self; 5] =
-        [Self::Engine, Self::Gateway, Self::Keeper, Self::Replicator, Self::Operator];
+    pub const ALL: [Self; 6] =
+        [Self::Engine, Self::Gateway, Self::Keeper, Self::Replicator, Self::Operator, Self::Scaler];
 
     /// Its name in a store.
     #[must_use]
@@ -37,6 +39,7 @@ impl Role {
             Self::Keeper => KEEPER,
             Self::Replicator => REPLICATOR,
             Self::Operator => OPERATOR,
+            Self::Scaler => SCALER,
         }
     }
 }
@@ -84,7 +87,7 @@ pub struct Row {
     /// Their `kind`, which is a word of their id too.
     pub kind: &'static str,
     /// Three letters for each of [`Role::ALL`]: to create, change and delete; `y` is [`May::Yes`], `o` [`May::Own`].
-    may: [&'static str; 5],
+    may: [&'static str; 6],
     /// What [`May::Own`] means; empty where no cell says it.
     pub own: &'static str,
 }
@@ -109,7 +112,7 @@ impl Row {
 const fn row(
     database: DatabaseKind,
     kind: &'static str,
-    may: [&'static str; 5],
+    may: [&'static str; 6],
     own: &'static str,
 ) -> Row {
     Row { database, kind, may, own }
@@ -123,44 +126,51 @@ use DatabaseKind::{Accounts, Audit, Beats, Control, Engines, Jobs, Output};
 /// and never changed, whoever asks; the replicator too, so that no cluster takes back what another one said. An
 /// administrator who wants that does it in each cluster.
 pub const MATRIX: &[Row] = &[
-    //                        engine gateway keeper replicator operator
-    row(Jobs, "spec", ["---", "y--", "---", "y--", "---"], ""),
-    row(Jobs, "in", ["---", "y--", "---", "y--", "---"], ""),
-    row(Jobs, "cancel", ["---", "y--", "---", "y--", "---"], ""),
+    //                        engine gateway keeper replicator operator scaler
+    row(Jobs, "spec", ["---", "y--", "---", "y--", "---", "---"], ""),
+    row(Jobs, "in", ["---", "y--", "---", "y--", "---", "---"], ""),
+    row(Jobs, "cancel", ["---", "y--", "---", "y--", "---", "---"], ""),
     row(
         Jobs,
         "run",
-        ["ooo", "---", "yyy", "yyy", "---"],
+        ["ooo", "---", "yyy", "yyy", "---", "---"],
         "in its region: a claim that names it; over what has not ended an end that names it, or a verdict on the claim \
          that stands there; its own leaf, to delete it",
     ),
-    row(Jobs, "start", ["o--", "---", "---", "y--", "---"], "in its region, with its name"),
-    row(Jobs, "ready", ["o--", "---", "---", "y--", "---"], "in its region, with its name"),
-    row(Jobs, "go", ["---", "---", "y--", "y--", "---"], ""),
-    row(Output, "out", ["o--", "---", "---", "y--", "---"], "in its region"),
-    row(Engines, "engine", ["ooo", "---", "---", "yyy", "---"], "of its name, in its region"),
-    row(Beats, "beat", ["oo-", "---", "---", "---", "---"], "of its name"),
-    row(Beats, "lease", ["---", "---", "yy-", "---", "---"], ""),
+    row(Jobs, "start", ["o--", "---", "---", "y--", "---", "---"], "in its region, with its name"),
+    row(Jobs, "ready", ["o--", "---", "---", "y--", "---", "---"], "in its region, with its name"),
+    row(Jobs, "go", ["---", "---", "y--", "y--", "---", "---"], ""),
+    row(Output, "out", ["o--", "---", "---", "y--", "---", "---"], "in its region"),
+    row(
+        Engines,
+        "engine",
+        ["ooo", "---", "---", "yyy", "---", "--y"],
+        "of its name, in its region",
+    ),
+    row(Engines, "drain", ["---", "---", "---", "yyy", "y-y", "y-y"], ""),
+    row(Engines, "launch", ["---", "---", "---", "yyy", "---", "y-y"], ""),
+    row(Beats, "beat", ["oo-", "---", "---", "---", "---", "---"], "of its name"),
+    row(Beats, "lease", ["---", "---", "yy-", "---", "---", "yy-"], ""),
     row(
         Control,
         "plugin",
-        ["---", "yo-", "---", "yyy", "---"],
+        ["---", "yo-", "---", "yyy", "---", "---"],
         "what comes with blitz: without a publisher's signature before and after",
     ),
-    row(Control, "yanked", ["---", "y--", "y--", "y--", "---"], ""),
-    row(Control, "promoted", ["---", "y--", "---", "y--", "---"], ""),
-    row(Control, "region", ["---", "---", "---", "yyy", "yyy"], ""),
-    row(Control, "cluster", ["---", "---", "---", "yyy", "yyy"], ""),
-    row(Control, "join", ["---", "y--", "---", "y--", "---"], ""),
-    row(Control, "joined", ["---", "y--", "---", "y--", "---"], ""),
-    row(Control, "revoked", ["---", "y--", "---", "y--", "y--"], ""),
-    row(Accounts, "tenant", ["---", "yy-", "-y-", "yyy", "---"], ""),
-    row(Accounts, "plan", ["---", "yyy", "---", "yyy", "---"], ""),
-    row(Accounts, "key", ["---", "y--", "--y", "y-y", "---"], ""),
-    row(Accounts, "target", ["---", "yyy", "--y", "yyy", "---"], ""),
-    row(Accounts, "usage", ["---", "yy-", "--y", "yyy", "---"], ""),
-    row(Accounts, "revoked", ["---", "y--", "---", "y--", "---"], ""),
-    row(Audit, "audit", ["---", "y--", "---", "y--", "---"], ""),
+    row(Control, "yanked", ["---", "y--", "y--", "y--", "---", "---"], ""),
+    row(Control, "promoted", ["---", "y--", "---", "y--", "---", "---"], ""),
+    row(Control, "region", ["---", "---", "---", "yyy", "yyy", "---"], ""),
+    row(Control, "cluster", ["---", "---", "---", "yyy", "yyy", "---"], ""),
+    row(Control, "join", ["---", "y--", "---", "y--", "---", "---"], ""),
+    row(Control, "joined", ["---", "y--", "---", "y--", "---", "---"], ""),
+    row(Control, "revoked", ["---", "y--", "---", "y--", "y--", "---"], ""),
+    row(Accounts, "tenant", ["---", "yy-", "-y-", "yyy", "---", "---"], ""),
+    row(Accounts, "plan", ["---", "yyy", "---", "yyy", "---", "---"], ""),
+    row(Accounts, "key", ["---", "y--", "--y", "y-y", "---", "---"], ""),
+    row(Accounts, "target", ["---", "yyy", "--y", "yyy", "---", "---"], ""),
+    row(Accounts, "usage", ["---", "yy-", "--y", "yyy", "---", "---"], ""),
+    row(Accounts, "revoked", ["---", "y--", "---", "y--", "---", "---"], ""),
+    row(Audit, "audit", ["---", "y--", "---", "y--", "---", "y--"], ""),
 ];
 
 /// The rows of one kind of database.
@@ -189,7 +199,9 @@ pub fn table() -> String {
     for role in Role::ALL {
         write!(text, " {} |", role.name()).expect("a String takes everything");
     }
-    text.push_str("\n|---|---|---|---|---|---|---|\n");
+    text.push('\n');
+    text.push_str(&"|---".repeat(Role::ALL.len() + 2));
+    text.push_str("|\n");
     for row in MATRIX {
         write!(text, "| `{}` | {} |", row.kind, place(row.database))
             .expect("a String takes everything");
