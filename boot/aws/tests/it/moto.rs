@@ -123,7 +123,11 @@ fn start(is_guarded: bool) -> Option<Moto> {
         return None;
     };
     let mut process = Command::new("sh")
-        .args(["-c", "\"$0\" \"$@\" & server=$!; cat >/dev/null; kill $server; wait"])
+        // The shell lets go of the log, so that its end is the server's.
+        .args([
+            "-c",
+            "\"$0\" \"$@\" & server=$!; exec 2>/dev/null; cat >/dev/null; kill $server; wait",
+        ])
         .arg(&program)
         .args(["-H", "127.0.0.1", "-p", "0"])
         // Until the users are there; then it is set to none.
