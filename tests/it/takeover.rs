@@ -1,14 +1,17 @@
 //! What becomes of a job when its engine dies, loses its store, goes, or meets its double.
 
+use std::time::Duration;
+
 use blitz_contract::Retry;
-use blitz_couchdb::Client;
+use blitz_couchdb::{Client, Put, PutOptions};
 use blitz_engine::Error;
 use blitz_jobs::cluster::Clusters;
-use blitz_jobs::engine::Beat;
-use blitz_jobs::region::beats_database;
+use blitz_jobs::drain::DrainOrder;
+use blitz_jobs::engine::{Beat, EngineDocument};
+use blitz_jobs::region::{beats_database, engines_database};
 use blitz_jobs::run::RunDocument;
 use blitz_jobs::start::Start;
-use blitz_jobs::{DocumentId, JobId, Run};
+use blitz_jobs::{DocumentId, Incarnation, JobId, Run};
 use blitz_tests::api::stream;
 use blitz_tests::{Cable, Event, Stack, Witness, until};
 use serde_json::{Value, json};
@@ -173,6 +176,67 @@ async fn an_engine_that_drains_hands_its_jobs_over() {
     let beats = stack.store.database(&beats_database(stack.region()));
     let beat = beats.get::<Beat>(&Beat::document_id("e1")).await.unwrap();
     assert!(beat.is_none_or(|beat| beat.body.held.is_empty()), "it holds nothing any more");
+}
+
+#[tokio::test]
+async fn an_engine_that_is_ordered_to_leave_goes_with_its_last_job() {
+    let stack = Stack::start(&["japan"]).await;
+    publish_once(&stack).await;
+    let witness = Witness::start().await;
+    let often = |config: &mut blitz_engine::Config| {
+        config.timing.presence = Duration::from_millis(500);
+    };
+    let first = stack.engine_with(stack.region(), "e1", often).await;
+    let job = submit(&stack, "once", &witness).await;
+    let seen = witness.begins().await;
+    let second = stack.engine_with(stack.region(), "e2", often).await;
+    let engines = stack.store.database(&engines_database(stack.region()));
+    let document = async |engine: &str| {
+        let id = EngineDocument::document_id(engine);
+        engines.get::<EngineDocument>(&id).await.expect("an answer").expect("its document").body
+    };
+
+    // Orders to another start, and what is no order, are for nobody.
+    let other = Incarnation::from_random([0; 16]);
+    let stale = DrainOrder::new("e1", other, "of another start", 0);
+    assert!(stale.write(&engines).await.expect("an answer"));
+    let garbage = json!({"kind": "drain", "engine": "e2", "incarnation": [1]});
+    let put = engines.put("drain:e2", None, &garbage, PutOptions::default()).await;
+    assert_ne!(put.expect("an answer"), Put::Conflict);
+    for engine in ["e1", "e2"] {
+        // Each rewriting is followed by a look for orders: the one before the second has seen this one.
+        let counter = document(engine).await.counter;
+        until("two more rewritings", || async {
+            (document(engine).await.counter >= counter + 2).then_some(())
+        })
+        .await;
+    }
+    let meanwhile = submit(&stack, "fixture", &witness).await;
+    witness.begins().await.answer("both are there").await;
+    end_of(&stack, &meanwhile).await;
+    assert!(!document("e1").await.gone && !document("e2").await.gone);
+
+    let id = DrainOrder::document_id("e1");
+    let found = engines.get::<Value>(&id).await.expect("an answer").expect("the old order");
+    let taken_away = engines.delete(&id, &found.revision).await.expect("an answer");
+    assert_ne!(taken_away, Put::Conflict);
+    let order = DrainOrder::new("e1", document("e1").await.incarnation, "too many engines", 0);
+    assert!(order.write(&engines).await.expect("an answer"));
+    assert!(!order.write(&engines).await.expect("an answer"), "one order at a time");
+    until("the engine leaves", || async { document("e1").await.leaving.then_some(()) }).await;
+    let next = submit(&stack, "fixture", &witness).await;
+    witness.begins().await.answer("by the other").await;
+    let (_, end) = end_of(&stack, &next).await;
+    assert_eq!((&end["state"], &end["engine"]), (&json!("done"), &json!("e2")), "{end}");
+
+    // Nothing of it is given back: what must not run twice ends well.
+    seen.answer("to its end").await;
+    let (events, end) = end_of(&stack, &job).await;
+    assert_eq!((&end["state"], &end["engine"]), (&json!("done"), &json!("e1")), "{end}");
+    assert_eq!(stream(&events, "stdout"), "200 OK\nto its end");
+    first.ended().await.expect("it leaves in order");
+    assert!(document("e1").await.gone);
+    second.drain().await;
 }
 
 #[tokio::test]

@@ -364,6 +364,8 @@ impl Stack {
             timing: Timing::faster(FASTER),
             load_contact: "a test".to_owned(),
             drain: Duration::from_millis(500),
+            machine: None,
+            imds: None,
         };
         change(&mut config);
         let task = tokio::spawn(blitz_engine::run(config, shutdown.clone()));

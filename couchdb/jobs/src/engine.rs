@@ -30,11 +30,22 @@ pub struct EngineDocument {
     /// What its machine does not let it do, with the reason; at most [`REFUSED_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lacks: Vec<Lack>,
+    /// The machine that it is on, where a provider tells of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
     /// Rises with each rewriting, so that a reader can tell a living engine from an old document.
     pub counter: u64,
+    /// It takes no more jobs, and goes when those that it has are over.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub leaving: bool,
     /// True in the last rewriting before it goes.
     #[serde(default)]
     pub gone: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_not(said: &bool) -> bool {
+    !said
 }
 
 /// The most refusals in an engine's document, and the longest reason in characters: publishers read them, and
@@ -59,6 +70,39 @@ pub struct Lack {
     pub power: String,
     /// Why not, what it is for, and what helps.
     pub reason: String,
+}
+
+/// The longest word of a [`Machine`], in characters: EC2's are at most half as long.
+pub const MACHINE_CHARS_MAX: usize = 64;
+
+/// A machine as its provider tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Who has it: `ec2`.
+    pub provider: String,
+    /// What kind it is, in the provider's word: `m7g.large`.
+    #[serde(default)]
+    pub instance_type: String,
+    /// Where it is, in the provider's word: `eu-central-1a`.
+    #[serde(default)]
+    pub zone: String,
+    /// Whether the provider may take it back.
+    #[serde(default)]
+    pub is_spot: bool,
+}
+
+impl Machine {
+    /// The same with words of at most [`MACHINE_CHARS_MAX`], which is how it is written.
+    #[must_use]
+    pub fn cut(self) -> Self {
+        let cut = |word: String| word.chars().take(MACHINE_CHARS_MAX).collect();
+        Self {
+            provider: cut(self.provider),
+            instance_type: cut(self.instance_type),
+            zone: cut(self.zone),
+            is_spot: self.is_spot,
+        }
+    }
 }
 
 /// The `kind` of an engine's document.
@@ -141,5 +185,34 @@ impl Beat {
     #[must_use]
     pub fn buries(&self, start: &Incarnation) -> bool {
         self.held.iter().any(|held| held.died_with.as_ref() == Some(start))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_machine_is_optional_and_its_words_are_bounded() {
+        let stored = json!({"kind": "engine", "blitz": "0.1.0", "engine": "e1",
+            "incarnation": "0123456789abcdef0123456789abcdef", "region": "japan", "slots": 1,
+            "plugins": [], "counter": 1, "gone": false});
+        let document: EngineDocument = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!(document.machine, None);
+        assert_eq!(serde_json::to_value(&document).unwrap(), stored, "nothing is said of none");
+        let long = "x".repeat(MACHINE_CHARS_MAX + 1);
+        let machine = Machine {
+            provider: "ec2".to_owned(),
+            instance_type: long.clone(),
+            zone: long,
+            is_spot: true,
+        };
+        let machine = machine.cut();
+        assert_eq!((machine.zone.len(), machine.instance_type.len()), (64, 64));
+        let with = EngineDocument { machine: Some(machine), ..document };
+        let read = serde_json::from_value(serde_json::to_value(&with).unwrap()).unwrap();
+        assert_eq!(with, read);
     }
 }

@@ -10,7 +10,7 @@
 //! numbered chunks; [`follow`] puts chunks back in order for a reader; [`watch`] notices who fell silent; [`keeper`]
 //! ends what no engine can, one at a time by [`duty`]; [`rotation`] gives a region new databases and ends old ones. Tasks of one run that begin together meet by the documents of [`meeting`], and
 //! [`gather`] decides who takes part. [`engine`] and [`plugin`] are the documents of engines and
-//! plugins, [`setup`] makes what must stand, in one store or in all clusters, [`design`] has their views, [`read`] survives foreign documents, [`timing`] has every duration of
+//! plugins, [`drain`] is the order to an engine to leave, [`setup`] makes what must stand, in one store or in all clusters, [`design`] has their views, [`read`] survives foreign documents, [`timing`] has every duration of
 //! the protocol with its reason, [`clock`] the time that drivers pass in, and [`guards`] its safety rules by name.
 //!
 //! *Invariants:* whatever decides is pure ([`run`], [`contest`], [`herd`], [`writing`], [`start`], [`watch`],
@@ -44,6 +44,7 @@
 //! | a ready that cannot be read | nobody is ready |
 //! | a go that cannot be read | a go that refuses: nobody begins |
 //! | a beat that cannot be read | no sign of life |
+//! | an order to leave that cannot be read, or that names another engine or another start | none: the engine stays |
 //! | a lease of a duty that cannot be read | somebody's, as long as it changes |
 //! | ages of a rotation that cannot be read | time is counted anew: databases are kept longer |
 //! | a checkpoint that cannot be read | none: everything is listed |
@@ -76,6 +77,7 @@ pub mod gather;
 pub mod duty;
 pub mod rotation;
 pub mod engine;
+pub mod drain;
 pub mod plugin;
 pub mod design;
 pub mod setup;

@@ -275,7 +275,8 @@ pub(crate) struct EngineArgs {
     /// Jobs that it runs at the same time; heavy plugins take several of its slots
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) slots: Option<u16>,
-    /// Its name among the engines, which no other may have [default: the region and a random word]
+    /// Its name among the engines, which no other may have [default: the region and a random word; with --imds the
+    /// instance's id]
     #[arg(long)]
     pub(crate) id: Option<String>,
     #[command(flatten)]
@@ -299,7 +300,8 @@ pub(crate) struct EngineArgs {
 
 const ENGINE_AFTER_HELP: &str = "\
 ^C and SIGTERM drain it: it takes no more jobs, lets those that run end for 30 s, and gives the rest to other
-engines; what must not run twice ends as aborted. A second signal ends it at once: the others notice after 25 s.";
+engines; what must not run twice ends as aborted. A second signal ends it at once: the others notice after 25 s. With --imds
+it drains by itself when EC2 takes its machine back, 20 s before that, or recommends to leave it, then with its last job.";
 
 /// `blitz gateway`.
 #[derive(Args)]

@@ -5,9 +5,11 @@ use std::io;
 use std::path::PathBuf;
 
 use blitz_couchdb::{Bearer, Client, Config};
+use blitz_engine::imds::{self, Imds, Instance};
 use blitz_engine::token::{Joining, Membership, NoToken, Proof};
 use blitz_gateway::issuer::{BadEc2, BadKey, Ec2, Issuer, Keys};
 use blitz_jobs::sealing::RegionKeys;
+use blitz_runtime::Endpoint;
 use clap::Args;
 
 use crate::environment::Environment;
@@ -23,12 +25,13 @@ pub(crate) struct JoinArgs {
     /// A file with the one-time join token of 'blitz region token' [default: BLITZ_JOIN_TOKEN]
     #[arg(long, value_name = "FILE", requires = "join")]
     join_token_file: Option<PathBuf>,
-    /// The identity document of this EC2 instance, to join without a join token; --id is the instance's id then
+    /// The identity document of this EC2 instance, to join without a join token and without --imds; --id is the instance's id
+    /// then
     #[arg(
         long,
         value_name = "FILE",
         requires = "ec2_signature",
-        conflicts_with = "join_token_file"
+        conflicts_with_all = ["join_token_file", "imds"]
     )]
     ec2_document: Option<PathBuf>,
     /// The signature of the identity document
@@ -37,6 +40,26 @@ pub(crate) struct JoinArgs {
     /// Where the current token is kept, so that the engine may be restarted
     #[arg(long, value_name = "FILE", requires = "join")]
     keep_token: Option<PathBuf>,
+    /// This is an EC2 instance, and its metadata is there: it tells the engine's --id and the proof to join, where no join token
+    /// is given, and when the machine is taken away, so that the engine drains before [default URL: http://169.254.169.254]
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = imds::ADDRESS)]
+    imds: Option<String>,
+}
+
+/// The instance that an engine is on, and who tells of it.
+#[derive(Debug)]
+pub(crate) struct OnInstance {
+    pub(crate) imds: Imds,
+    pub(crate) instance: Instance,
+}
+
+impl OnInstance {
+    /// No job may reach the metadata: who reads it is the instance.
+    pub(crate) fn protected(&self) -> impl Iterator<Item = Endpoint> {
+        let given = std::iter::once(self.imds.host_and_port());
+        let all = given.chain(imds::ENDPOINTS);
+        all.map(|(host, port)| Endpoint::new("the instance's metadata", host, port))
+    }
 }
 
 /// Flags of `blitz gateway`.
@@ -83,6 +106,9 @@ pub(crate) enum Error {
     /// The identities.
     #[error(transparent)]
     Ec2(#[from] BadEc2),
+    /// The metadata of the instance.
+    #[error(transparent)]
+    Imds(#[from] imds::Error),
 }
 
 impl Error {
@@ -94,9 +120,13 @@ impl Error {
             | Self::Address(_)
             | Self::Key(_)
             | Self::RegionKeys(_)
-            | Self::Ec2(_) => ExitCode::USAGE,
-            Self::NoToken(NoToken::Unreachable { .. }) => ExitCode::UNREACHABLE,
-            Self::NoToken(NoToken::Refused { .. } | NoToken::File { .. } | NoToken::Random) => {
+            | Self::Ec2(_)
+            | Self::Imds(imds::Error::BadUrl(_)) => ExitCode::USAGE,
+            Self::NoToken(NoToken::Unreachable { .. }) | Self::Imds(imds::Error::Absent { .. }) => {
+                ExitCode::UNREACHABLE
+            }
+            Self::NoToken(NoToken::Refused { .. } | NoToken::File { .. } | NoToken::Random)
+            | Self::Imds(imds::Error::NeedsTokens { .. } | imds::Error::Wrong { .. }) => {
                 ExitCode::FAILURE
             }
         }
@@ -109,24 +139,43 @@ impl JoinArgs {
         !self.join.is_empty()
     }
 
-    /// Joins, and gives a client of the store whose token is renewed as long as the membership is kept.
-    pub(crate) async fn enter(
+    /// The instance that the engine is on, if its metadata is to be asked.
+    pub(crate) async fn instance(&self) -> Result<Option<OnInstance>, Error> {
+        let Some(url) = &self.imds else { return Ok(None) };
+        let mut imds = Imds::new(url)?;
+        let instance = imds.instance().await?;
+        Ok(Some(OnInstance { imds, instance }))
+    }
+
+    /// Who wants to join, and with which proof.
+    pub(crate) async fn joining(
         &self,
-        store: Option<String>,
         region: &str,
         engine: &str,
         region_keys: RegionKeys,
+        on: Option<&mut OnInstance>,
         environment: &Environment,
-    ) -> Result<(Client, Membership), Error> {
+    ) -> Result<Joining, Error> {
         let issuers = self.join.iter().map(Client::new).collect::<Result<Vec<_>, _>>()?;
-        let joining = Joining {
+        let proof = match (self.proof(environment)?, on) {
+            (None, Some(on)) => Some(on.imds.proof().await?),
+            (given, _) => given,
+        };
+        Ok(Joining {
             issuers,
             region: region.to_owned(),
             engine: engine.to_owned(),
-            proof: self.proof(environment)?,
+            proof,
             file: self.keep_token.clone(),
             region_keys,
-        };
+        })
+    }
+
+    /// Joins, and gives a client of the store whose token is renewed as long as the membership is kept.
+    pub(crate) async fn enter(
+        joining: Joining,
+        store: Option<String>,
+    ) -> Result<(Client, Membership), Error> {
         let bearer = Bearer::default();
         let membership = Membership::join(joining, bearer.clone()).await?;
         let url = store.unwrap_or_else(|| membership.store.clone());

@@ -141,7 +141,23 @@ fn engines(answer: &Engines) -> String {
         ]
     };
     let rows: Vec<_> = answer.engines.iter().map(row).collect();
-    columns(["ID", "REGION", "BUILD", "SLOTS", "PLUGINS", "SEEN"], &rows)
+    if answer.engines.iter().all(|e| e.machine.is_none()) {
+        return columns(["ID", "REGION", "BUILD", "SLOTS", "PLUGINS", "SEEN"], &rows);
+    }
+    let with_machine = |([id, region, build, slots, plugins, seen], e): ([String; 6], _)| {
+        [id, region, machine(e), build, slots, plugins, seen]
+    };
+    let rows: Vec<_> = rows.into_iter().zip(&answer.engines).map(with_machine).collect();
+    columns(["ID", "REGION", "MACHINE", "BUILD", "SLOTS", "PLUGINS", "SEEN"], &rows)
+}
+
+/// `m7g.large eu-central-1a spot`, of a machine whose provider tells of it.
+fn machine(engine: &crate::wire::Engine) -> String {
+    let Some(machine) = &engine.machine else { return "-".to_owned() };
+    let spot = if machine.is_spot { "spot" } else { "" };
+    let words = [machine.instance_type.as_str(), machine.zone.as_str(), spot];
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { machine.provider.clone() } else { words.join(" ") }
 }
 
 fn plugins(answer: &Plugins) -> String {
@@ -249,6 +265,12 @@ mod tests {
             r#"{"regions":[{"name":"japan","aliases":["jp","tokyo"],"engines":1,"slots":4},{"name":"local"}]}"#,
         )
         .unwrap();
+        let machines: Engines = serde_json::from_str(
+            r#"{"engines":[{"id":"i-1","region":"japan","machine":{"provider":"ec2","instance_type":"m7g.large",
+                "zone":"ap-northeast-1a","is_spot":true}},{"id":"e2","region":"japan","machine":null},
+                {"id":"e3","region":"japan","machine":{"provider":"other"}}]}"#,
+        )
+        .unwrap();
         let homes: Regions = serde_json::from_str(
             r#"{"regions":[{"name":"japan","engines":1,"slots":4,"home":"tokyo","hubs":["oslo"]},{"name":"local"}]}"#,
         )
@@ -257,6 +279,7 @@ mod tests {
             regions(&regions_answer),
             regions(&homes),
             engines(&engines_answer),
+            engines(&machines),
             plugins(&plugins_answer),
             jobs(&jobs_answer, 1_090_000),
         ];
@@ -271,6 +294,11 @@ mod tests {
 
         ID  REGION  BUILD  SLOTS  PLUGINS     SEEN
         e1  japan   0.1.0  4      curl@0.1.0  1 s ago
+
+        ID   REGION  MACHINE                         BUILD  SLOTS  PLUGINS  SEEN
+        i-1  japan   m7g.large ap-northeast-1a spot         0      -        -
+        e2   japan   -                                      0      -        -
+        e3   japan   other                                  0      -        -
 
         NAME  VERSION  SIZE     CAPABILITIES  SUMMARY
         curl  0.1.0    195 KiB  web           HTTP

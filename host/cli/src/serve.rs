@@ -18,7 +18,7 @@ use crate::clusters::{self, ClusterArgs, Entered};
 use crate::commands::{EngineArgs, GatewayArgs};
 use crate::environment::Environment;
 use crate::exit_code::ExitCode;
-use crate::joining;
+use crate::joining::{self, JoinArgs, OnInstance};
 use crate::key_file::{self, BadKeyFile};
 use crate::near::Near;
 use crate::run::print;
@@ -70,15 +70,19 @@ const TOKEN_BYTES_MIN: usize = 16;
 
 /// Runs one engine until ^C or SIGTERM, which drain it; a second one leaves at once.
 pub(crate) async fn engine(args: EngineArgs, environment: &Environment) -> Result<ExitCode, Error> {
-    let id = match args.id {
-        Some(id) => id,
-        None => engine_id(&args.region)?,
+    let mut on = Box::pin(args.join.instance()).await?;
+    let id = match (args.id, &on) {
+        (Some(id), _) => id,
+        (None, Some(on)) => on.instance.id.clone(),
+        (None, None) => engine_id(&args.region)?,
     };
     let given = args.region_keys.as_deref().map(key_file::read).transpose()?;
     let mut region_keys = given.clone().unwrap_or_default();
     let (near, membership) = if args.join.is_given() {
         let store = args.stores.into_iter().next();
-        let joins = args.join.enter(store, &args.region, &id, region_keys.clone(), environment);
+        let keys = region_keys.clone();
+        let joining = args.join.joining(&args.region, &id, keys, on.as_mut(), environment);
+        let joins = JoinArgs::enter(Box::pin(joining).await?, store);
         let (store, membership) = Box::pin(joins).await?;
         (Near::joined(store, &args.clusters, environment).await?, Some(membership))
     } else {
@@ -90,16 +94,21 @@ pub(crate) async fn engine(args: EngineArgs, environment: &Environment) -> Resul
     }
     // The store of `blitz up` is this machine's own: its engines reach what the user reaches.
     let policy = args.targets.policy(if is_local { Targets::Any } else { Targets::PublicOnly });
+    let mut protected = targets::protected(clusters.all().map(|(_, store)| store));
+    protected.extend(on.iter().flat_map(OnInstance::protected));
     let runtime = Runtime::new(RuntimeConfig {
         cache_dir: environment.compiled_directory(),
         targets: policy,
-        protected: targets::protected(clusters.all().map(|(_, store)| store)),
+        protected,
         child: Some(ChildProgram::this()),
         networks: args.networks,
         load: args.load.config(),
         ..RuntimeConfig::default()
     })
     .map_err(stack::Error::from)?;
+    let on_machine = on.as_ref().map(|on| format!("machine  {}\n", on.instance));
+    let on_machine = on_machine.unwrap_or_default();
+    let (machine, imds) = on.map(|on| (on.instance.machine, on.imds)).unzip();
     let config = blitz_engine::Config {
         clusters,
         region: args.region,
@@ -111,8 +120,11 @@ pub(crate) async fn engine(args: EngineArgs, environment: &Environment) -> Resul
         timing: Timing::default(),
         load_contact: args.load.contact(),
         drain: DRAIN,
+        machine,
+        imds,
     };
-    let said = format!("engine   {}\nregion   {}\n{said}", config.id, config.region);
+    let (id, region) = (&config.id, &config.region);
+    let said = format!("engine   {id}\nregion   {region}\n{on_machine}{said}");
     let signals = Signals::catch().map_err(Error::Signals)?;
     print(&said);
     until_signal(signals, |stop| async move {

@@ -221,6 +221,8 @@ impl Stack {
                 timing: Timing::default(),
                 load_contact: plan.load.contact(),
                 drain: plan.drain,
+                machine: None,
+                imds: None,
             };
             parts.insert(
                 0,

@@ -136,8 +136,23 @@ pub(crate) struct Engine {
     /// `name@version` each.
     #[serde(default)]
     pub(crate) plugins: Vec<String>,
+    /// The machine that it is on, where a provider tells of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) machine: Option<Machine>,
     #[serde(default)]
     pub(crate) seen_ms_ago: Option<u64>,
+}
+
+/// What a provider says of an engine's machine.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Machine {
+    pub(crate) provider: String,
+    #[serde(default)]
+    pub(crate) instance_type: String,
+    #[serde(default)]
+    pub(crate) zone: String,
+    #[serde(default)]
+    pub(crate) is_spot: bool,
 }
 
 /// `GET /v1/plugins`.

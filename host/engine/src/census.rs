@@ -99,7 +99,9 @@ mod tests {
             refused: Vec::new(),
             keys: Vec::new(),
             lacks: Vec::new(),
+            machine: None,
             counter,
+            leaving: false,
             gone,
         }
     }

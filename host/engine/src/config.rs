@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use blitz_jobs::cluster::Clusters;
+use blitz_jobs::engine::Machine;
 use blitz_jobs::sealing::RegionKeys;
 use blitz_jobs::timing::Timing;
 use blitz_runtime::Runtime;
 
+use crate::imds::Imds;
 use crate::trust::Trust;
 
 /// Everything that an engine needs.
@@ -33,4 +35,8 @@ pub struct Config {
     pub load_contact: String,
     /// How long running jobs may go on after the engine was told to stop.
     pub drain: Duration,
+    /// The machine that it is on, for its document.
+    pub machine: Option<Machine>,
+    /// Who tells that the machine is taken away; the engine then leaves by itself.
+    pub imds: Option<Imds>,
 }

@@ -18,7 +18,8 @@ use crate::chart::{self, Chart, First};
 use crate::config::Config;
 use crate::course::{Action, Course, Station, Terms};
 use crate::error::Error;
-use crate::going::Order;
+use crate::going::{Leave, Order};
+use crate::imds;
 use crate::reach::Reach;
 use crate::shelf::Shelf;
 use crate::siblings::Siblings;
@@ -28,7 +29,8 @@ use crate::vigil::{self, Sign};
 /// Words of those who work beside the supervisor that wait for it.
 const WORDS_WAITING: usize = 64;
 
-/// Runs an engine until `shutdown`, then lets its jobs end or gives them back.
+/// Runs an engine until `shutdown`, or until it was ordered to leave or its machine is taken away, then lets its jobs end
+/// or gives them back.
 ///
 /// A store that does not answer is waited for, at the start and later.
 ///
@@ -44,6 +46,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let (charts_in, charts) = watch::channel(Arc::new(chart));
     let (offers_in, offers) = mpsc::channel(WORDS_WAITING);
     let (signs_in, signs) = mpsc::channel(WORDS_WAITING);
+    let (leaves_in, leaves) = mpsc::channel(WORDS_WAITING);
     let (plugins, plugins_out) = watch::channel(BTreeSet::new());
     let changed = Arc::new(Notify::new());
     let shelf = Shelf::new(control.clone(), config.runtime.clone(), Arc::clone(&changed));
@@ -66,6 +69,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     beside.spawn(chart::follow(control, config.region.clone(), since, charts_in));
     let charts_seen = charts.clone();
     beside.spawn(vigil::keep(reach.clone(), charts_seen, terms_out, config.timing, signs_in));
+    if let Some(imds) = config.imds.clone() {
+        beside.spawn(imds::watch(imds, leaves_in.clone()));
+    }
 
     let supervisor = Supervisor {
         common: Common {
@@ -76,6 +82,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
             plugins: plugins_out,
             charts: charts.clone(),
             siblings: Siblings::default(),
+            leaves: leaves_in,
         },
         clock,
         course,
@@ -85,13 +92,21 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         orders: Vec::new(),
         stays: JoinSet::new(),
     };
-    let ended = supervisor.supervise(begins, offers, signs, shutdown).await;
+    let ended = supervisor.supervise(begins, Inbox { offers, signs, leaves, shutdown }).await;
     beside.shutdown().await;
     ended
 }
 
 fn terms(reach: &Reach, chart: &Chart) -> Terms {
     Terms::of(&chart.region, reach.near_name(chart))
+}
+
+/// What comes to the supervisor from those who work beside it.
+struct Inbox {
+    offers: Receiver<Offer>,
+    signs: Receiver<Sign>,
+    leaves: Receiver<Leave>,
+    shutdown: CancellationToken,
 }
 
 /// What the engine owns.
@@ -109,13 +124,7 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    async fn supervise(
-        mut self,
-        begins: Action,
-        mut offers: Receiver<Offer>,
-        mut signs: Receiver<Sign>,
-        shutdown: CancellationToken,
-    ) -> Result<(), Error> {
+    async fn supervise(mut self, begins: Action, mut inbox: Inbox) -> Result<(), Error> {
         self.act(vec![begins])?;
         loop {
             let now = self.clock.now();
@@ -129,16 +138,21 @@ impl Supervisor {
                 }
             };
             tokio::select! {
-                () = shutdown.cancelled() => {
+                () = inbox.shutdown.cancelled() => {
                     let drain = self.common.config.drain;
-                    return self.go(drain).await;
+                    return self.go(drain, &mut inbox).await;
+                }
+                Some(leave) = inbox.leaves.recv() => {
+                    leave.say();
+                    return self.go(leave.time, &mut inbox).await;
                 }
                 Some(ended) = self.stays.join_next() => {
                     if self.hear_ended(ended)? == Ended::Replaced {
-                        return self.go(Duration::ZERO).await.and(Err(self.replaced()));
+                        let gone = self.go(Duration::ZERO, &mut inbox).await;
+                        return gone.and(Err(self.replaced()));
                     }
                 }
-                Some(offer) = offers.recv() => {
+                Some(offer) = inbox.offers.recv() => {
                     self.plugins.send_modify(|plugins| {
                         match offer {
                             Offer::Add(sha256) => plugins.insert(sha256),
@@ -147,7 +161,7 @@ impl Supervisor {
                     });
                 }
                 Ok(()) = self.charts.changed() => self.hear_chart()?,
-                Some(sign) = signs.recv() => {
+                Some(sign) = inbox.signs.recv() => {
                     // What was asked of a former home says nothing of this one.
                     if sign.epoch == self.course.terms().epoch {
                         let actions = self.course.hear_home(self.clock.now(), sign.answers);
@@ -232,21 +246,55 @@ impl Supervisor {
         Ok(ended)
     }
 
-    /// Ends all stays.
-    async fn go(&mut self, drain: Duration) -> Result<(), Error> {
+    /// Ends all stays. While their jobs go on there may be less time than there was: the latest word that leaves least
+    /// counts.
+    async fn go(&mut self, drain: Duration, inbox: &mut Inbox) -> Result<(), Error> {
+        let mut until = self.clock.now() + drain;
+        self.order_all(drain);
+        let mut is_told = inbox.shutdown.is_cancelled();
+        let mut result = Ok(());
+        loop {
+            let drain = tokio::select! {
+                ended = self.stays.join_next() => match ended {
+                    None => return result,
+                    Some(Ok((_, Ended::InOrder))) => continue,
+                    Some(Ok((_, Ended::Replaced))) => {
+                        result = Err(self.replaced());
+                        Duration::ZERO
+                    }
+                    Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+                },
+                Some(leave) = inbox.leaves.recv() => {
+                    leave.say();
+                    leave.time
+                }
+                () = inbox.shutdown.cancelled(), if !is_told => {
+                    is_told = true;
+                    self.common.config.drain
+                }
+                // What runs where the region was before is worth nothing there: others begin it where the region is now.
+                Ok(()) = self.charts.changed() => {
+                    let chart = Arc::clone(&self.charts.borrow_and_update());
+                    if terms(&self.common.reach, &chart).epoch <= self.course.terms().epoch {
+                        continue;
+                    }
+                    self.common.config.drain
+                }
+            };
+            let now = self.clock.now();
+            if now + drain < until {
+                until = now + drain;
+                self.order_all(drain);
+            }
+        }
+    }
+
+    /// Tells all stays to end.
+    fn order_all(&self, drain: Duration) {
         for (_, orders) in &self.orders {
             // One that has ended by itself is not told.
             let _ = orders.send(Order::Go { drain });
         }
-        let mut result = Ok(());
-        while let Some(ended) = self.stays.join_next().await {
-            match ended {
-                Ok((_, Ended::InOrder)) => {}
-                Ok((_, Ended::Replaced)) => result = Err(self.replaced()),
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
-            }
-        }
-        result
     }
 
     fn replaced(&self) -> Error {

@@ -11,6 +11,28 @@ pub(crate) const GIVE_BACK: Duration = Duration::from_secs(3);
 /// written.
 pub(crate) const LINGER_MAX: Duration = Duration::from_secs(JOB_TIMEOUT_MAX.as_secs() + 3600);
 
+/// The engine is to leave: it was ordered to, or its machine is taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Leave {
+    /// Why, for people.
+    pub(crate) why: String,
+    /// How long the jobs that run may go on; the rest is given back.
+    pub(crate) time: Duration,
+}
+
+impl Leave {
+    /// In no hurry: with the last job.
+    pub(crate) fn with_the_last_job(why: String) -> Self {
+        Self { why, time: LINGER_MAX }
+    }
+
+    /// Says so in the log.
+    pub(crate) fn say(&self) {
+        let Self { why, time } = self;
+        tracing::warn!(why, jobs_may_go_on_s = time.as_secs(), "takes no more jobs and leaves");
+    }
+}
+
 /// What a stay is told to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {

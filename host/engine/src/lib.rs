@@ -8,7 +8,8 @@
 //! it follows, `ears` bring it the jobs, by
 //! `blitz_jobs::feed`; the pure `blitz_jobs::contest` decides; `tasks` are what is done beside the loop; `executor`
 //! (whom the `house` lets in) runs one won job from its inputs to its end, which may have to wait for others in `meeting`; `outbox` turns its output into documents, as long as `gate` lets it.
-//! [`token`] is how it came into the store at all.
+//! [`token`] is how it came into the store at all, and [`imds`] what an instance of EC2 knows of itself: also that its machine
+//! is about to be taken away.
 //! Plugins come from the control database: `arrival` hears of them, `admission` decides by `trust`, and `shelf` has
 //! them ready. `presence` says that the engine is there, and `pulse` what it holds, both through `own`; the
 //! former learns by `census` who else is.
@@ -41,6 +42,7 @@ mod gate;
 mod outbox;
 pub mod trust;
 pub mod token;
+pub mod imds;
 mod shelf;
 mod admission;
 mod arrival;

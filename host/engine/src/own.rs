@@ -52,6 +52,11 @@ impl Own {
         &self.database
     }
 
+    /// Whether a start is one of this process, now or before.
+    pub(crate) fn is_of_this_process(&self, start: &Incarnation) -> bool {
+        *start == self.incarnation || self.siblings.has(start)
+    }
+
     /// Writes a body, which must name the incarnation. True when a majority of the copies has it.
     ///
     /// # Errors

@@ -1,18 +1,21 @@
 //! Says that the engine is there, where it claims: its document, rewritten regularly and when what it can run has changed.
-//! On the way it learns how many others there are, and whether another process has this engine's id.
+//! On the way it learns how many others there are, whether another process has this engine's id, and whether the engine was
+//! ordered to leave.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use blitz_couchdb::Error;
 use blitz_jobs::clock::Clock;
+use blitz_jobs::drain::DrainOrder;
 use blitz_jobs::engine::{EngineDocument, EngineKind, Lack};
 use blitz_jobs::{Incarnation, read};
 use tokio::sync::mpsc::Sender;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, watch};
 
 use crate::census::{Census, ENGINES_READ_MAX};
 use crate::config::Config;
+use crate::going::Leave;
 use crate::own::{NotWritten, Own};
 use crate::shelf::Shelf;
 
@@ -29,6 +32,19 @@ pub(crate) enum Word {
     Engines(u64),
     /// Another process with this engine's id was started.
     Replaced(Incarnation),
+    /// This engine was ordered to leave.
+    Leave(Leave),
+}
+
+/// What the document says of the stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It takes jobs.
+    Here,
+    /// It takes none any more.
+    Leaving,
+    /// It is over.
+    Over(Farewell),
 }
 
 /// How the engine's document is left.
@@ -42,7 +58,7 @@ pub(crate) enum Farewell {
     Withdrawn,
 }
 
-/// Keeps the engine's document fresh until it is told to stop, and how.
+/// Keeps the engine's document fresh until the stay is over.
 pub(crate) async fn keep(
     config: Config,
     incarnation: Incarnation,
@@ -50,11 +66,12 @@ pub(crate) async fn keep(
     shelf: Shelf,
     changed: Arc<Notify>,
     words: Sender<Word>,
-    mut stop: oneshot::Receiver<Farewell>,
+    mut standing: watch::Receiver<Standing>,
 ) {
     let clock = Clock::start();
     let mut census = Census::default();
     let mut counted: Option<Duration> = None;
+    let mut is_ordered = false;
     let mut document = EngineDocument {
         kind: EngineKind::Engine,
         blitz: blitz_jobs::BUILD.to_owned(),
@@ -66,10 +83,16 @@ pub(crate) async fn keep(
         refused: Vec::new(),
         keys: Vec::new(),
         lacks: lacks(),
+        machine: config.machine.clone(),
         counter: 0,
+        leaving: false,
         gone: false,
     };
     let farewell = loop {
+        match *standing.borrow_and_update() {
+            Standing::Over(farewell) => break farewell,
+            now => document.leaving = now == Standing::Leaving,
+        }
         document.counter += 1;
         document.plugins = shelf.labels();
         document.refused = shelf.refused();
@@ -98,16 +121,31 @@ pub(crate) async fn keep(
                     wait = WRITE_AGAIN;
                 }
             }
+            match order(&own, &config.id).await {
+                Ok(Some(leave)) if !std::mem::replace(&mut is_ordered, true) => {
+                    drop(words.send(Word::Leave(leave)).await);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot ask whether this engine was ordered to leave");
+                }
+            }
         }
         // Who lets go of the other end says nothing.
-        tokio::select! {
-            farewell = &mut stop => break farewell.unwrap_or(Farewell::Elsewhere),
-            () = tokio::time::sleep(REST) => {}
-        }
-        tokio::select! {
-            farewell = &mut stop => break farewell.unwrap_or(Farewell::Elsewhere),
-            () = changed.notified() => {}
-            () = tokio::time::sleep(wait) => {}
+        let is_new = tokio::select! {
+            is_new = standing.changed() => Some(is_new),
+            () = tokio::time::sleep(REST) => None,
+        };
+        let is_new = match is_new {
+            Some(is_new) => is_new,
+            None => tokio::select! {
+                is_new = standing.changed() => is_new,
+                () = changed.notified() => Ok(()),
+                () = tokio::time::sleep(wait) => Ok(()),
+            },
+        };
+        if is_new.is_err() {
+            break Farewell::Elsewhere;
         }
     };
     let left = match farewell {
@@ -130,6 +168,16 @@ pub(crate) async fn keep(
 fn lacks() -> Vec<Lack> {
     let lacks = blitz_runtime::powers::lacks().into_iter();
     lacks.map(|lack| Lack { power: lack.power.to_owned(), reason: lack.reason }).collect()
+}
+
+/// The order to leave, if there is one for a start of this process. One for another start is over, or of another process with
+/// this id.
+async fn order(own: &Own, engine: &str) -> Result<Option<Leave>, Error> {
+    let order = DrainOrder::read(own.database(), engine).await?;
+    Ok(order.filter(|order| own.is_of_this_process(&order.incarnation)).map(|order| {
+        let why = if order.why.is_empty() { "no reason is given" } else { &order.why };
+        Leave::with_the_last_job(format!("it was ordered to ({why})"))
+    }))
 }
 
 async fn count(

@@ -29,7 +29,7 @@ use crate::ears::Ears;
 use crate::entry::{self, Entry, Kept};
 use crate::executor::Signals;
 use crate::gate::{Asked, Gate};
-use crate::going::{GIVE_BACK, Going, Order};
+use crate::going::{GIVE_BACK, Going, Leave, Order};
 use crate::own::NotWritten;
 use crate::presence::Word;
 use crate::pulse::Pulse;
@@ -65,6 +65,8 @@ pub(crate) struct Common {
     pub(crate) plugins: watch::Receiver<BTreeSet<String>>,
     pub(crate) charts: watch::Receiver<Arc<Chart>>,
     pub(crate) siblings: Siblings,
+    /// To the engine: that it is to leave.
+    pub(crate) leaves: Sender<Leave>,
 }
 
 /// How a stay ended.
@@ -219,6 +221,8 @@ impl Stay {
                 Some(word) = inbox.words.recv() => match word {
                     Word::Engines(count) => self.hear_count(count),
                     Word::Replaced(by) => self.hear_replaced(&by),
+                    // Of many words that the engine has not heard yet, one is as good as two.
+                    Word::Leave(leave) => drop(self.common.leaves.try_send(leave)),
                 },
                 Some(question) = inbox.asked.recv() => {
                     let may = self.contest.may_write(self.clock.now(), &question.job);

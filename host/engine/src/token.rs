@@ -90,7 +90,7 @@ pub enum NoToken {
     /// Nothing to show.
     #[error(
         "join region {0}: give a join token (BLITZ_JOIN_TOKEN or --join-token-file; 'blitz region token' makes \
-         one), or an identity of EC2"
+         one), or --imds on an instance of EC2"
     )]
     NothingToShow(String),
     /// The file of the kept token.

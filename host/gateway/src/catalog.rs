@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use blitz_contract::{Capability, Retry};
-use blitz_jobs::engine::{EngineDocument, Refused};
+use blitz_jobs::engine::{EngineDocument, Machine, Refused};
 use blitz_jobs::plugin::versions::NoVersion;
 use blitz_jobs::plugin::{Carrier, Mark, PluginDocument, PublicKey, Versions};
 use blitz_jobs::region::Region;
@@ -63,6 +63,9 @@ pub(crate) struct EngineView {
     slots: usize,
     plugins: Vec<String>,
     refused: Vec<Refused>,
+    /// The machine that it is on, where a provider tells of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    machine: Option<Machine>,
     seen_ms_ago: u64,
 }
 
@@ -370,6 +373,7 @@ impl Catalog {
                     slots: engine.slots,
                     plugins: kept(&engine.plugins, |label| !hidden.contains(label)),
                     refused: kept(&engine.refused, |one| !hidden.contains(&one.plugin)),
+                    machine: engine.machine.clone(),
                     seen_ms_ago: u64::try_from(seen.elapsed().as_millis()).unwrap_or(u64::MAX),
                 })
                 .collect()

@@ -101,7 +101,7 @@ impl Ears {
     async fn load_engines(&self, region: &Region) {
         let Some(site) = self.stores.reach.choice(region).best() else { return };
         let engines = self.stores.reach.client(site).database(&region.engines_database());
-        let listed = read::list::<EngineDocument>(&engines, AllDocs::default());
+        let listed = read::list::<EngineDocument>(&engines, read::range("engine:", "engine;"));
         match self.stores.reach.ask(site, ELSEWHERE_AFTER, listed).await {
             Ok(rows) => {
                 rows.into_iter().for_each(|(_, _, engine)| self.stores.catalog.hear_engine(engine));

@@ -102,6 +102,8 @@ impl World {
             timing: Timing::faster(FASTER),
             load_contact: "a test".to_owned(),
             drain: Duration::from_millis(500),
+            machine: None,
+            imds: None,
         };
         let task = tokio::spawn(blitz_engine::run(config, shutdown.clone()));
         let home = self.region_at(near, region).await.home.expect("a home");

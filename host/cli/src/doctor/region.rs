@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blitz_couchdb::{AllDocs, Client, Database, ReplicationState};
+use blitz_couchdb::{Client, Database, ReplicationState};
 use blitz_jobs::engine::EngineDocument;
 use blitz_jobs::region::{CONTROL, DatabaseKind, Region};
 use blitz_jobs::topology::{Plan, PlannedDatabase};
@@ -277,7 +277,8 @@ fn cause(error: &Option<Value>) -> String {
 /// What engines say of themselves.
 async fn engines(region: &Region, client: &Client, part: &mut Part) {
     let database = client.database(&region.engines_database());
-    let documents = match read::list::<EngineDocument>(&database, AllDocs::default()).await {
+    let all = read::range("engine:", "engine;");
+    let documents = match read::list::<EngineDocument>(&database, all).await {
         Ok(documents) => documents,
         Err(error) => return part.bad(&format!("its engines cannot be listed: {error}"), ""),
     };

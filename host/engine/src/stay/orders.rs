@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use blitz_jobs::claim;
 use blitz_jobs::engine::EngineDocument;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use super::Stay;
 use crate::going::{Going, Order};
 use crate::own::Own;
-use crate::presence::{self, Farewell};
+use crate::presence::{self, Farewell, Standing};
 
 /// The engine's document is kept fresh.
 #[derive(Debug)]
 pub(super) struct Present {
-    stop: oneshot::Sender<Farewell>,
+    standing: watch::Sender<Standing>,
 }
 
 impl Stay {
@@ -40,7 +40,12 @@ impl Stay {
                 self.perform(actions);
                 self.be_absent();
             }
-            Order::Go { .. } => self.contest.drain(),
+            Order::Go { .. } => {
+                self.contest.drain();
+                if let Some(Present { standing }) = &self.present {
+                    standing.send_replace(Standing::Leaving);
+                }
+            }
         }
         self.going = next;
     }
@@ -69,7 +74,7 @@ impl Stay {
             self.common.siblings.clone(),
             claim::CLAIM_TIMEOUT,
         );
-        let (stop, stopped) = oneshot::channel();
+        let (standing, stands) = watch::channel(Standing::Here);
         self.presences.spawn(presence::keep(
             config,
             start,
@@ -77,9 +82,9 @@ impl Stay {
             self.common.shelf.clone(),
             self.common.changed.clone(),
             self.words.clone(),
-            stopped,
+            stands,
         ));
-        self.present = Some(Present { stop });
+        self.present = Some(Present { standing });
     }
 
     /// The engine is somewhere else.
@@ -97,9 +102,9 @@ impl Stay {
     }
 
     fn end_presence(&mut self, farewell: Farewell) {
-        if let Some(Present { stop }) = self.present.take() {
+        if let Some(Present { standing }) = self.present.take() {
             // It may have ended by itself: another process has this engine's id.
-            let _ = stop.send(farewell);
+            let _ = standing.send(Standing::Over(farewell));
         }
     }
 }

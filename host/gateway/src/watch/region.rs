@@ -261,7 +261,10 @@ impl One {
         loop {
             let change = feed.next().await;
             self.ears.stores.reach.answered(self.at.site);
-            if let Some(engine) = document::<EngineDocument>(&change) {
+            // Orders to engines, and what a scaler notes of launches, stand beside them.
+            if change.id.starts_with("engine:")
+                && let Some(engine) = document::<EngineDocument>(&change)
+            {
                 self.ears.stores.catalog.hear_engine(engine);
             }
         }

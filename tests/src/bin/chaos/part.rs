@@ -113,6 +113,8 @@ async fn serve_engine(args: &[String], stop: CancellationToken) -> Result {
         timing: Timing::faster(faster.parse()?),
         load_contact: String::new(),
         drain: DRAIN,
+        machine: None,
+        imds: None,
     };
     say("engine");
     // The store may be away at the start: an engine's supervisor would start it again.

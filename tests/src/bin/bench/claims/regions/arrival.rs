@@ -132,6 +132,8 @@ async fn serve(stores: &Stores, stop: &CancellationToken) -> Api {
         timing: Timing::default(),
         load_contact: String::new(),
         drain: Duration::ZERO,
+        machine: None,
+        imds: None,
     };
     tokio::spawn(blitz_engine::run(engine, stop.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
