@@ -1,13 +1,15 @@
 //! Who may write what: every cell of the matrix of roles, asked over HTTP by users with passwords and with tokens.
 //!
 //! On the embedded store always, and on the Apache CouchDB of `BLITZ_TEST_COUCHDB` too. [`server`] is either of them,
-//! [`papers`] the documents that are written. [`tokens`] tells how an engine comes to its role.
+//! [`papers`] the documents that are written. [`tokens`] tells how an engine comes to its role, and
+//! [`instances`] how an instance of EC2 does, and leaves.
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails at once")]
 #![expect(clippy::print_stdout, reason = "what a server cannot be asked is told")]
 
 mod papers;
 mod server;
 mod tokens;
+mod instances;
 
 use blitz_jobs::region::DatabaseKind;
 use blitz_jobs::roles::matrix::{MATRIX, May, Operation, Role, Row};

@@ -5,6 +5,7 @@
 //! over several clusters, with links that can be cut; [`Api`] speaks to
 //! a gateway as any client would; [`publisher`] signs and publishes plugins;
 //! [`cable`] cuts an engine off from its store, [`recorder`] remembers what a gateway asks of it, [`proxy`] does it in more ways, and [`witness`] sees its jobs begin and stop;
+//! [`imds`] is what an instance of EC2 is told of itself;
 //! [`program`] runs `blitz` as a process, and [`printed`] a plugin without an engine; [`mmdb`] writes databases of
 //! networks; [`Web`] is what
 //! `curl` talks to, and [`Counter`] what a load test loads, and [`owner`] what shows whether it may. [`hostile`] is what it should never have talked to, and [`net`] two namespaces: an engine,
@@ -14,6 +15,7 @@ pub mod api;
 pub mod cable;
 pub mod counter;
 pub mod hostile;
+pub mod imds;
 pub mod mmdb;
 pub mod net;
 pub mod owner;
@@ -31,6 +33,7 @@ mod wait;
 pub use api::{Api, Event};
 pub use cable::Cable;
 pub use counter::Counter;
+pub use imds::Imds;
 pub use program::{Home, Outcome};
 pub use recorder::Recorder;
 pub use stack::{EngineHandle, Stack, region_name, store, troubled_store};

@@ -40,8 +40,8 @@ pub(crate) struct JoinArgs {
     /// Where the current token is kept, so that the engine may be restarted
     #[arg(long, value_name = "FILE", requires = "join")]
     keep_token: Option<PathBuf>,
-    /// This is an EC2 instance, and its metadata is there: it tells the engine's --id and the proof to join, where no join token
-    /// is given, and when the machine is taken away, so that the engine drains before [default URL: http://169.254.169.254]
+    /// This is an EC2 instance: its metadata [default URL: http://169.254.169.254] tells the engine's id, the proof to join
+    /// where no join token is given, and when the machine is taken away, so that the engine drains before
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = imds::ADDRESS)]
     imds: Option<String>,
 }

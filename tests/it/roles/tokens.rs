@@ -46,12 +46,13 @@ fn key_pair() -> (String, String) {
     (pem("PRIVATE KEY", private.as_ref()), pem("PUBLIC KEY", &public))
 }
 
-struct World {
-    home: Home,
-    server: Server,
-    region: String,
+pub(super) struct World {
+    pub(super) home: Home,
+    pub(super) server: Server,
+    pub(super) region: String,
     gateway: Child,
-    address: String,
+    /// Of the gateway.
+    pub(super) address: String,
     /// The store's process, where it is one of ours.
     _store: Option<Child>,
 }
@@ -59,6 +60,14 @@ struct World {
 /// The first line of a process's talk that has an address, and the address.
 impl World {
     async fn start(apache: Option<Server>) -> Self {
+        Self::start_with(apache, |_| {}).await
+    }
+
+    /// The same with a gateway that is started in another way.
+    pub(super) async fn start_with(
+        apache: Option<Server>,
+        change: impl FnOnce(&mut tokio::process::Command),
+    ) -> Self {
         let home = Home::new(Path::new(env!("CARGO_BIN_EXE_bench")));
         let region = blitz_tests::region_name("tokens");
         let (private, public) = key_pair();
@@ -110,6 +119,7 @@ impl World {
         let mut command =
             home.command(&["gateway", "--listen", "127.0.0.1:0", "--issuer-key", &key]);
         command.args(["--region-keys", "region.keys"]);
+        change(&mut command);
         command.env("BLITZ_STORE", store_url).env("BLITZ_TOKEN", TOKEN).stderr(Stdio::inherit());
         let mut gateway = command.spawn().unwrap();
         let address = format!("http://{}", address(&mut gateway).await);
@@ -117,7 +127,7 @@ impl World {
     }
 
     /// Runs an operator's command against the gateway.
-    async fn operate(&self, args: &[&str]) -> Outcome {
+    pub(super) async fn operate(&self, args: &[&str]) -> Outcome {
         let mut command = self.home.command(args);
         command.env("BLITZ_HOST", &self.address).env("BLITZ_TOKEN", TOKEN);
         outcome(command).await

@@ -6,9 +6,13 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::TcpListener;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// What all names begin with.
 const PREFIX: &str = "blitz-test-";
@@ -52,6 +56,40 @@ impl Namespace {
         run("ip", &["netns", "add", &namespace.name])?;
         namespace.ip(&["link", "set", "lo", "up"])?;
         Ok(namespace)
+    }
+
+    /// A new one; `None`, and a word about it, where this machine cannot have one.
+    ///
+    /// # Panics
+    ///
+    /// When this machine cannot and `BLITZ_TEST_NETNS` is 1.
+    #[must_use]
+    pub fn or_skipped(word: &str) -> Option<Self> {
+        remove_leftovers();
+        or_skipped(Self::new(word))
+    }
+
+    /// A listener in it, for who is not in it.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such address in it, or the system does not let anybody in.
+    #[must_use]
+    pub fn listener(&self, address: &str) -> TcpListener {
+        let space = fs::File::open(Path::new(NAMESPACES).join(&self.name)).expect("a namespace");
+        // A thread of its own: it never comes back.
+        let bound = std::thread::scope(|scope| {
+            let bind = scope.spawn(|| {
+                let kind = Some(LinkNameSpaceType::Network);
+                move_into_link_name_space(space.as_fd(), kind)?;
+                TcpListener::bind(address)
+            });
+            bind.join().expect("a thread that ends")
+        });
+        let listener =
+            bound.unwrap_or_else(|e| panic!("listen at {address} in {}: {e}", self.name));
+        listener.set_nonblocking(true).expect("a socket");
+        listener
     }
 
     /// Its name, for `ip`.

@@ -1,0 +1,257 @@
+//! The metadata service of an instance of EC2, version 2 alone unless a story says otherwise: what engines are told of their
+//! machine, and when it is taken away.
+//!
+//! The key that signs identity documents was made for these tests by OpenSSL, and [`CERTIFICATE`] is its own.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use ring::rand::SystemRandom;
+use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use tokio::net::{TcpListener, TcpStream};
+
+/// With which identity documents are signed, as a gateway is given it.
+pub const CERTIFICATE: &str = include_str!("imds/certificate.pem");
+
+/// The account of all instances.
+pub const ACCOUNT: &str = "123456789012";
+
+/// AWS's name of the region of all instances.
+pub const REGION: &str = "ap-northeast-1";
+
+const KEY: &str = include_str!("imds/key.pem");
+
+/// The headers of a token: its life in seconds, and itself.
+const TTL_HEADER: &str = "x-aws-ec2-metadata-token-ttl-seconds";
+const TOKEN_HEADER: &str = "x-aws-ec2-metadata-token";
+
+const INTERRUPTION: &str = "/latest/meta-data/spot/instance-action";
+const REBALANCE: &str = "/latest/meta-data/events/recommendations/rebalance";
+
+/// How it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// As it should.
+    Well,
+    /// Without tokens, to whoever asks.
+    VersionOneOnly,
+    /// Late by this.
+    Slowly(Duration),
+    /// A page of somebody else.
+    Garbage,
+    /// It hangs up.
+    NotAtAll,
+}
+
+/// One service. It ends with the runtime that it was started in.
+#[derive(Debug, Clone)]
+pub struct Imds {
+    /// Where it listens.
+    pub address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    how: How,
+    /// What is there, by path.
+    documents: BTreeMap<String, String>,
+    /// Tokens that it takes, of all that it gave.
+    tokens: Vec<String>,
+    given: u64,
+    /// What it was asked, as `GET /path`.
+    asked: Vec<String>,
+}
+
+impl Imds {
+    /// That of a spot instance with this id, on a free port of loopback.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub async fn start(instance: &str) -> Self {
+        Self::serve(TcpListener::bind("127.0.0.1:0").await.expect("a free port"), instance)
+    }
+
+    /// The same at a listener.
+    ///
+    /// # Panics
+    ///
+    /// When it has no address.
+    #[must_use]
+    pub fn serve(listener: TcpListener, instance: &str) -> Self {
+        let state = State {
+            how: How::Well,
+            documents: documents(instance),
+            tokens: Vec::new(),
+            given: 0,
+            asked: Vec::new(),
+        };
+        let address = listener.local_addr().expect("an address");
+        let imds = Self { address, state: Arc::new(Mutex::new(state)) };
+        let served = imds.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(served.clone().connection(stream));
+            }
+        });
+        imds
+    }
+
+    /// Its address, as `--imds` has it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Answers in this way from now on.
+    pub fn answer(&self, how: How) {
+        self.state().how = how;
+    }
+
+    /// Puts a document there, or takes it away.
+    pub fn set(&self, path: &str, text: Option<&str>) {
+        let documents = &mut self.state().documents;
+        match text {
+            Some(text) => documents.insert(path.to_owned(), text.to_owned()),
+            None => documents.remove(path),
+        };
+    }
+
+    /// Gives notice that the machine is taken back at this time: `terminate`, `stop`, `hibernate`.
+    ///
+    /// # Panics
+    ///
+    /// When the time is none that can be written.
+    pub fn interrupt(&self, action: &str, at: SystemTime) {
+        let at = Timestamp::try_from(at).expect("a time");
+        let at = at.strftime("%Y-%m-%dT%H:%M:%SZ");
+        self.set(INTERRUPTION, Some(&format!(r#"{{"action": "{action}", "time": "{at}"}}"#)));
+    }
+
+    /// Recommends to leave the machine.
+    pub fn recommend_rebalance(&self) {
+        self.set(REBALANCE, Some(r#"{"noticeTime": "2026-11-22T10:00:00Z"}"#));
+    }
+
+    /// Takes none of the tokens any more that it gave.
+    pub fn forget_tokens(&self) {
+        self.state().tokens.clear();
+    }
+
+    /// What it was asked so far, as `GET /path`.
+    #[must_use]
+    pub fn asked(&self) -> Vec<String> {
+        self.state().asked.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn connection(self, stream: TcpStream) {
+        let how = self.state().how;
+        match how {
+            How::NotAtAll => return,
+            How::Slowly(late) => tokio::time::sleep(late).await,
+            How::Well | How::VersionOneOnly | How::Garbage => {}
+        }
+        let answers = service_fn(async |request: Request<Incoming>| {
+            Ok::<_, Infallible>(self.state().hear(&request))
+        });
+        // The client may have gone: that is its story.
+        http1::Builder::new().serve_connection(TokioIo::new(stream), answers).await.ok();
+    }
+}
+
+impl State {
+    fn hear(&mut self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path();
+        self.asked.push(format!("{} {path}", request.method()));
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        match self.how {
+            How::Garbage => return answer(StatusCode::OK, "<html>It works!</html>"),
+            How::VersionOneOnly if request.method() == Method::PUT => {
+                return answer(StatusCode::NOT_FOUND, "");
+            }
+            How::VersionOneOnly => {}
+            _ if request.method() == Method::PUT && path == "/latest/api/token" => {
+                return self.give_token(header(TTL_HEADER));
+            }
+            _ if !header(TOKEN_HEADER)
+                .is_some_and(|token| self.tokens.iter().any(|t| t == token)) =>
+            {
+                return answer(StatusCode::UNAUTHORIZED, "");
+            }
+            _ => {}
+        }
+        match (request.method(), self.documents.get(path)) {
+            (&Method::GET, Some(text)) => answer(StatusCode::OK, text),
+            (&Method::GET, None) => answer(StatusCode::NOT_FOUND, ""),
+            _ => answer(StatusCode::METHOD_NOT_ALLOWED, ""),
+        }
+    }
+
+    fn give_token(&mut self, ttl: Option<&str>) -> Response<Full<Bytes>> {
+        let ttl = ttl.and_then(|ttl| ttl.parse().ok()).filter(|ttl| (1..=21_600).contains(ttl));
+        let Some(ttl) = ttl else { return answer(StatusCode::BAD_REQUEST, "") };
+        self.given += 1;
+        let token = format!("token-{}-of-a-test==", self.given);
+        let mut given = answer(StatusCode::OK, &token);
+        given.headers_mut().insert(TTL_HEADER, hyper::header::HeaderValue::from(ttl));
+        self.tokens.push(token);
+        given
+    }
+}
+
+fn answer(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text.to_owned())));
+    *response.status_mut() = status;
+    response
+}
+
+/// What an instance is told of itself.
+fn documents(instance: &str) -> BTreeMap<String, String> {
+    let identity = format!(
+        "{{\n  \"accountId\" : \"{ACCOUNT}\",\n  \"architecture\" : \"arm64\",\n  \"availabilityZone\" : \"{REGION}a\",\n  \
+         \"instanceId\" : \"{instance}\",\n  \"instanceType\" : \"m7g.large\",\n  \"region\" : \"{REGION}\",\n  \
+         \"version\" : \"2017-09-30\"\n}}"
+    );
+    let zone = format!("{REGION}a");
+    let all = [
+        ("/latest/meta-data/instance-id", instance),
+        ("/latest/meta-data/placement/region", REGION),
+        ("/latest/meta-data/placement/availability-zone", &zone),
+        ("/latest/meta-data/instance-type", "m7g.large"),
+        ("/latest/meta-data/instance-life-cycle", "spot"),
+        ("/latest/dynamic/instance-identity/document", &identity),
+        ("/latest/dynamic/instance-identity/signature", &sign(&identity)),
+    ];
+    all.map(|(path, text)| (path.to_owned(), text.to_owned())).into()
+}
+
+/// In base64, in lines as the service has it.
+fn sign(document: &str) -> String {
+    let lines = KEY.lines().filter(|line| !line.starts_with("-----"));
+    let key = STANDARD.decode(lines.collect::<String>()).expect("a key in PEM");
+    let key = RsaKeyPair::from_pkcs8(&key).expect("a key of RSA");
+    let mut signature = vec![0; key.public().modulus_len()];
+    let signed =
+        key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), document.as_bytes(), &mut signature);
+    signed.expect("a signature");
+    let text = STANDARD.encode(signature);
+    let lines = text.as_bytes().chunks(64).map(|line| str::from_utf8(line).expect("base64"));
+    Vec::from_iter(lines).join("\n")
+}
