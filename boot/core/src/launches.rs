@@ -171,9 +171,10 @@ pub fn settle<'a>(
 ) -> Settled<'a> {
     let mut settled = Settled::default();
     for intent in intents {
-        let missing = intent.missing(listed, engines);
-        let next = intent.next(now_ms, history.age_ms(intent), missing);
+        // One that is seen by its engine alone counts as that engine does, and as long: the launch waits for the listing.
+        let next = intent.next(now_ms, history.age_ms(intent), intent.missing(listed, &[]));
         if !matches!(next, Next::Remove { .. }) {
+            let missing = intent.missing(listed, engines);
             settled.launching = settled.launching.saturating_add(missing);
         }
         settled.next.push((intent, next));

@@ -33,8 +33,7 @@ pub type Listing = Result<Vec<Instance>, ProviderError>;
 /// replication stands still all engines look silent.
 pub type Registrations = Result<Vec<Registered>, String>;
 
-/// What an engine wrote of itself. One that has no document, and a beat that names jobs, is one too: with incarnation and counter
-/// of the beat. Whoever drives the rounds leaves out engines that are not this provider's, such as those
+/// What an engine wrote of itself: its document, or its beat, where there is no document and the beat names jobs. Whoever drives the rounds leaves out engines that are not this provider's, such as those
 /// on machines of the operator: nobody lists their instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {
@@ -48,17 +47,23 @@ pub struct Registered {
     pub gone: bool,
     /// Its beat names jobs.
     pub holds_jobs: bool,
+    /// It has no document: incarnation and counter are those of its beat.
+    pub is_beat: bool,
     /// It was asked to finish its jobs, and to claim no more.
     pub is_asked_to_drain: bool,
 }
 
-/// What one engine's document said, or its beat where it has none: who acts on it compares it with the document as it is then.
+/// What one engine said: who acts on it compares it with what the engine says then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sign {
     /// Which start of the engine.
     pub incarnation: String,
     /// Its counter.
     pub counter: u64,
+    /// Whether its beat named jobs.
+    pub holds_jobs: bool,
+    /// Whether it had no document, and this is what its beat said.
+    pub is_beat: bool,
 }
 
 /// What is known of a region in one round.
@@ -115,8 +120,8 @@ pub enum Action {
     Terminate {
         /// The instance.
         id: InstanceId,
-        /// What the document of its engine said, if it has one. It is read again just before: where it says anything else, or
-        /// where there is one now, the instance is left alone.
+        /// What its engine said, if it has one. Document and beat are read again just before: where they say anything else, or
+        /// where there is an engine now, the instance is left alone.
         last: Option<Sign>,
         /// The reason.
         why: String,
@@ -218,8 +223,15 @@ fn is_kept(instance: &Instance) -> bool {
 }
 
 impl Registered {
-    fn sign(&self) -> Sign {
-        Sign { incarnation: self.incarnation.clone(), counter: self.counter }
+    /// What it says.
+    #[must_use]
+    pub fn sign(&self) -> Sign {
+        Sign {
+            incarnation: self.incarnation.clone(),
+            counter: self.counter,
+            holds_jobs: self.holds_jobs,
+            is_beat: self.is_beat,
+        }
     }
 }
 

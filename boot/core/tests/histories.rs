@@ -20,8 +20,8 @@ use world::{Count, World};
 const HISTORIES: u32 = 1_000;
 
 /// Minutes after the last fault in which all must be well: an engine that is silent and whose last beat names jobs is ended an hour
-/// after it was asked to drain, and then the other rules have their times.
-const CALM_MINUTES: u32 = 120;
+/// after it was asked to drain, and the circuit breaker may hold until launches that were refused are tried again, an hour later.
+const CALM_MINUTES: u32 = 240;
 
 /// And in which no more may happen to those who live.
 const CALM_MINUTES_MIN: u32 = 20;

@@ -34,6 +34,7 @@ fn engine(id: &str) -> Registered {
         gone: false,
         holds_jobs: false,
         is_asked_to_drain: false,
+        is_beat: false,
     }
 }
 
@@ -90,8 +91,8 @@ fn what_is_next_depends_on_what_was_answered_listed_and_passed() {
             0,
             &one,
             &registered,
-            ("remove", 0),
-            is_over,
+            ("wait", 0),
+            None,
         ),
         ("nearly too late", intent(2), 599_999, &[], &[], ("ask", 2), None),
         ("too late", intent(2), 600_000, &[], &[], ("remove", 0), late),

@@ -37,6 +37,8 @@ pub struct Memory {
 pub(super) struct EngineNote {
     incarnation: String,
     counter: u64,
+    #[serde(default, skip_serializing_if = "is_false")]
+    is_beat: bool,
     /// Since when it says this.
     since_ms: u64,
     /// Since when it asks for a drain.
@@ -102,6 +104,7 @@ impl Memory {
             let note = EngineNote {
                 incarnation: engine.incarnation.clone(),
                 counter: engine.counter,
+                is_beat: engine.is_beat,
                 since_ms: if is_new { now } else { was.since_ms },
                 drain_ms: engine.is_asked_to_drain.then_some(was.drain_ms.unwrap_or(now)),
                 absent_count: if is_absent { was.absent_count.saturating_add(1) } else { 0 },
@@ -166,6 +169,7 @@ impl EngineNote {
         Self {
             incarnation: engine.incarnation.clone(),
             counter: engine.counter,
+            is_beat: engine.is_beat,
             since_ms: now,
             drain_ms: None,
             absent_count: 0,
@@ -174,6 +178,8 @@ impl EngineNote {
     }
 
     fn says(&self, engine: &Registered) -> bool {
-        self.counter == engine.counter && self.incarnation == engine.incarnation
+        self.counter == engine.counter
+            && self.incarnation == engine.incarnation
+            && self.is_beat == engine.is_beat
     }
 }

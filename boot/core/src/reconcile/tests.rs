@@ -142,6 +142,7 @@ fn registered(id: &str) -> Registered {
         gone: false,
         holds_jobs: false,
         is_asked_to_drain: false,
+        is_beat: false,
     }
 }
 

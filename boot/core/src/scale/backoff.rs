@@ -27,6 +27,8 @@ enum Kind {
 struct Failures {
     count: u32,
     until_ms: u64,
+    /// How long that was from the last of them on.
+    pause_ms: u64,
     text: String,
 }
 
@@ -56,11 +58,6 @@ impl Kind {
             Self::Refused => (900_000, 3_600_000),
         }
     }
-
-    /// With the quarter that is added at most.
-    fn pause_max(self) -> u64 {
-        self.pauses().1 + self.pauses().1 / 4
-    }
 }
 
 impl Backoff {
@@ -74,21 +71,19 @@ impl Backoff {
             Sha256::digest(token).iter().take(2).fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         let pause = pause + pause / 4 * chance / 0x1_0000;
         let text = error.to_string().chars().take(TEXT_CHARS_MAX).collect();
-        self.kinds.insert(kind, Failures { count, until_ms: now_ms.saturating_add(pause), text });
+        let until_ms = now_ms.saturating_add(pause);
+        self.kinds.insert(kind, Failures { count, until_ms, pause_ms: pause, text });
         pause
     }
 
-    /// Why nothing may be launched, if so. A pause that is longer than any is of a clock that was set back since.
+    /// Why nothing may be launched, if so. A pause that is longer than it was at first is of a clock that was set back since.
     pub(super) fn held(&self, now_ms: u64) -> Option<String> {
-        let left = |(kind, failures): (&Kind, &Failures)| {
+        let left = |failures: &Failures| {
             let left = failures.until_ms.saturating_sub(now_ms);
-            (1..=kind.pause_max()).contains(&left).then_some((
-                left,
-                failures.count,
-                failures.text.clone(),
-            ))
+            let is_held = (1..=failures.pause_ms).contains(&left);
+            is_held.then(|| (left, failures.count, failures.text.clone()))
         };
-        let (left, count, text) = self.kinds.iter().filter_map(left).max()?;
+        let (left, count, text) = self.kinds.values().filter_map(left).max()?;
         Some(format!(
             "not for {} s more, after {count} launches that failed: {text}",
             left.div_ceil(1000)

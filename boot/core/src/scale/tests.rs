@@ -265,10 +265,7 @@ fn failures_wait_longer_each_time_up_to_a_ceiling_and_say_why() {
             launch(now + first + first / 4 + 1, &region, &other).launch.is_some(),
             "it began anew"
         );
-        assert!(
-            at(NOW - 86_400 * S, &region, &demand(4, 0), &have(0), &other).launch.is_some(),
-            "set back"
-        );
+        assert!(launch(now - 1, &region, &other).launch.is_some(), "a clock was set back");
     }
 }
 

@@ -178,7 +178,7 @@ impl Driver {
         for engine in &decision.drain {
             let busy = world.cloud.machine(engine).and_then(|one| one.engine.as_ref());
             // A document that is read from the past may say of the present what it likes.
-            if self.old_reads == 0
+            if self.old_store.is_none()
                 && busy.is_some_and(|engine| !engine.jobs.is_empty() && engine.mute == 0)
             {
                 return Err(format!("{engine} is asked to drain, and runs jobs"));
@@ -278,8 +278,7 @@ fn check(world: &mut World, action: &Action) -> Result<(), String> {
 }
 
 fn said(world: &World, engine: &str) -> Option<Sign> {
-    let one = world.store.read().into_iter().find(|one| one.engine == engine)?;
-    Some(Sign { incarnation: one.incarnation, counter: one.counter })
+    world.store.read().iter().find(|one| one.engine == engine).map(Registered::sign)
 }
 
 /// As a driver does: with a last look at what the decision rests on.

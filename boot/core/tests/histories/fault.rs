@@ -87,7 +87,7 @@ pub(crate) enum Answer {
 
 pub(crate) fn history() -> impl Strategy<Value = History> {
     let fleet = (0..3_u32, 1..12_u32, 0..3_u32, any::<bool>());
-    let steps = prop::collection::vec((5..=30_u64, faults()), 20..150);
+    let steps = prop::collection::vec((5..=30_u64, faults()), 20..120);
     (fleet, prop::collection::vec(fate(), 1..8), steps).prop_map(
         |((min, max, warm, is_spot), fates, steps)| {
             let (min, warm) = (min.min(max), warm.min(max));

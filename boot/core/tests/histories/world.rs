@@ -348,11 +348,12 @@ impl Engine {
             gone,
             holds_jobs: false,
             is_asked_to_drain: false,
+            is_beat: false,
         }
     }
 
     fn beat(&self, id: &str) -> Registered {
         let holds_jobs = !self.jobs.is_empty();
-        Registered { counter: self.beats, holds_jobs, ..self.document(id, false) }
+        Registered { counter: self.beats, holds_jobs, is_beat: true, ..self.document(id, false) }
     }
 }

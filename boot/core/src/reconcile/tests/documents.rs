@@ -10,7 +10,7 @@ fn a_document_goes_when_it_is_silent_and_its_instance_was_missing_twice() {
     assert_eq!(words(&story.pass(200)), [""; 0]);
     let round = story.once();
     let why = "it has no instance in 11 listings of us-east-1 in a row, and it was not rewritten for 3 min";
-    let last = Sign { incarnation: "a".to_owned(), counter: 1 };
+    let last = Sign { incarnation: "a".to_owned(), counter: 1, holds_jobs: false, is_beat: false };
     let (engine, why) = ("i-1".to_owned(), why.to_owned());
     assert_eq!(round.actions, [Action::RemoveDocument { engine, last, why }]);
 }

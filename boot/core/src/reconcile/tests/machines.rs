@@ -65,15 +65,15 @@ fn an_engine_that_falls_silent_loses_its_instance() {
 
 #[test]
 fn a_sign_of_life_at_any_time_saves_it_and_everything_begins_anew() {
-    for other_start in [false, true] {
+    for change in ["counter", "start", "beat"] {
         let mut story = Story::served();
         assert_eq!(words(&story.pass(220)), ["mark i-1"]);
         assert_eq!(words(&story.pass(40)), [""; 0]);
         let engine = story.engine("i-1");
-        if other_start {
-            "b".clone_into(&mut engine.incarnation);
-        } else {
-            engine.counter += 1;
+        match change {
+            "counter" => engine.counter += 1,
+            "start" => "b".clone_into(&mut engine.incarnation),
+            _ => engine.is_beat = true,
         }
         assert_eq!(words(&story.once()), ["unmark i-1"]);
         assert_eq!(words(&story.pass(180)), [""; 0]);
