@@ -7,6 +7,7 @@
 //!     cargo run --release -p blitz-tests --bin bench -- rush [cost|stall|memory|merging|own]
 //!     cargo run --release -p blitz-tests --bin bench -- gateway
 //!     cargo run --release -p blitz-tests --bin bench -- claims [races|herd|rescue|feeds|idle|regions]
+//!     cargo run --release -p blitz-tests --bin bench -- reconcile
 //!
 //! Under the name `blitz` this binary is the program itself: one build serves stories, benches and what they
 //! measure.
@@ -21,6 +22,7 @@ mod parts;
 mod paths;
 mod peer;
 mod plugins;
+mod reconcile;
 mod road;
 mod rush;
 mod sample;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         // A compiler, when `plugins` compiles as an engine does.
         Some(blitz_runtime::CHILD) => blitz::child_main(args.map(OsString::from)),
         Some("claims") => claims::run(&args.collect::<Vec<_>>()),
+        Some("reconcile") => reconcile::run(&args.collect::<Vec<_>>()),
         Some("gateway") => gateway::run(&args.collect::<Vec<_>>()),
         Some("rush") => rush::run(&args.collect::<Vec<_>>()),
         Some(rush::SERVER) => rush::server(&args.collect::<Vec<_>>()),
@@ -59,7 +62,7 @@ fn main() -> ExitCode {
         other => {
             let asked = other.unwrap_or("nothing");
             sample::say(&format!(
-                "bench: no bench {asked:?}; there are: claims, gateway, paths, plugins, road, rush, store"
+                "bench: no bench {asked:?}; there are: claims, gateway, paths, plugins, reconcile, road, rush, store"
             ));
             ExitCode::from(2)
         }
