@@ -136,7 +136,7 @@ fn on_place<F: Future<Output = Result<ExitCode, Failure>>>(
 ) -> Result<ExitCode, Failure> {
     let client = client_runtime()?;
     let code = match locate(host, environment)? {
-        Place::Gateway(gateway) => client.block_on(act(Found::Gateway(gateway))),
+        Place::Gateway(gateway) => client.block_on(act(Found::Gateway(*gateway))),
         Place::Here => {
             // An orderly end removes the file.
             if environment.state_file.as_ref().is_some_and(|file| file.exists()) {
@@ -171,7 +171,7 @@ fn on_gateway<F: Future<Output = Result<ExitCode, Failure>>>(
 ) -> Result<ExitCode, Failure> {
     let client = client_runtime()?;
     let code = match locate(host, environment)? {
-        Place::Gateway(gateway) => client.block_on(act(gateway)),
+        Place::Gateway(gateway) => client.block_on(act(*gateway)),
         Place::Here => Err(Failure::NoGateway { what }),
     };
     client.shutdown_background();

@@ -9,7 +9,7 @@ use crate::state_file::{self, UpState};
 #[derive(Debug)]
 pub(crate) enum Place {
     /// A gateway that runs.
-    Gateway(Gateway),
+    Gateway(Box<Gateway>),
     /// None does: everything starts in this process.
     Here,
 }
@@ -42,13 +42,19 @@ pub(crate) enum Error {
 pub(crate) fn locate(host: Option<&str>, environment: &Environment) -> Result<Place, Error> {
     if let Some(url) = host.or(environment.host.as_deref()) {
         let (token, from) = token_of(url, environment)?;
-        return Ok(Place::Gateway(Gateway::new(url, &token, from)?));
+        return Ok(Place::Gateway(Box::new(Gateway::new(url, &token, from)?)));
     }
     if let Some(state) = state(environment)? {
-        return Ok(Place::Gateway(Gateway::new(&state.gateway, &state.token, TokenFrom::Up)?));
+        return Ok(Place::Gateway(Box::new(Gateway::new(
+            &state.gateway,
+            &state.token,
+            TokenFrom::Up,
+        )?)));
     }
     match kept(environment)?.default_login() {
-        Some((url, login)) => Ok(Place::Gateway(Gateway::new(url, &login.key, TokenFrom::Login)?)),
+        Some((url, login)) => {
+            Ok(Place::Gateway(Box::new(Gateway::new(url, &login.key, TokenFrom::Login)?)))
+        }
         None => Ok(Place::Here),
     }
 }

@@ -29,7 +29,7 @@ impl<'a> World<'a> {
     /// One whose gateway has this long for all of its answers.
     pub(super) fn new(environment: &'a Environment, host: Option<&str>, time: Duration) -> Self {
         let gateway = match locate(host, environment) {
-            Ok(Place::Gateway(gateway)) => Some(gateway),
+            Ok(Place::Gateway(gateway)) => Some(*gateway),
             Ok(Place::Here) | Err(_) => None,
         };
         Self { environment, gateway, until: Instant::now() + time }

@@ -10,7 +10,7 @@ use crate::wire::{Engines, Regions};
 pub(super) async fn look(host: Option<&str>, environment: &Environment) -> Part {
     let mut part = Part::new("gateway");
     let gateway = match locate(host, environment) {
-        Ok(Place::Gateway(gateway)) => gateway,
+        Ok(Place::Gateway(gateway)) => *gateway,
         Ok(Place::Here) => {
             part.note(
                 "none runs: commands start everything in their own process",

@@ -42,7 +42,7 @@ pub(crate) fn gateway(
     environment: &Environment,
 ) -> Result<Gateway, Error> {
     match locate(host, environment)? {
-        Place::Gateway(gateway) => Ok(gateway),
+        Place::Gateway(gateway) => Ok(*gateway),
         Place::Here => Err(Error::NoGateway { what }),
     }
 }
