@@ -180,9 +180,10 @@ pub(crate) async fn a_view_tells_what_its_reduce_says(client: Client) {
     let counts = database.reduced::<String, u64>("_design/d", "count").await.unwrap();
     assert_eq!(counts, [("ann".to_owned(), 3), ("bob".to_owned(), 4)]);
     let error = database.reduced::<String, u64>("_design/d", "bad").await.unwrap_err();
-    assert!(matches!(&error, Error::Status { code: 200 | 500, .. }), "{error}");
+    // A row with a value of another shape, or no answer at all.
+    assert!(matches!(&error, Error::Decode { .. } | Error::Status { code: 500, .. }), "{error}");
     let error = database.reduced::<String, u64>("_design/d", "none").await.unwrap_err();
-    assert!(matches!(&error, Error::NotFound { .. }), "{error}");
+    assert!(matches!(&error, Error::Status { code: 404, .. }), "{error}");
     database.drop().await.unwrap();
 }
 

@@ -14,8 +14,9 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] when there is no such design document or view; [`Error::Decode`] when a row does not fit `K` and
-    /// `V`; [`Error::Status`] with code 200 when the server says that it could not reduce a row.
+    /// [`Error::Status`] with code 404 when there is no such design document or view; [`Error::Decode`] when a row does not fit `K` and
+    /// `V`, as one whose value is an error of a built-in reduce; [`Error::Status`] with code 200 when the server says of
+    /// a row that it has none.
     pub async fn reduced<K: DeserializeOwned, V: DeserializeOwned>(
         &self,
         design: &str,
