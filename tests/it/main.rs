@@ -18,6 +18,7 @@ mod stays;
 mod regions;
 mod reach;
 mod roles;
+mod fleets;
 mod versions;
 mod bad;
 #[expect(clippy::unwrap_used, reason = "a server of a test")]

@@ -98,6 +98,12 @@ impl Ec2 {
 }
 
 impl Provider for Ec2 {
+    fn names(&self, engine: &str) -> bool {
+        // The older ids have 8 digits.
+        let digits = engine.strip_prefix("i-").filter(|digits| matches!(digits.len(), 8 | 17));
+        digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+    }
+
     /// At most one call per [`PAGE_INSTANCES`] instances, and one more where their number is a multiple of it.
     async fn list(&self) -> Result<Vec<Instance>, ProviderError> {
         let asked = self.asked("ec2:DescribeInstances", format!("fleet \"{}\"", self.fleet));

@@ -7,9 +7,10 @@
 //! provider whose machines are processes of this one. [`iam`] is who may do what of all that at AWS, and [`cloudformation`]
 //! sets it up.
 //!
-//! One round of a region, by whoever drives it: list the provider, then read the engines' documents; [`reconcile::decide`];
-//! settle the launches that were intended ([`launches::settle`]); [`scale::decide`] with the capacity that both found; write
-//! memory, history and intent down; act.
+//! [`round`] goes one round of a region: it lists the provider, and then reads the engines' documents at the region's [`home`]
+//! and the [`demand`]; asks [`reconcile::decide`], settles the launches that were intended ([`launches::settle`]), and asks
+//! [`scale::decide`] with the capacity that both found; writes memory, history and intent down; and acts. [`shift`] goes one round
+//! after the other, as long as it has the duty.
 //!
 //! *Invariants:* whatever decides is pure: what was seen, the time and the fleet go in, actions with their reasons come
 //! out. No cloud is known here: a provider is a trait, and AWS is in `boot/aws`.
@@ -22,6 +23,10 @@ pub mod launches;
 pub mod reconcile;
 pub mod bundle;
 pub mod user_data;
+pub mod home;
+pub mod demand;
+pub mod round;
+pub mod shift;
 pub mod process;
 pub mod iam;
 pub mod cloudformation;

@@ -30,6 +30,9 @@ const SHOWN: Duration = Duration::from_secs(3600);
 /// Processes of one launch: a mistake in a number must not fill the machine.
 pub const LAUNCH_MAX: u32 = 100;
 
+/// What ids begin with.
+const ID: &str = "process-";
+
 /// Writes its own line of `/proc` to the file `$1`, and becomes what follows.
 const INTRODUCE: &str = r#"read -r stat < /proc/$$/stat && printf '%s\n' "$stat" > "$1.new" && mv "$1.new" "$1" && shift && exec "$@""#;
 
@@ -81,6 +84,10 @@ impl Provider for Processes {
             instances.push(Instance { id, state, launched_ms, is_spot, tags });
         }
         Ok(instances)
+    }
+
+    fn names(&self, engine: &str) -> bool {
+        engine.starts_with(ID)
     }
 
     async fn launch(&self, request: &LaunchRequest) -> Result<Vec<InstanceId>, ProviderError> {
@@ -247,7 +254,7 @@ impl Processes {
 fn id_of(token: &str, place: u32) -> InstanceId {
     let hash = Sha256::digest(format!("{place}:{token}"));
     let digits: String = hash.iter().take(9).map(|byte| format!("{byte:02x}")).collect();
-    InstanceId(format!("p-{digits}"))
+    InstanceId(format!("{ID}{digits}"))
 }
 
 /// The process that wrote this line, if it still runs.

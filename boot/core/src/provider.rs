@@ -55,6 +55,9 @@ pub trait Provider: Send + Sync {
     /// never a part.
     fn list(&self) -> impl Future<Output = Result<Vec<Instance>, ProviderError>> + Send;
 
+    /// Whether an id has the form of this provider's: engines with others, on an operator's own machines, are nobody's to end.
+    fn names(&self, engine: &str) -> bool;
+
     /// Launches machines; repeated with the same token it launches no others. It may launch fewer than asked for.
     fn launch(
         &self,

@@ -33,8 +33,9 @@ pub type Listing = Result<Vec<Instance>, ProviderError>;
 /// replication stands still all engines look silent.
 pub type Registrations = Result<Vec<Registered>, String>;
 
-/// What an engine wrote of itself: its document, or its beat, where there is no document and the beat names jobs. Whoever drives the rounds leaves out engines that are not this provider's, such as those
-/// on machines of the operator: nobody lists their instances.
+/// What an engine wrote of itself: its document, or its beat, where there is no document and the beat names jobs. Whoever
+/// drives the rounds leaves out engines that are not this provider's, such as those on machines of the operator: nobody lists
+/// their instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {
     /// Its id, which is that of its instance.

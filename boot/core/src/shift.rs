@@ -1,0 +1,100 @@
+//! Rounds one after the other, as long as this process has the duty: of all that keep one fleet in one region, one does.
+//!
+//! Two that went rounds at once would launch twice as many. The lease stands in the region's beats database, beside those of
+//! keepers, and a duty that was lost ends with the round that it is in: whatever that does is checked where it is done.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use blitz_couchdb::Client;
+use blitz_jobs::clock::Clock;
+use blitz_jobs::duty::{self, Duty};
+use blitz_jobs::id::Incarnation;
+use blitz_jobs::timing::Timing;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::fleet::FleetRegion;
+use crate::home::{Home, HomeError};
+use crate::provider::Provider;
+use crate::round::{self, Duties, Report};
+
+/// Between two rounds: a queue that grows is seen within so long.
+pub const EVERY: Duration = Duration::from_secs(10);
+
+/// Who goes rounds.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// Its name, for people: the host's.
+    pub name: String,
+    /// Which start of it.
+    pub incarnation: Incarnation,
+    /// The times of the lease.
+    pub timing: Timing,
+    /// Between two rounds: [`EVERY`].
+    pub every: Duration,
+}
+
+/// What is told while rounds go.
+#[derive(Debug)]
+pub enum Told {
+    /// This process has the duty from now on, or has it no more.
+    Duty(bool),
+    /// A round was gone.
+    Round(Box<Report>),
+    /// A round could not be gone; the next one tries again.
+    Failed(HomeError),
+}
+
+/// Goes rounds of one region until `leave` is ready, and gives the duty back then.
+///
+/// # Errors
+///
+/// [`HomeError`] when the region cannot be entered at the start.
+pub async fn keep<P: Provider>(
+    provider: &P,
+    store: &Client,
+    place: (&str, &FleetRegion),
+    duties: &Duties,
+    worker: &Worker,
+    leave: impl Future<Output = ()>,
+    mut tell: impl FnMut(Told),
+) -> Result<(), HomeError> {
+    let (fleet, region) = place;
+    let beats = Home::enter(store, &region.name).await?.beats();
+    let Worker { name, incarnation, timing, every } = worker.clone();
+    let clock = Clock::start();
+    let (say, mut on) = watch::channel(false);
+    let duty = Duty::new(&name, incarnation, timing);
+    let lease = format!("boot-{fleet}");
+    let keeps = duty::keep(beats, &lease, duty, || clock.now(), timing.beat, say, leave);
+    let goes = async {
+        let mut was_on = false;
+        loop {
+            let is_on = *on.borrow_and_update();
+            if is_on != was_on {
+                tell(Told::Duty(is_on));
+                was_on = is_on;
+            }
+            if is_on {
+                let round = round::go(provider, store, place, duties, now_ms()).await;
+                tell(round.map_or_else(Told::Failed, |report| Told::Round(Box::new(report))));
+            }
+            // A change of the duty is heard at once, and its end ends this.
+            let pause = if is_on { every } else { Duration::MAX };
+            tokio::select! {
+                () = sleep(pause) => {}
+                changed = on.changed() => if changed.is_err() { return },
+            }
+        }
+    };
+    // The lease is rewritten while a round goes.
+    tokio::join!(keeps, goes);
+    Ok(())
+}
+
+/// The time of day, in milliseconds since 1970.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
