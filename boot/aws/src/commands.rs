@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::access::Access;
 use crate::failure::Failure;
-use crate::instances;
+use crate::{bundles, instances, policies, rounds, user_data};
 
 /// Engines that appear by themselves: their machines, what they load, and what they may.
 #[derive(Debug, Parser)]
@@ -56,6 +56,30 @@ impl AwsArgs {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make and show the key that signs what machines run
+    #[command(subcommand)]
+    Key(bundles::Key),
+    /// Make a bundle of a program and plugins, signed, in a directory
+    Bundle(bundles::BundleArgs),
+    /// Put a bundle where machines find it; nothing that is there is overwritten
+    Publish(bundles::PublishArgs),
+    /// Let a channel point at a published bundle
+    Promote(bundles::PromoteArgs),
+    /// Let a channel point at the bundle before the one of now
+    Rollback(bundles::MoveArgs),
+    /// Print what a machine is told at its first boot
+    UserData(user_data::UserDataArgs),
+    /// Print a policy of AWS
+    Iam(policies::IamArgs),
+    /// Print a template of CloudFormation
+    #[command(subcommand)]
+    Cloudformation(policies::Stack),
+    /// Keep a fleet: launch and drain engines, and end what is neither machine nor engine
+    Run(rounds::RoundsArgs),
+    /// Launch and drain engines only
+    Scale(rounds::RoundsArgs),
+    /// End what is neither machine nor engine only
+    Reconcile(rounds::RoundsArgs),
     /// List the fleet's machines as EC2 tells of them
     Instances(instances::InstancesArgs),
 }
@@ -76,6 +100,17 @@ pub(crate) struct FleetArgs {
 pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
     let access = cli.aws.access();
     match cli.command {
+        Command::Key(key) => bundles::key(key),
+        Command::Bundle(args) => bundles::bundle(args).await,
+        Command::Publish(args) => bundles::publish(&access, args).await,
+        Command::Promote(args) => bundles::promote(&access, args).await,
+        Command::Rollback(args) => bundles::rollback(&access, args).await,
+        Command::UserData(args) => user_data::run(args),
+        Command::Iam(args) => policies::iam(args),
+        Command::Cloudformation(stack) => policies::stack(stack),
+        Command::Run(args) => Box::pin(rounds::run(&access, args, (true, true))).await,
+        Command::Scale(args) => Box::pin(rounds::run(&access, args, (false, true))).await,
+        Command::Reconcile(args) => Box::pin(rounds::run(&access, args, (true, false))).await,
         Command::Instances(args) => instances::run(&access, &args).await,
     }
 }

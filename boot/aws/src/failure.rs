@@ -11,9 +11,14 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use blitz_boot_core::bundle::{BadBundle, Channel, Digest, KeyFileError};
+use blitz_boot_core::home::HomeError;
+use blitz_boot_core::iam::BadScope;
 use blitz_boot_core::provider::ProviderError;
+use blitz_boot_core::user_data::BadBoot;
+use blitz_boot_core::user_data::value::BadValue;
 
-use crate::s3;
+use crate::{s3, shelf};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +35,55 @@ pub(crate) enum Failure {
     /// The bucket.
     #[error(transparent)]
     Bucket(#[from] s3::Error),
+    /// Where bundles lie.
+    #[error(transparent)]
+    Shelf(#[from] shelf::Error),
+    /// A bundle, or the pointer of a channel.
+    #[error(transparent)]
+    Bundle(#[from] BadBundle),
+    /// The key that signs.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// Nothing is there under a key.
+    #[error(
+        "there is no {0}: make the bundle with 'blitz-boot bundle', and publish it before it is promoted"
+    )]
+    NotPublished(String),
+    /// A channel that was never moved.
+    #[error("channel {0} points at nothing: move it with 'blitz-boot promote'")]
+    NoPointer(Channel),
+    /// A channel that had no other bundle.
+    #[error(
+        "channel {channel} pointed at no other bundle than {bundle} before: name one with 'blitz-boot promote'"
+    )]
+    NothingBefore { channel: Channel, bundle: Digest },
+    /// A word of user data.
+    #[error(transparent)]
+    Value(#[from] BadValue),
+    /// User data that cannot be.
+    #[error(transparent)]
+    Boot(#[from] BadBoot),
+    /// A word of a policy.
+    #[error(transparent)]
+    Scope(BadScope),
+    /// A flag that is missing.
+    #[error("{0}")]
+    Usage(&'static str),
+    /// A file.
+    #[error("read '{}': {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    /// No store was named.
+    #[error("which store? give --store http://HOST:PORT or set BLITZ_STORE")]
+    NoStore,
+    /// The address of the store.
+    #[error(transparent)]
+    StoreAddress(blitz_couchdb::Error),
+    /// The store, or what it lacks.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// A round in which something failed; each has its line.
+    #[error("{failed} of what was to be done in region {region} failed")]
+    Round { region: String, failed: usize },
     /// Some places answered, others did not; each has its line on stderr.
     #[error("{failed} of {places} places did not answer; what stands above is not the whole fleet")]
     Part { failed: usize, places: usize, worst: ProviderError },
@@ -46,7 +100,27 @@ impl Failure {
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Clap(error) => u8::try_from(error.exit_code()).unwrap_or(USAGE),
-            Self::FleetFile { .. } => USAGE,
+            Self::FleetFile { .. }
+            | Self::Value(_)
+            | Self::Boot(_)
+            | Self::Scope(_)
+            | Self::Usage(_)
+            | Self::NoStore
+            | Self::StoreAddress(_)
+            | Self::Home(HomeError::NoRegion(_) | HomeError::Elsewhere { .. }) => USAGE,
+            Self::Home(HomeError::Store(_)) => UNREACHABLE,
+            Self::Shelf(shelf::Error::Bucket(s3::Error::Aws(error))) => of_provider(error),
+            Self::Shelf(
+                shelf::Error::Bucket(_) | shelf::Error::Changed(_) | shelf::Error::Exists(_),
+            ) => REFUSED,
+            Self::Shelf(shelf::Error::TooLarge(_) | shelf::Error::Io { .. })
+            | Self::Bundle(_)
+            | Self::Key(_)
+            | Self::NotPublished(_)
+            | Self::NoPointer(_)
+            | Self::NothingBefore { .. }
+            | Self::File { .. }
+            | Self::Round { .. } => FAILED,
             Self::Provider(error) | Self::Part { worst: error, .. } => of_provider(error),
             Self::Bucket(s3::Error::Aws(error)) => of_provider(error),
             Self::Bucket(_) => REFUSED,

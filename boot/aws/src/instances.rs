@@ -84,7 +84,7 @@ pub(crate) fn read_fleet(args: &FleetArgs) -> Result<Fleet, Failure> {
     let path = &args.fleet_file;
     let bad = |cause: String| Failure::FleetFile { path: path.clone(), cause };
     let text = fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
-    toml::from_str(&text).map_err(|error| bad(error.to_string()))
+    Fleet::parse(&text).map_err(|error| bad(error.to_string()))
 }
 
 /// The places of these regions, or of all.

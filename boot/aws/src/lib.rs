@@ -10,8 +10,13 @@
 pub mod access;
 pub mod ec2;
 pub mod s3;
+pub mod shelf;
 
 mod commands;
+mod bundles;
+mod user_data;
+mod policies;
+mod rounds;
 mod failure;
 mod instances;
 mod refusals;

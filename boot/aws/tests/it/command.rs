@@ -26,23 +26,23 @@ max = 3
 launch-template = "blitz-engine"
 "#;
 
-struct Home {
+pub(crate) struct Home {
     directory: tempfile::TempDir,
 }
 
 impl Home {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::write(directory.path().join("fleet.toml"), FLEET).expect("a file");
         Self { directory }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Runs the program where no other AWS is known than what is said here.
-    async fn run(&self, credentials: Option<&Credentials>, words: &[&str]) -> Output {
+    pub(crate) async fn run(&self, credentials: Option<&Credentials>, words: &[&str]) -> Output {
         let mut command = tokio_command(self.directory.path());
         if let Some(credentials) = credentials {
             command
@@ -65,7 +65,7 @@ fn tokio_command(home: &Path) -> Command {
 }
 
 #[track_caller]
-fn check(output: &Output, code: i32, stderr: &[&str]) -> String {
+pub(crate) fn check(output: &Output, code: i32, stderr: &[&str]) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{said}");
     for words in stderr {

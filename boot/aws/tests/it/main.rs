@@ -10,4 +10,6 @@ mod faults;
 mod fleets;
 mod moto;
 mod outages;
+mod publishing;
 mod s3;
+mod stacks;

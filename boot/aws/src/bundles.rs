@@ -1,0 +1,310 @@
+//! `blitz-boot key`, `bundle`, `publish`, `promote` and `rollback`: from a program to what machines load.
+//!
+//! A bundle is made and signed where the key is, into a directory; what is published is that directory, as it is. A channel
+//! moves by one more pointer, signed, that counts up: also backwards, to an earlier bundle.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use blitz_boot_core::bundle::{
+    Bundle, Channel, Digest, Expected, Glibc, Input, Manifest, PROGRAM, Pointer, SigningKey,
+    Target, layout,
+};
+use blitz_boot_core::shift::now_ms;
+use clap::{Args, Subcommand};
+
+use crate::access::Access;
+use crate::commands::print;
+use crate::failure::Failure;
+use crate::s3::{Bucket, Put};
+use crate::shelf::Shelf;
+
+/// Pointers that are read backwards to find the bundle before: who promoted one bundle more often than that names the other.
+const BACK_MAX: u64 = 100;
+
+/// What can be done with the key.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Make a key, and print its public half
+    Make {
+        /// Where; nothing may be there
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Print the public half of a key
+    Show {
+        /// The key
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// Makes or shows a key.
+pub(crate) fn key(key: Key) -> Result<(), Failure> {
+    let key = match key {
+        Key::Make { file } => SigningKey::make(&file)?,
+        Key::Show { file } => SigningKey::read(&file)?,
+    };
+    print(&format!("{}\n", key.public()))
+}
+
+/// The flags of `bundle`.
+#[derive(Debug, Args)]
+pub(crate) struct BundleArgs {
+    /// The program 'blitz': engine, gateway and command line, with its built-in plugins
+    #[arg(long, value_name = "FILE")]
+    program: PathBuf,
+    /// Another plugin to have beside it; repeat for others
+    #[arg(long = "plugin", value_name = "FILE")]
+    plugins: Vec<PathBuf>,
+    /// The machines that it is for: x86_64 or aarch64
+    #[arg(long, value_name = "NAME", default_value = std::env::consts::ARCH)]
+    target: Target,
+    /// The version of the product, for people
+    #[arg(long, value_name = "TEXT", default_value = env!("CARGO_PKG_VERSION"))]
+    product: String,
+    /// The newest C library that it may need; images with an older one do not start it
+    #[arg(long, value_name = "2.N", default_value = "2.34")]
+    glibc_max: Glibc,
+    /// The key to sign with
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// The directory that it is written into, beside what is there
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// Makes a bundle, and prints its id.
+pub(crate) async fn bundle(args: BundleArgs) -> Result<(), Failure> {
+    let key = SigningKey::read(&args.key)?;
+    let mut inputs = vec![Input { name: PROGRAM.to_owned(), bytes: read(&args.program)? }];
+    for path in &args.plugins {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        inputs.push(Input { name, bytes: read(path)? });
+    }
+    let bundle = Bundle::build(&args.product, args.target, args.glibc_max, inputs)?;
+    let id = bundle.manifest().id();
+    let shelf = Shelf::Directory(args.out);
+    for object in bundle.into_objects(&key) {
+        shelf.put_new(&object.key, object.bytes).await?;
+    }
+    print(&format!("{id}\n"))
+}
+
+/// Where bundles are published.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false, id = "place")]
+pub(crate) struct PlaceArgs {
+    /// The bucket
+    #[arg(long, value_name = "NAME")]
+    bucket: Option<String>,
+    /// A directory that a web server serves
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// How the bucket is reached.
+#[derive(Debug, Args)]
+pub(crate) struct BucketArgs {
+    /// What keys in the bucket begin with
+    #[arg(long, value_name = "TEXT", default_value = "engines")]
+    prefix: String,
+    /// The region of AWS that the bucket is in [default: that of the environment]
+    #[arg(long, value_name = "NAME")]
+    bucket_place: Option<String>,
+    /// The account that the bucket must be of, 12 digits
+    #[arg(long, value_name = "ID")]
+    owner: Option<String>,
+}
+
+async fn shelf(access: &Access, place: PlaceArgs, bucket: BucketArgs) -> Result<Shelf, Failure> {
+    let BucketArgs { prefix, bucket_place, owner } = bucket;
+    let Some(name) = place.bucket else {
+        return Ok(Shelf::Directory(place.dir.unwrap_or_default()));
+    };
+    let mut bucket = Bucket::new(access, &name, bucket_place.as_deref()).await?;
+    if let Some(owner) = owner {
+        bucket = bucket.with_owner(&owner);
+    }
+    Ok(Shelf::Bucket { bucket, prefix: prefix.trim_matches('/').to_owned() })
+}
+
+/// The flags of `publish`.
+#[derive(Debug, Args)]
+pub(crate) struct PublishArgs {
+    /// The bundle, as 'bundle' printed it
+    #[arg(value_name = "BUNDLE")]
+    bundle: Digest,
+    /// The directory that it was made in
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    /// The machines that it is for: x86_64 or aarch64
+    #[arg(long, value_name = "NAME", default_value = std::env::consts::ARCH)]
+    target: Target,
+    /// The key that it is signed with
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    bucket: BucketArgs,
+}
+
+/// Publishes a bundle: every file is looked at once more, and nothing that is there is overwritten.
+pub(crate) async fn publish(access: &Access, args: PublishArgs) -> Result<(), Failure> {
+    let key = SigningKey::read(&args.key)?;
+    let from = Shelf::Directory(args.from);
+    let manifest = manifest(&from, &args.bundle, args.target, &key).await?;
+    let to = shelf(access, args.place, args.bucket).await?;
+    let (mut written, mut same) = (0, 0);
+    let mut put = |put: Put| match put {
+        Put::Written => written += 1,
+        Put::Same => same += 1,
+    };
+    for file in manifest.files() {
+        let at = layout::blob(&file.sha256);
+        let bytes = found(&from, &at).await?;
+        file.check_bytes(&bytes)?;
+        put(to.put_new(&at, bytes).await?);
+    }
+    // Who finds the manifest finds all of it.
+    for at in [layout::manifest_signature(&args.bundle), layout::manifest(&args.bundle)] {
+        put(to.put_new(&at, found(&from, &at).await?).await?);
+    }
+    print(&format!("{}: {written} objects written, {same} were there\n", args.bundle))
+}
+
+/// The flags of `promote` and `rollback`.
+#[derive(Debug, Args)]
+pub(crate) struct MoveArgs {
+    /// The channel: canary or stable
+    #[arg(long, value_name = "NAME")]
+    channel: Channel,
+    /// The machines that it is for: x86_64 or aarch64
+    #[arg(long, value_name = "NAME", default_value = std::env::consts::ARCH)]
+    target: Target,
+    /// The key to sign with
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    bucket: BucketArgs,
+}
+
+/// The flags of `promote`.
+#[derive(Debug, Args)]
+pub(crate) struct PromoteArgs {
+    /// The bundle, as 'bundle' printed it
+    #[arg(value_name = "BUNDLE")]
+    bundle: Digest,
+    #[command(flatten)]
+    moved: MoveArgs,
+}
+
+/// Lets a channel point at a bundle that was published.
+pub(crate) async fn promote(access: &Access, args: PromoteArgs) -> Result<(), Failure> {
+    let PromoteArgs { bundle, moved } = args;
+    let (mut lever, now) = Lever::take(access, moved).await?;
+    lever.point(now, bundle).await
+}
+
+/// Lets a channel point at the bundle that it pointed at before the one of now.
+pub(crate) async fn rollback(access: &Access, args: MoveArgs) -> Result<(), Failure> {
+    let (mut lever, now) = Lever::take(access, args).await?;
+    let Some(now) = now else { return Err(Failure::NoPointer(lever.channel)) };
+    let from = now.pointer.serial.saturating_sub(1);
+    for serial in (from.saturating_sub(BACK_MAX - 1).max(1)..=from).rev() {
+        let at = layout::channel_history(lever.channel, lever.target, serial);
+        // A number that nobody came to use.
+        let Some(object) = lever.shelf.get(&at).await? else { continue };
+        let before = lever.open(&object.bytes)?;
+        if before.bundle != now.pointer.bundle {
+            return lever.point(Some(now), before.bundle).await;
+        }
+    }
+    Err(Failure::NothingBefore { channel: lever.channel, bundle: now.pointer.bundle })
+}
+
+/// A channel that is to be moved.
+struct Lever {
+    shelf: Shelf,
+    key: SigningKey,
+    channel: Channel,
+    target: Target,
+}
+
+/// What a channel points at.
+struct Now {
+    pointer: Pointer,
+    etag: String,
+}
+
+impl Lever {
+    async fn take(access: &Access, args: MoveArgs) -> Result<(Self, Option<Now>), Failure> {
+        let MoveArgs { channel, target, key, place, bucket } = args;
+        let key = SigningKey::read(&key)?;
+        let lever = Self { shelf: shelf(access, place, bucket).await?, key, channel, target };
+        let object = lever.shelf.get(&layout::channel(channel, target)).await?;
+        let now = object
+            .map(|object| {
+                Ok::<_, Failure>(Now { pointer: lever.open(&object.bytes)?, etag: object.etag })
+            })
+            .transpose()?;
+        Ok((lever, now))
+    }
+
+    fn open(&self, object: &[u8]) -> Result<Pointer, Failure> {
+        let Self { channel, target, .. } = *self;
+        let expected = Expected { channel, target, serial_min: 1 };
+        Ok(Pointer::open(object, &self.key.public(), expected)?)
+    }
+
+    /// Moves the channel, if the bundle is whole where it lies.
+    async fn point(&mut self, now: Option<Now>, bundle: Digest) -> Result<(), Failure> {
+        let Self { channel, target, .. } = *self;
+        let manifest = manifest(&self.shelf, &bundle, target, &self.key).await?;
+        let place = (channel, target);
+        let previous = now.as_ref().map(|now| &now.pointer);
+        if let Some(now) = previous.filter(|now| now.bundle == bundle) {
+            let serial = now.serial;
+            return print(&format!(
+                "{channel} of {target} points at it already, by serial {serial}\n"
+            ));
+        }
+        let pointer = Pointer::after(previous, place, bundle, now_ms())?;
+        let object = pointer.to_object(&self.key);
+        // For rollbacks; written first, so that none is missing of what a machine may have seen. One of a promotion that fell
+        // in between is overwritten by no one: the channel did not move, and this number is taken again by `replace`.
+        let history = layout::channel_history(channel, target, pointer.serial);
+        let there = self.shelf.get(&history).await?.map(|there| there.etag);
+        self.shelf.replace(&history, object.clone(), there.as_deref()).await?;
+        let etag = now.as_ref().map(|now| now.etag.as_str());
+        self.shelf.replace(&layout::channel(channel, target), object, etag).await?;
+        let (product, serial) = (manifest.product(), pointer.serial);
+        print(&format!(
+            "{channel} of {target} points at {bundle} (blitz {product}), by serial {serial}\n"
+        ))
+    }
+}
+
+/// The manifest of a bundle, if it is of this key.
+async fn manifest(
+    shelf: &Shelf,
+    bundle: &Digest,
+    target: Target,
+    key: &SigningKey,
+) -> Result<Manifest, Failure> {
+    let text = found(shelf, &layout::manifest(bundle)).await?;
+    let signature = found(shelf, &layout::manifest_signature(bundle)).await?;
+    Ok(Manifest::open(&text, &signature, &key.public(), bundle, target)?)
+}
+
+async fn found(shelf: &Shelf, key: &str) -> Result<Vec<u8>, Failure> {
+    let object = shelf.get(key).await?;
+    object.map(|object| object.bytes).ok_or_else(|| Failure::NotPublished(key.to_owned()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|source| Failure::File { path: path.to_owned(), source })
+}

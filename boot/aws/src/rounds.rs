@@ -1,0 +1,214 @@
+//! `blitz-boot run`, `scale` and `reconcile`: rounds of the fleet's regions, once or until ^C.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use blitz_boot_core::fleet::{Fleet, FleetRegion};
+use blitz_boot_core::process::Processes;
+use blitz_boot_core::provider::{Provider, ProviderError};
+use blitz_boot_core::reconcile::Rules;
+use blitz_boot_core::round::{self, Duties, Report};
+use blitz_boot_core::shift::{self, Told, Worker, now_ms};
+use blitz_couchdb::Client;
+use blitz_jobs::id::Incarnation;
+use blitz_jobs::timing::Timing;
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::access::Access;
+use crate::commands::{FleetArgs, print};
+use crate::ec2::Ec2;
+use crate::failure::Failure;
+use crate::instances::read_fleet;
+
+/// The flags of rounds.
+#[derive(Debug, Args)]
+pub(crate) struct RoundsArgs {
+    #[command(flatten)]
+    fleet: FleetArgs,
+    /// The store at the home of the regions: http://HOST:PORT; with NAME:PASSWORD@ better in BLITZ_STORE
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// Only these blitz regions
+    #[arg(short, long = "region", value_name = "NAME", value_delimiter = ',')]
+    regions: Vec<String>,
+    /// Say what would be done and why, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// One round, instead of one every 10 seconds; nobody else may go rounds then
+    #[arg(long)]
+    once: bool,
+    /// Act although much looks wrong at once: somebody has looked
+    #[arg(long)]
+    force: bool,
+    /// Who has the machines
+    #[arg(long, value_enum, default_value_t = ProviderWord::Ec2)]
+    provider: ProviderWord,
+    /// Where records of processes are kept
+    #[arg(long, value_name = "DIR", required_if_eq("provider", "process"))]
+    directory: Option<PathBuf>,
+    /// The program of a process and its words; {id} and {region} in them are replaced: -- blitz engine --id {id} ...
+    #[arg(last = true, value_name = "COMMAND", required_if_eq("provider", "process"))]
+    command: Vec<String>,
+}
+
+/// Providers of machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProviderWord {
+    /// EC2
+    Ec2,
+    /// Processes of this machine
+    Process,
+}
+
+/// Goes rounds with these duties.
+pub(crate) async fn run(
+    access: &Access,
+    args: RoundsArgs,
+    (reconciles, scales): (bool, bool),
+) -> Result<(), Failure> {
+    let fleet = read_fleet(&args.fleet)?;
+    let regions = chosen(&fleet, &args.regions)?;
+    let store = store(args.store.clone())?;
+    let rules = Rules { is_forced: args.force, ..Rules::default() };
+    let duties = Duties { reconciles, scales, is_dry: args.dry_run, rules };
+    let mut tasks = JoinSet::new();
+    let (stop, stopped) = watch::channel(false);
+    let mut signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    for region in regions {
+        let (store, fleet, duties) = (store.clone(), fleet.name.clone(), duties.clone());
+        let once = args.once || args.dry_run;
+        let stopped = stopped.clone();
+        match args.provider {
+            ProviderWord::Ec2 => {
+                let ec2 = Ec2::new(access, &fleet_of(&fleet, &region), &region.place).await?;
+                tasks.spawn(go(ec2, store, fleet, region, duties, once, stopped));
+            }
+            ProviderWord::Process => {
+                let directory = args.directory.clone().unwrap_or_default().join(&region.name);
+                let processes =
+                    Processes { directory, fleet: fleet.clone(), command: args.command.clone() };
+                tasks.spawn(go(processes, store, fleet, region, duties, once, stopped));
+            }
+        }
+    }
+    drop(stopped);
+    let mut worst = Ok(());
+    loop {
+        let asked = async {
+            match &mut signals {
+                (Ok(interrupt), Ok(terminate)) => tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                },
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = tasks.join_next() => match ended {
+                None => return worst,
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(failure))) => worst = Err(failure),
+                Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
+            },
+            () = asked => drop(stop.send(true)),
+        }
+    }
+}
+
+/// A fleet with this region alone, for a provider that knows one place.
+fn fleet_of(name: &str, region: &FleetRegion) -> Fleet {
+    Fleet { name: name.to_owned(), regions: vec![region.clone()] }
+}
+
+async fn go<P: Provider>(
+    provider: P,
+    store: Client,
+    fleet: String,
+    region: FleetRegion,
+    duties: Duties,
+    once: bool,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<(), Failure> {
+    let place = (fleet.as_str(), &region);
+    if once {
+        let report = round::go(&provider, &store, place, &duties, now_ms()).await?;
+        let failed = report.failed.len() + report.loud.len();
+        print(&told(&region.name, &report, true))?;
+        return match failed {
+            0 => Ok(()),
+            failed => Err(Failure::Round { region: region.name, failed }),
+        };
+    }
+    let worker = worker()?;
+    let leave = async move {
+        // Without a sender nobody asks any more.
+        drop(stopped.wait_for(|stopped| *stopped).await);
+    };
+    let tell = |told_of: Told| match told_of {
+        Told::Duty(true) => say(&format!("{}: this process goes the rounds", region.name)),
+        Told::Duty(false) => say(&format!("{}: the rounds are somebody else's", region.name)),
+        Told::Failed(error) => say(&format!("{}: no round: {error}", region.name)),
+        Told::Round(report) => say(told(&region.name, &report, false).trim_end()),
+    };
+    shift::keep(&provider, &store, place, &duties, &worker, leave, tell).await?;
+    Ok(())
+}
+
+fn worker() -> Result<Worker, Failure> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::Start(io::Error::other(error)))?;
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    Ok(Worker {
+        name: name.trim().to_owned(),
+        incarnation: Incarnation::from_random(bytes),
+        timing: Timing::default(),
+        every: shift::EVERY,
+    })
+}
+
+/// What a round did. `all` is with the reasons of the number of engines, and also when nothing was done.
+fn told(region: &str, report: &Report, all: bool) -> String {
+    let Report { done, held, failed, loud, decision } = report;
+    let reasons = decision.iter().filter(|_| all).flat_map(|decision| &decision.reasons);
+    let mut lines: Vec<String> = reasons.chain(done).cloned().collect();
+    lines.extend(held.iter().map(|line| format!("held: {line}")));
+    lines.extend(failed.iter().map(|line| format!("failed: {line}")));
+    lines.extend(loud.iter().map(|line| format!("needs you: {line}")));
+    if all && lines.is_empty() {
+        lines.push("nothing to do".to_owned());
+    }
+    lines.iter().map(|line| format!("{region}: {}\n", plain(line))).collect()
+}
+
+/// What others wrote says nothing to our terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Says it on standard error, which whoever supervises this reads. It may be closed: the rounds go on.
+fn say(text: &str) {
+    if !text.is_empty() {
+        drop(writeln!(io::stderr().lock(), "{text}"));
+    }
+}
+
+fn chosen(fleet: &Fleet, names: &[String]) -> Result<Vec<FleetRegion>, Failure> {
+    if let Some(unknown) = names.iter().find(|name| fleet.region(name).is_none()) {
+        let known: Vec<&str> = fleet.regions.iter().map(|region| region.name.as_str()).collect();
+        return Err(Failure::from(ProviderError::Invalid(format!(
+            "fleet {:?} has no region {unknown:?}; it has {}",
+            fleet.name,
+            known.join(", ")
+        ))));
+    }
+    let is_chosen = |region: &&FleetRegion| names.is_empty() || names.contains(&region.name);
+    Ok(fleet.regions.iter().filter(is_chosen).cloned().collect())
+}
+
+fn store(given: Option<String>) -> Result<Client, Failure> {
+    let url = given.or_else(|| std::env::var("BLITZ_STORE").ok()).ok_or(Failure::NoStore)?;
+    Client::new(url).map_err(Failure::StoreAddress)
+}

@@ -1,0 +1,109 @@
+//! `blitz-boot user-data`: what a machine is told at its first boot.
+
+use std::time::Duration;
+
+use blitz_boot_core::bundle::{Channel, PublicKey};
+use blitz_boot_core::user_data::value::{
+    AwsRegion, BaseUrl, Bucket, EngineName, GatewayUrl, Life, Prefix, RegionName,
+};
+use blitz_boot_core::user_data::{self, Boot, Provider};
+use clap::{Args, ValueEnum};
+
+use crate::commands::print;
+use crate::failure::Failure;
+
+/// The flags of `user-data`.
+#[derive(Debug, Args)]
+pub(crate) struct UserDataArgs {
+    /// The blitz region that the engine works for
+    #[arg(short, long, value_name = "NAME")]
+    region: RegionName,
+    /// A gateway that gives the engine its tokens; repeat for others
+    #[arg(long = "join", value_name = "URL", required = true)]
+    joins: Vec<GatewayUrl>,
+    /// The public key of who signs bundles, as 'key' prints it
+    #[arg(long, value_name = "KEY")]
+    key: PublicKey,
+    /// What kind of machine it is
+    #[arg(long, value_enum, default_value_t = ProviderWord::Ec2)]
+    provider: ProviderWord,
+    /// ec2: the bucket of the bundles
+    #[arg(long, value_name = "NAME", required_if_eq("provider", "ec2"))]
+    bucket: Option<Bucket>,
+    /// ec2: what keys in the bucket begin with
+    #[arg(long, value_name = "TEXT", default_value = "engines")]
+    prefix: Prefix,
+    /// ec2: the region of AWS that the bucket is in
+    #[arg(long, value_name = "NAME", required_if_eq("provider", "ec2"))]
+    bucket_place: Option<AwsRegion>,
+    /// ec2: another store that speaks as S3 does
+    #[arg(long, value_name = "URL")]
+    s3_url: Option<BaseUrl>,
+    /// ec2: other instance metadata than those of EC2
+    #[arg(long, value_name = "URL")]
+    imds_url: Option<BaseUrl>,
+    /// generic, none: a web server with the bundles
+    #[arg(long, value_name = "URL", required_if_eq_any([("provider", "generic"), ("provider", "none")]))]
+    base: Option<BaseUrl>,
+    /// generic, none: the engine's name [default: the id that the cloud gave it; none: its host name]
+    #[arg(long, value_name = "NAME")]
+    id: Option<EngineName>,
+    /// The channel: stable or canary
+    #[arg(long, value_name = "NAME", default_value = "stable")]
+    channel: Channel,
+    /// The least serial of the channel that is taken: older pointers are refused
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    serial_min: u64,
+    /// Jobs that the engine runs at a time
+    #[arg(long, value_name = "N")]
+    slots: Option<u16>,
+    /// The key of a publisher of plugins to trust; repeat for others
+    #[arg(long = "trust-key", value_name = "KEY")]
+    trusted: Vec<PublicKey>,
+    /// The longest life of the machine, in hours
+    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    life_hours: u32,
+}
+
+/// Kinds of machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ProviderWord {
+    /// An instance of EC2: a cloud-init document
+    Ec2,
+    /// A machine of another cloud, which ends with its engine: a cloud-init document
+    Generic,
+    /// A machine that stays: a script for sh
+    None,
+}
+
+/// Prints the document, or the script.
+pub(crate) fn run(args: UserDataArgs) -> Result<(), Failure> {
+    let UserDataArgs { provider, bucket, prefix, bucket_place, base, id: engine, .. } = args;
+    let missing =
+        || Failure::Usage("name a bucket (--bucket, --bucket-place), or an address (--base)");
+    let provider = match provider {
+        ProviderWord::Ec2 => Provider::Ec2 {
+            bucket: bucket.ok_or_else(missing)?,
+            prefix: Some(prefix),
+            bucket_region: bucket_place.ok_or_else(missing)?,
+            endpoint: args.s3_url,
+            imds: args.imds_url,
+        },
+        ProviderWord::Generic => Provider::Generic { base: base.ok_or_else(missing)?, engine },
+        ProviderWord::None => Provider::None { base: base.ok_or_else(missing)?, engine },
+    };
+    let is_document = !matches!(provider, Provider::None { .. });
+    let boot = Boot {
+        region: args.region,
+        joins: args.joins,
+        provider,
+        channel: args.channel,
+        serial_min: args.serial_min,
+        key: args.key,
+        slots: args.slots,
+        trusted: args.trusted,
+        life: Life::new(Duration::from_hours(args.life_hours.into()))?,
+    };
+    let text = if is_document { user_data::render(&boot) } else { user_data::installer(&boot) };
+    print(&text?)
+}

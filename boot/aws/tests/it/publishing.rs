@@ -1,0 +1,171 @@
+//! From a program to what machines load, and what is printed for who sets an account up; with the program itself.
+
+use serde_json::Value;
+
+use crate::command::{Home, check};
+use crate::moto::{self, BUCKET};
+
+/// A program that every machine of these tests has, in the place of `blitz`; and another.
+const PROGRAMS: [&str; 2] = ["/bin/true", "/bin/false"];
+
+/// A publisher with a key, and a bundle of each program.
+async fn publisher() -> (Home, String, [String; 2]) {
+    let home = Home::new();
+    let key = check(&home.run(None, &["key", "make", "key"]).await, 0, &[]);
+    check(&home.run(None, &["key", "make", "key"]).await, 1, &["'key'", "exists"]);
+    let again = check(&home.run(None, &["key", "show", "key"]).await, 0, &[]);
+    assert_eq!(key, again);
+    let mut ids = Vec::new();
+    for program in PROGRAMS {
+        // The images of these tests are newer than those of machines.
+        let bundle = [
+            "bundle",
+            "--program",
+            program,
+            "--key",
+            "key",
+            "--out",
+            "made",
+            "--glibc-max",
+            "2.99",
+        ];
+        let id = check(&home.run(None, &bundle).await, 0, &[]);
+        assert_eq!(check(&home.run(None, &bundle).await, 0, &[]), id, "same files, same bundle");
+        ids.push(id.trim().to_owned());
+    }
+    (home, key.trim().to_owned(), ids.try_into().expect("a bundle of each program"))
+}
+
+#[tokio::test]
+async fn a_channel_goes_forward_and_back_in_a_directory() {
+    let (home, _, [one, two]) = publisher().await;
+    let publish = async |id: &str| {
+        home.run(None, &["publish", id, "--from", "made", "--key", "key", "--dir", "site"]).await
+    };
+    let promote = async |id: &str| {
+        home.run(None, &["promote", id, "--channel", "stable", "--key", "key", "--dir", "site"])
+            .await
+    };
+    let rollback = async || {
+        home.run(None, &["rollback", "--channel", "stable", "--key", "key", "--dir", "site"]).await
+    };
+    check(&rollback().await, 1, &["channel stable points at nothing"]);
+    let said = check(&publish(&one).await, 0, &[]);
+    assert_eq!(said, format!("{one}: 3 objects written, 0 were there\n"));
+    let said = check(&publish(&one).await, 0, &[]);
+    assert_eq!(said, format!("{one}: 0 objects written, 3 were there\n"));
+    check(&promote(&two).await, 1, &["there is no bundles/", "publish it before it is promoted"]);
+    let first = check(&promote(&one).await, 0, &[]);
+    assert!(
+        first.contains(&format!("points at {one}")) && first.ends_with("by serial 1\n"),
+        "{first}"
+    );
+    let again = check(&promote(&one).await, 0, &[]);
+    assert!(again.ends_with("points at it already, by serial 1\n"), "{again}");
+    check(&rollback().await, 1, &["pointed at no other bundle"]);
+    check(&publish(&two).await, 0, &[]);
+    let second = check(&promote(&two).await, 0, &[]);
+    assert!(second.contains(&two) && second.ends_with("by serial 2\n"), "{second}");
+    let back = check(&rollback().await, 0, &[]);
+    assert!(back.contains(&one) && back.ends_with("by serial 3\n"), "{back}");
+
+    // What was tampered with is not published, and not promoted.
+    let blob =
+        std::fs::read_dir(home.path("made/blobs/sha256")).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(&blob, "x").unwrap();
+    let refused = [publish(&one).await, publish(&two).await];
+    assert!(refused.iter().any(|output| output.status.code() == Some(1)), "{refused:?}");
+    check(&home.run(None, &["key", "make", "other"]).await, 0, &[]);
+    let other = ["promote", &two, "--channel", "stable", "--key", "other", "--dir", "site"];
+    check(&home.run(None, &other).await, 1, &["signature"]);
+}
+
+#[tokio::test]
+async fn a_bucket_has_what_the_directory_had() {
+    let Some(moto) = moto::guarded() else { return };
+    let (home, _, [one, two]) = publisher().await;
+    let url = moto.url();
+    let to = [
+        "--bucket",
+        BUCKET,
+        "--prefix",
+        "publishing",
+        "--bucket-place",
+        "us-east-1",
+        "--endpoint-url",
+        &url,
+    ];
+    let run =
+        async |words: &[&str]| home.run(Some(&moto.operator), &[words, &to[..]].concat()).await;
+    let publish = ["publish", &one, "--from", "made", "--key", "key"];
+    let said = check(&run(&publish).await, 0, &[]);
+    assert_eq!(said, format!("{one}: 3 objects written, 0 were there\n"));
+    assert_eq!(
+        check(&run(&publish).await, 0, &[]),
+        format!("{one}: 0 objects written, 3 were there\n")
+    );
+    check(&run(&["publish", &two, "--from", "made", "--key", "key"]).await, 0, &[]);
+    for (words, serial) in
+        [(vec!["promote", &one], 1), (vec!["promote", &two], 2), (vec!["rollback"], 3)]
+    {
+        let channel = ["--channel", "canary", "--key", "key"];
+        let said = check(&run(&[&words[..], &channel[..]].concat()).await, 0, &[]);
+        assert!(said.ends_with(&format!("by serial {serial}\n")), "{said}");
+    }
+    // Who may only read moves nothing.
+    let words = [&["promote", &two, "--channel", "canary", "--key", "key"][..], &to[..]].concat();
+    check(&home.run(Some(&moto.reader), &words).await, 122, &["s3:PutObject"]);
+}
+
+#[tokio::test]
+async fn what_is_printed_for_machines_and_accounts() {
+    let (home, key, _) = publisher().await;
+    let document =
+        ["user-data", "-r", "japan", "--join", "https://gateway.example:8042", "--key", &key];
+    let ec2 = ["--bucket", "acme", "--bucket-place", "ap-northeast-1"];
+    let text = check(&home.run(None, &[&document[..], &ec2[..]].concat()).await, 0, &[]);
+    assert!(text.starts_with("#cloud-config\n") && text.len() <= 16_384, "{text}");
+    std::fs::write(home.path("user-data"), &text).unwrap();
+    check(&home.run(None, &document).await, 2, &["--bucket"]);
+    let script =
+        [&document[..], &["--provider", "none", "--base", "https://get.example/blitz"][..]]
+            .concat();
+    let text = check(&home.run(None, &script).await, 0, &[]);
+    assert!(text.starts_with("#!/bin/sh\n"), "{text}");
+    let nasty = ["user-data", "-r", "ja'pan", "--join", "https://g.example", "--key", &key];
+    check(&home.run(None, &[&nasty[..], &ec2[..]].concat()).await, 2, &["ja'pan"]);
+
+    let json = |text: String| serde_json::from_str::<Value>(&text).unwrap();
+    let region = ["cloudformation", "region", "--user-data", "user-data"];
+    let stack = json(check(&home.run(None, &region).await, 0, &[]));
+    assert!(stack["Resources"]["MachineTemplate"].is_object(), "{stack}");
+    let stack = json(check(&home.run(None, &["cloudformation", "account"]).await, 0, &[]));
+    assert!(stack["Resources"]["EngineBucket"].is_object(), "{stack}");
+    let iam = ["iam", "scaler", "--bucket", "acme", "--place", "eu-west-1", "--account"];
+    let policy =
+        json(check(&home.run(None, &[&iam[..], &["123456789012"]].concat()).await, 0, &[]));
+    assert_eq!(policy["Version"], "2012-10-17");
+    check(
+        &home.run(None, &[&iam[..], &["12"]].concat()).await,
+        2,
+        &["account \"12\"", "12 digits"],
+    );
+}
+
+#[tokio::test]
+async fn rounds_name_what_they_lack() {
+    let home = Home::new();
+    let run = ["run", "--fleet-file", "fleet.toml", "--once", "--provider", "process"];
+    check(&home.run(None, &run).await, 2, &["--directory"]);
+    let words = [&run[..], &["--directory", "d", "--", "true"]].concat();
+    check(&home.run(None, &words).await, 2, &["which store?", "BLITZ_STORE"]);
+    let store =
+        [&run[..], &["--store", "http://127.0.0.1:9", "--directory", "d", "--", "true"]].concat();
+    check(&home.run(None, &store).await, 125, &["127.0.0.1:9"]);
+    let other = [
+        &run[..],
+        &["-r", "mars", "--store", "http://127.0.0.1:9", "--directory", "d", "--", "true"],
+    ]
+    .concat();
+    check(&home.run(None, &other).await, 2, &["has no region \"mars\""]);
+}
