@@ -13,7 +13,7 @@
 //!     launch-template = "blitz-engine"
 //! "#,
 //! )?;
-//! assert_eq!(fleet.regions[0].slots, 4);
+//! assert_eq!(fleet.regions[0].slots, 100);
 //! # Ok::<(), blitz_boot_core::fleet::BadFleet>(())
 //! ```
 
@@ -42,7 +42,8 @@ pub struct FleetRegion {
     pub name: String,
     /// Where its machines are, in the provider's words: of EC2 the AWS region. Up to [`PLACE_CHARS_MAX`].
     pub place: String,
-    /// Jobs that one engine runs at a time; its machines are as large as that needs. 1 to [`SLOTS_MAX`], 4 if not given.
+    /// Jobs that one engine runs at a time, as `--slots` of `blitz engine` and of user data; its machines are as large as that
+    /// needs. 1 to [`SLOTS_MAX`], and as there 100 if not given.
     #[serde(default = "slots")]
     pub slots: u32,
     /// The fewest engines, also when nothing is to be done; 0 if not given, which lets the region fall to none.
@@ -251,7 +252,7 @@ fn cut(text: &str) -> String {
 }
 
 fn slots() -> u32 {
-    4
+    100
 }
 
 /// Five minutes.

@@ -297,7 +297,7 @@ impl Home {
                 action: action.to_owned(),
                 path: text(path),
                 status,
-                of: Some(text(why)),
+                of: Some(text(&format!("{path}: {why}"))),
             },
         };
         let audit = self.store.database(blitz_jobs::accounts::AUDIT);

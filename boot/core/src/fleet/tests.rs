@@ -14,7 +14,7 @@ fn a_short_file_has_defaults_and_a_long_one_everything() {
     let region = FleetRegion {
         name: "virginia".to_owned(),
         place: "us-east-1".to_owned(),
-        slots: 4,
+        slots: 100,
         min: 0,
         max: 20,
         warm: 0,

@@ -232,7 +232,7 @@ impl World {
             return;
         }
         let known = self.spec_is_at(home, job) || !self.is_excused(job);
-        let run = self.resolved_at(home, job).map(|(_, run)| run);
+        let run = self.found_at(home, job);
         if known && !run.as_ref().is_some_and(Run::is_final) {
             let state = run.as_ref().map_or("absent", Run::state);
             self.find(
@@ -245,6 +245,19 @@ impl World {
             Some(run) => self.outcome.tally.ended(&run),
             None => self.outcome.tally.void += 1,
         }
+    }
+
+    /// What counts at a site, by as many copies as answer: a node may hang since the last look at what is dropped now.
+    fn found_at(&mut self, site: usize, job: usize) -> Option<Run> {
+        let copies = self.sites[site].copies;
+        for r in (1..=copies).rev() {
+            for node in 0..copies {
+                if let Read::Answered(leaves) = self.read_leaves(site, node, job, r) {
+                    return leaves.resolved(self.mutants.guards()).map(|(_, run)| run.clone());
+                }
+            }
+        }
+        None
     }
 
     /// Of a region with several clusters each that is there.
