@@ -9,8 +9,9 @@ const S: u64 = 1000;
 
 /// Of four slots an engine, at most ten.
 fn region(more: &str) -> FleetRegion {
+    let slots = if more.contains("slots") { "" } else { "slots = 4\n" };
     let text = format!(
-        "name = \"main\"\n[[region]]\nname = \"virginia\"\nplace = \"us-east-1\"\nmax = 10\n{more}"
+        "name = \"main\"\n[[region]]\nname = \"virginia\"\nplace = \"us-east-1\"\nmax = 10\n{slots}{more}"
     );
     Fleet::parse(&text).unwrap().regions.remove(0)
 }
