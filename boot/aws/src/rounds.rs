@@ -149,7 +149,7 @@ async fn go<P: Provider>(
     };
     let tell = |told_of: Told| match told_of {
         Told::Duty(true) => say(&format!("{}: this process goes the rounds", region.name)),
-        Told::Duty(false) => say(&format!("{}: the rounds are somebody else's", region.name)),
+        Told::Duty(false) => say(&format!("{}: this process goes no rounds any more", region.name)),
         Told::Failed(error) => say(&format!("{}: no round: {error}", region.name)),
         Told::Round(report) => say(told(&region.name, &report, false).trim_end()),
     };
