@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Write as _};
 
 use aws_sdk_ec2::primitives::{DateTime, DateTimeFormat};
-use blitz_boot_core::fleet::Fleet;
+use blitz_boot_core::fleet::{Fleet, FleetRegion};
 use blitz_boot_core::instance::{Instance, InstanceState, TAG_FLEET, TAG_LAUNCH, TAG_REGION};
 use blitz_boot_core::provider::{Provider as _, ProviderError};
 use clap::Args;
@@ -36,7 +36,8 @@ type Listed = Result<Vec<Instance>, ProviderError>;
 /// Lists all places at once. One that fails leaves the others as they are, and makes the command fail.
 pub(crate) async fn run(access: &Access, args: &InstancesArgs) -> Result<(), Failure> {
     let fleet = read_fleet(&args.fleet)?;
-    let places = places(&fleet, &args.regions)?;
+    let regions = chosen(&fleet, &args.regions)?;
+    let places: BTreeSet<String> = regions.into_iter().map(|region| region.place).collect();
     let mut asked = JoinSet::new();
     for place in places {
         let (access, fleet) = (access.clone(), fleet.clone());
@@ -87,22 +88,18 @@ pub(crate) fn read_fleet(args: &FleetArgs) -> Result<Fleet, Failure> {
     Fleet::parse(&text).map_err(|error| bad(error.to_string()))
 }
 
-/// The places of these regions, or of all.
-fn places(fleet: &Fleet, regions: &[String]) -> Result<BTreeSet<String>, Failure> {
-    for name in regions {
-        if !fleet.regions.iter().any(|region| region.name == *name) {
-            let names: Vec<_> = fleet.regions.iter().map(|region| region.name.as_str()).collect();
-            return Err(ProviderError::Invalid(format!(
-                "fleet \"{}\" has no region \"{name}\"; it has {}",
-                fleet.name,
-                names.join(", ")
-            ))
-            .into());
-        }
+/// These regions of a fleet, or all.
+pub(crate) fn chosen(fleet: &Fleet, names: &[String]) -> Result<Vec<FleetRegion>, Failure> {
+    if let Some(unknown) = names.iter().find(|name| fleet.region(name).is_none()) {
+        let known: Vec<&str> = fleet.regions.iter().map(|region| region.name.as_str()).collect();
+        return Err(Failure::from(ProviderError::Invalid(format!(
+            "fleet {:?} has no region {unknown:?}; it has {}",
+            fleet.name,
+            known.join(", ")
+        ))));
     }
-    let wanted =
-        fleet.regions.iter().filter(|region| regions.is_empty() || regions.contains(&region.name));
-    Ok(wanted.map(|region| region.place.clone()).collect())
+    let is_chosen = |region: &&FleetRegion| names.is_empty() || names.contains(&region.name);
+    Ok(fleet.regions.iter().filter(is_chosen).cloned().collect())
 }
 
 fn json(listed: &BTreeMap<String, Listed>) -> String {

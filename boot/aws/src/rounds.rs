@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use blitz_boot_core::fleet::{Fleet, FleetRegion};
 use blitz_boot_core::process::Processes;
-use blitz_boot_core::provider::{Provider, ProviderError};
+use blitz_boot_core::provider::Provider;
 use blitz_boot_core::reconcile::Rules;
 use blitz_boot_core::round::{self, Duties, Report};
 use blitz_boot_core::shift::{self, Told, Worker, now_ms};
@@ -21,7 +21,7 @@ use crate::access::Access;
 use crate::commands::{FleetArgs, print};
 use crate::ec2::Ec2;
 use crate::failure::Failure;
-use crate::instances::read_fleet;
+use crate::instances::{chosen, read_fleet};
 
 /// The flags of rounds.
 #[derive(Debug, Args)]
@@ -193,19 +193,6 @@ fn say(text: &str) {
     if !text.is_empty() {
         drop(writeln!(io::stderr().lock(), "{text}"));
     }
-}
-
-fn chosen(fleet: &Fleet, names: &[String]) -> Result<Vec<FleetRegion>, Failure> {
-    if let Some(unknown) = names.iter().find(|name| fleet.region(name).is_none()) {
-        let known: Vec<&str> = fleet.regions.iter().map(|region| region.name.as_str()).collect();
-        return Err(Failure::from(ProviderError::Invalid(format!(
-            "fleet {:?} has no region {unknown:?}; it has {}",
-            fleet.name,
-            known.join(", ")
-        ))));
-    }
-    let is_chosen = |region: &&FleetRegion| names.is_empty() || names.contains(&region.name);
-    Ok(fleet.regions.iter().filter(is_chosen).cloned().collect())
 }
 
 fn store(given: Option<String>) -> Result<Client, Failure> {
