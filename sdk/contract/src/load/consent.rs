@@ -2,7 +2,7 @@
 //! would go to, before the first packet and while the test runs.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// What an operator allows to be loaded beside loopback and private addresses.
@@ -152,8 +152,12 @@ impl FromStr for Pattern {
         };
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
-                let (host, port) = rest.split_once(']').ok_or_else(bad)?;
-                (host, port.strip_prefix(':'))
+                let (host, behind) = rest.split_once(']').ok_or_else(bad)?;
+                let port = behind.strip_prefix(':');
+                if port.is_none() && !behind.is_empty() {
+                    return Err(bad());
+                }
+                (host, port)
             }
             None if text.parse::<IpAddr>().is_ok() => (text, None),
             None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
@@ -161,9 +165,11 @@ impl FromStr for Pattern {
         let port = port.map(str::parse).transpose().map_err(|_| bad())?;
         let (below, host) = host.strip_prefix("*.").map_or((false, host), |host| (true, host));
         let host = host.trim_end_matches('.').to_ascii_lowercase();
-        let is_host = !host.is_empty()
-            && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:".contains(&b));
-        if is_host { Ok(Self { host, below, port }) } else { Err(bad()) }
+        let is_name = !host.is_empty()
+            && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+        // Nothing else has a colon in it, and nothing is below one.
+        let is_address = !below && host.parse::<Ipv6Addr>().is_ok();
+        if is_name || is_address { Ok(Self { host, below, port }) } else { Err(bad()) }
     }
 }
 
@@ -222,8 +228,23 @@ mod tests {
             let checked = listed(list).check_named(host, named, address.parse().unwrap(), 80);
             assert_eq!(checked.is_ok(), may, "{list:?} {host} {named}: {checked:?}");
         }
-        for bad in ["", "a b", "x:y", "*.", "[::1", "http://x"] {
+        for bad in [
+            "",
+            "a b",
+            "x:y",
+            "*.",
+            "[::1",
+            "http://x",
+            "[::1]80",
+            "[a:b]",
+            "*.::1",
+            "*.[::1]",
+            "[::ffff-:8.8.8.8]",
+        ] {
             assert!(bad.parse::<Pattern>().is_err(), "{bad}");
+        }
+        for good in ["::1", "[::1]:80", "1.2.3.4", "1.2.3.4:80", "x.example", "*.x.example:443"] {
+            assert_eq!(good.parse::<Pattern>().unwrap().to_string(), good);
         }
     }
 }
