@@ -82,7 +82,7 @@ async fn waiting(database: &Database) -> Result<Vec<JobId>, Error> {
         }
         start = rows.last().map(|row| row.id.clone());
         let is_last = u64::from(length) < PAGE;
-        // A page on which nobody waits: before it nobody does, or is overtaken for a reason that no engine changes.
+        // Nobody waits among the newest: before them nobody does, or is overtaken for a reason that no engine changes.
         let waits = specs.difference(&runs).count();
         if is_last || (waits == 0 && specs.len() > before) {
             break;

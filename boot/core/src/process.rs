@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::instance::{Instance, InstanceId, InstanceState, TAG_FLEET, TAG_LAUNCH, TAG_REGION};
 use crate::provider::{LaunchRequest, Provider, ProviderError};
+use crate::shift::now_ms;
 
 /// A process that has not said who it is after so long never will: it says so with its first breath.
 const START: Duration = Duration::from_secs(30);
@@ -279,11 +280,6 @@ fn written(line: &str) -> Option<(Alive, char)> {
 
 fn absent(id: &InstanceId) -> ProviderError {
     ProviderError::Invalid(format!("there is no instance {id}"))
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn age(now_ms: u64, since_ms: u64) -> Duration {

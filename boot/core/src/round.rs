@@ -151,7 +151,7 @@ impl<P: Provider> Round<'_, P> {
             self.report.done.push(line);
             return;
         }
-        let result = match self.announce(word, &of, action.why()).await {
+        let result = match self.tell(word, &of, 202, action.why()).await {
             Ok(()) => self.act(action).await,
             Err(error) => Err(format!("not begun, for the audit could not be written: {error}")),
         };
@@ -197,11 +197,7 @@ impl<P: Provider> Round<'_, P> {
         }
     }
 
-    /// Writes into the audit what is about to be done.
-    async fn announce(&self, word: &str, of: &str, why: &str) -> Result<(), Error> {
-        self.tell(word, of, 202, why).await
-    }
-
+    /// Writes into the audit: 202 is what is about to be done, 500 what failed.
     async fn tell(&self, word: &str, of: &str, status: u16, why: &str) -> Result<(), Error> {
         let path = format!("{}/{}/{of}", self.fleet, self.region.name);
         self.home.tell(self.now_ms, (&format!("fleet.{word}"), &path, status), why).await
@@ -233,8 +229,10 @@ impl<P: Provider> Round<'_, P> {
         let demand = demand::read(&self.home, &engines.held, self.now_ms).await?;
         let place = (self.fleet, self.region);
         let decision = scale::decide(self.now_ms, place, &demand, capacity, &self.notes.history);
-        self.notes.history = decision.history.clone();
-        self.write_down().await?;
+        if self.notes.history != decision.history {
+            self.notes.history = decision.history.clone();
+            self.write_down().await?;
+        }
         if let Some(intent) = decision.launch.clone() {
             let why = decision.reasons.join("; ");
             let line = format!("launch {} ({})", intent.count, intent.token);
