@@ -1,10 +1,10 @@
 //! Plans and what they limit, with two real gateways on one store.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use blitz_contract::Capability;
 use blitz_jobs::Spec;
+use blitz_jobs::clock::now_ms;
 use blitz_jobs::cluster::Clusters;
 use blitz_jobs::timing::Timing;
 use blitz_tests::stack::ACCOUNTS_KEY;
@@ -120,11 +120,6 @@ async fn until_used(api: &Api, what: &str, wanted: u64) {
         (used(api, what).await == wanted).then_some(())
     })
     .await;
-}
-
-fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
-    u64::try_from(now.as_millis()).expect("a number")
 }
 
 /// Tells a story that counts within an hour; one that the end of an hour fell into is told again.

@@ -10,7 +10,7 @@ use blitz_boot_core::bundle::{
     Bundle, Channel, Digest, Expected, Glibc, Input, Manifest, PROGRAM, Pointer, SigningKey,
     Target, layout,
 };
-use blitz_boot_core::shift::now_ms;
+use blitz_jobs::clock::now_ms;
 use clap::{Args, Subcommand};
 
 use crate::access::Access;

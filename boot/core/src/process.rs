@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use blitz_jobs::clock::now_ms;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::instance::{Instance, InstanceId, InstanceState, TAG_FLEET, TAG_LAUNCH, TAG_REGION};
 use crate::provider::{LaunchRequest, Provider, ProviderError};
-use crate::shift::now_ms;
 
 /// A process that has not said who it is after so long never will: it says so with its first breath.
 const START: Duration = Duration::from_secs(30);

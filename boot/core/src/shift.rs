@@ -3,10 +3,10 @@
 //! Two that went rounds at once would launch twice as many. The lease stands in the region's beats database, beside those of
 //! keepers, and a duty that was lost ends with the round that it is in: whatever that does is checked where it is done.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use blitz_couchdb::Client;
-use blitz_jobs::clock::Clock;
+use blitz_jobs::clock::{Clock, now_ms};
 use blitz_jobs::duty::{self, Duty};
 use blitz_jobs::id::Incarnation;
 use blitz_jobs::timing::Timing;
@@ -90,11 +90,4 @@ pub async fn keep<P: Provider>(
     // The lease is rewritten while a round goes.
     tokio::join!(keeps, goes);
     Ok(())
-}
-
-/// The time of day, in milliseconds since 1970.
-#[must_use]
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

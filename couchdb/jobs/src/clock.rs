@@ -1,7 +1,7 @@
 //! The clock that those who drive the protocol pass in: this machine's own, which goes on while the machine sleeps and
 //! which nobody can set. No time of day is read by anything that decides.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Durations since its own start.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,18 @@ impl Clock {
     pub fn now(&self) -> Duration {
         read().saturating_sub(self.begun)
     }
+}
+
+/// The time of day, since 1970: for people, plans, keys and tokens. Nothing that contends for a job goes by it.
+#[must_use]
+pub fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// [`since_1970`] in milliseconds, as documents have it.
+#[must_use]
+pub fn now_ms() -> u64 {
+    u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// `CLOCK_BOOTTIME`: a machine that wakes up must know at once that its leases are over.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use blitz_jobs::clock::now_ms;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -96,12 +96,6 @@ fn eprint_stripped(line: &str) {
 /// Names and arguments in a table are other people's words: no control sequence of theirs is shown.
 pub(crate) fn print_table(table: &str) -> ExitCode {
     print(&String::from_utf8_lossy(&Strip::default().push(table.as_bytes())))
-}
-
-/// Milliseconds since 1970, as the gateway counts them.
-pub(crate) fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn regions(answer: &Regions) -> String {

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use blitz_couchdb::Client;
 use blitz_embedded::{Admin, OpenError, Options, Storage, Store};
 use blitz_engine::Trust;
+use blitz_jobs::clock::now_ms;
 use blitz_jobs::cluster::Clusters;
 use blitz_jobs::sealing::{PrivateKey, RegionKeys};
 use blitz_jobs::setup::{Operators, sealing};
@@ -324,12 +325,6 @@ pub(crate) fn new_region_key() -> Result<PrivateKey, Error> {
         source: io::Error::other("the system gives none"),
     };
     PrivateKey::generate().map_err(no_random)
-}
-
-/// Milliseconds since 1970: which key is the newest.
-pub(crate) fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Listens, with an error that names the address.

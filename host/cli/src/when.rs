@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use blitz_jobs::clock::now_ms;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 
 use crate::commands::parse_duration;
-use crate::list::now_ms;
 
 /// Seconds of a day.
 const DAY_S: u64 = 86_400;

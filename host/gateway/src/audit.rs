@@ -18,13 +18,13 @@ mod writer;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use blitz_jobs::accounts::audit::{AuditKind, Deed, Entry, Who, new_id, submit_id};
+use blitz_jobs::clock::now_ms;
 use tokio::sync::mpsc::{self, OwnedPermit};
 
 use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::request::Asked;
 use crate::share::{Share, Shares};
-use crate::submit::now_ms;
 use ends::Ends;
 use refusals::Refusals;
 use writer::Standing;

@@ -15,6 +15,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_LENGTH;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
+use blitz_jobs::clock::now_ms;
 use blitz_jobs::plugin::marks::{MarkKind, REASON_CHARS_MAX};
 use blitz_jobs::plugin::release::MANIFEST_BYTES_MAX;
 use blitz_jobs::plugin::{
@@ -30,7 +31,7 @@ use crate::failure::{Failure, Unknown};
 use crate::routes::{Method, Routes, Who};
 use crate::server::{Gateway, Shared};
 use crate::strict::{self, Params, Strict};
-use crate::submit::{self, now_ms};
+use crate::submit;
 
 pub(crate) use room::Publishings;
 

@@ -21,6 +21,7 @@ use blitz_couchdb::{BulkOutcome, Database, Error};
 use blitz_jobs::accounts::Due;
 use blitz_jobs::accounts::quota::{Asked, Used, why_nothing};
 use blitz_jobs::accounts::usage::{Usage, UsageId, day_of, hour_of};
+use blitz_jobs::clock::now_ms;
 use blitz_jobs::feed::Heard;
 use blitz_jobs::plugin::PluginDocument;
 use blitz_jobs::spec::Terms;
@@ -33,7 +34,6 @@ use tokio::time::sleep;
 use crate::accounts::Book;
 use crate::caller::{Caller, Member};
 use crate::failure::Failure;
-use crate::submit::now_ms;
 use counts::Counts;
 
 /// How often what was counted is written: part of the bound by which a limit may be passed.

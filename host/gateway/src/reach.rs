@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use blitz_couchdb::{Client, Error};
-use blitz_jobs::clock::Clock;
+use blitz_jobs::clock::{Clock, now_ms};
 use blitz_jobs::cluster::{Cluster, Clusters};
 use blitz_jobs::region::Region;
 use blitz_jobs::timing::Timing;
@@ -20,8 +20,6 @@ use tokio::time::{sleep, timeout};
 pub(crate) use choice::Choice;
 use sites::{Now, Patience, Sign, Sites};
 pub(crate) use sites::{Outage, Site, Why};
-
-use crate::submit::now_ms;
 
 /// A probe that has no answer after this is one without an answer: a round trip of the Earth, a lost packet, and a busy server.
 const PROBE_MAX: Duration = Duration::from_secs(3);

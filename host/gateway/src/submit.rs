@@ -11,13 +11,14 @@ mod within;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use blitz_contract::Capability;
 use blitz_contract::load::Consent;
 use blitz_jobs::accounts::TargetHost;
+use blitz_jobs::clock::now_ms;
 use blitz_jobs::plugin::PluginDocument;
 use blitz_jobs::region::Region;
 use blitz_jobs::spec::{INPUTS_BYTES_MAX, Proof, SpecKind, Terms};
@@ -381,10 +382,4 @@ fn limit(asked_ms: Option<u64>, normal: Duration) -> u64 {
 fn run_id(jobs: &[AcceptedJob]) -> String {
     let id = jobs.first().map(|job| job.id.as_str()).unwrap_or_default();
     id.rsplit('-').next().unwrap_or(id).to_owned()
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

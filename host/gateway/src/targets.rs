@@ -18,6 +18,7 @@ use blitz_couchdb::{AllDocs, Database};
 use blitz_jobs::accounts::{
     ACCOUNTS, Changed, PROVED_FOR, Revoked, Target, TargetHost, TargetState, is_name,
 };
+use blitz_jobs::clock::now_ms;
 use blitz_jobs::{Spec, read};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -32,7 +33,6 @@ use crate::routes::{Method, Routes, Who};
 use crate::server::Gateway;
 use crate::stores::Stores;
 use crate::strict::{Params, Strict};
-use crate::submit::now_ms;
 
 pub(crate) use pace::{Paces, TARGET_JOBS_PER_MINUTE};
 pub(crate) use proofs::Proving;

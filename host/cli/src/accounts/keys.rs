@@ -1,6 +1,7 @@
 //! `blitz keys`: the API keys of a tenant's users. A key is told once, when it is made.
 
 use blitz_jobs::accounts::Secret;
+use blitz_jobs::clock::now_ms;
 use clap::{Args, Subcommand};
 use http::Method;
 use serde::Deserialize;
@@ -10,7 +11,7 @@ use super::whoami::Identity;
 use super::{AskArgs, Revoked, done, name, show, with_reason};
 use crate::api::{Error, Gateway, segment};
 use crate::exit_code::ExitCode;
-use crate::list::{now_ms, print_json};
+use crate::list::print_json;
 use crate::run::{print, say};
 use crate::text::columns;
 use crate::when::{Until, ends};

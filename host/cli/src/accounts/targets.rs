@@ -1,5 +1,6 @@
 //! `blitz targets`: the hosts that a tenant has shown to be its own. Load goes to no others.
 
+use blitz_jobs::clock::now_ms;
 use clap::{Args, Subcommand};
 use http::Method;
 use serde::Deserialize;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use super::{AskArgs, done, name, show, with_reason};
 use crate::api::{Error, Gateway, segment};
 use crate::exit_code::ExitCode;
-use crate::list::{ago, now_ms, print_json, print_table};
+use crate::list::{ago, print_json, print_table};
 use crate::text::columns;
 
 /// `blitz targets`.

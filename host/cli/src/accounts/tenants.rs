@@ -1,5 +1,6 @@
 //! `blitz tenants`: who shares keys, quotas and jobs. All but `list` is the operator's.
 
+use blitz_jobs::clock::now_ms;
 use clap::{Args, Subcommand};
 use http::Method;
 use serde::Deserialize;
@@ -8,7 +9,6 @@ use serde_json::json;
 use super::{AskArgs, Revoked, done, name, show, with_reason};
 use crate::api::{Error, Gateway, segment};
 use crate::exit_code::ExitCode;
-use crate::list::now_ms;
 use crate::text::columns;
 use crate::when::{Until, ends};
 

@@ -1,5 +1,6 @@
 //! `blitz usage`: what a tenant may use by its plan, what of it was used, and when there is room again.
 
+use blitz_jobs::clock::now_ms;
 use clap::Args;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -8,7 +9,6 @@ use super::plans::LIMITS;
 use super::{AskArgs, name, show};
 use crate::api::{Error, Gateway, segment};
 use crate::exit_code::ExitCode;
-use crate::list::now_ms;
 use crate::text::{Side, aligned};
 use crate::when::ends;
 

@@ -1,5 +1,6 @@
 //! `blitz whoami`: whom the gateway takes us for, and what the key may be used for.
 
+use blitz_jobs::clock::now_ms;
 use serde::Deserialize;
 
 use super::keys::{Key, uses};
@@ -7,7 +8,7 @@ use super::{AskArgs, tenants::PlanName};
 use crate::api::{Error, Gateway, TokenFrom};
 use crate::cluster::operate::described;
 use crate::exit_code::ExitCode;
-use crate::list::{now_ms, print_json, print_table};
+use crate::list::{print_json, print_table};
 use crate::when::ends;
 
 /// `GET /v1/whoami`.

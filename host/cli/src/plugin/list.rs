@@ -1,8 +1,10 @@
 //! `blitz plugin list`: every published version, with its publisher and the engines that have it.
 
+use blitz_jobs::clock::now_ms;
+
 use crate::environment::Environment;
 use crate::exit_code::ExitCode;
-use crate::list::{ago, list_or_dash, now_ms, print_json, print_table, size, version_key};
+use crate::list::{ago, list_or_dash, print_json, print_table, size, version_key};
 use crate::plugin::Error;
 use crate::plugin::label::gateway;
 use crate::text::columns;

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use blitz_jobs::clock::now_ms;
 use blitz_jobs::region::Region;
 use blitz_jobs::setup::{Known, Operators, SetupError, sealing};
 use clap::Args;
@@ -14,7 +15,7 @@ use crate::key_file;
 use crate::list::list_or_dash;
 use crate::run::{print, say};
 use crate::serve;
-use crate::stack::{new_region_key, now_ms};
+use crate::stack::new_region_key;
 
 /// `blitz region key`.
 #[derive(Debug, Args)]

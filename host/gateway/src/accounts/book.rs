@@ -6,11 +6,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use blitz_jobs::accounts::{Key, Plan, Revoked, Secret, Subject, Tenant, UNLIMITED};
+use blitz_jobs::clock::now_ms;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::caller::Member;
-use crate::submit::now_ms;
 
 /// Compared with when there is no key of an id, so that it takes as long as one that is there.
 const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use blitz_jobs::accounts::Subject;
+use blitz_jobs::clock::now_ms;
 
 use super::{Book, Doors, Refused};
 use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::guard::Shown;
-use crate::submit::now_ms;
 
 /// Who asks. `from` is the address of the connection, where it is known.
 pub(crate) fn enter(

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use blitz_jobs::accounts::{Key, KeyKind, Revoked, Scopes, Secret, Subject, is_name};
+use blitz_jobs::clock::now_ms;
 use blitz_jobs::read;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,7 +21,6 @@ use crate::failure::Failure;
 use crate::routes::{Method, Routes, Who};
 use crate::server::Gateway;
 use crate::strict::{Params, Strict};
-use crate::submit::now_ms;
 
 /// Keys of one tenant that are neither over nor revoked: one for each person and each pipeline, and no more by mistake.
 const KEYS_PER_TENANT_MAX: usize = 1000;

@@ -11,6 +11,7 @@ use blitz_couchdb::Database;
 use blitz_jobs::accounts::{
     ACCOUNTS, Changed, Key, REASON_CHARS_MAX, Revoked, Subject, Tenant, UNLIMITED, is_name,
 };
+use blitz_jobs::clock::now_ms;
 use blitz_jobs::{Spec, read};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -23,7 +24,6 @@ use crate::failure::{Failure, Unknown};
 use crate::routes::{Method, Routes, Who};
 use crate::server::{Gateway, Shared};
 use crate::strict::{self, Strict};
-use crate::submit::now_ms;
 
 /// Tenants of one installation: all of them are in the memory of each gateway, with a kilobyte each.
 const TENANTS_MAX: usize = 10_000;

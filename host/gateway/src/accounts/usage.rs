@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use blitz_jobs::accounts::Plan;
 use blitz_jobs::accounts::quota::{Limit, Used, reached};
+use blitz_jobs::clock::now_ms;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -13,7 +14,6 @@ use crate::failure::Failure;
 use crate::routes::{Method, Routes, Who};
 use crate::server::Gateway;
 use crate::strict::Params;
-use crate::submit::now_ms;
 
 pub(super) fn routes() -> Routes {
     Routes::default().at(Who::Callers, Method::Get, "/v1/usage", usage)

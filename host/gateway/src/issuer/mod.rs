@@ -52,8 +52,6 @@ mod joins;
 mod key;
 mod token;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use blitz_jobs::sealing::RegionKeys;
 
 pub(crate) use desk::{open, open_routes, operators_routes};
@@ -73,12 +71,4 @@ pub struct Issuer {
     pub region_keys: RegionKeys,
     /// Whom of EC2 it lets join; nobody when absent.
     pub ec2: Option<Ec2>,
-}
-
-fn since_1970() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-fn now_ms() -> u64 {
-    u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blitz_couchdb::{Client, Database, Revision};
+use blitz_jobs::clock::now_ms;
 use blitz_jobs::engine::Beat;
 use blitz_jobs::feed::Heard;
 use blitz_jobs::keeper::Plugin;
@@ -15,7 +16,6 @@ use blitz_jobs::writing::Answer;
 use blitz_jobs::{JobId, Run, claim, read};
 
 use super::Stay;
-use crate::submit::now_ms;
 
 /// A mark that was not written is written again after this long, so many times: a plugin that goes on killing
 /// engines is counted again.

@@ -10,12 +10,12 @@ use blitz_couchdb::{AllDocs, BulkOutcome, Database, Error, Put, PutOptions, Row}
 use blitz_jobs::accounts::Tenant;
 use blitz_jobs::accounts::quota::expired;
 use blitz_jobs::accounts::usage::{KEPT_HOURS, UsageId, hour_of};
+use blitz_jobs::clock::now_ms;
 use blitz_jobs::read;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::accounts::Book;
-use crate::submit::now_ms;
 
 /// What was used long ago is looked for this often.
 const OLD_EVERY: Duration = Duration::from_secs(3600);

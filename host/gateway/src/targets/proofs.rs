@@ -3,13 +3,13 @@
 use blitz_contract::load::Consent;
 use blitz_contract::load::proof::{record_name, record_text, uuid_path, well_known_path};
 use blitz_jobs::accounts::{Target, TargetHost};
+use blitz_jobs::clock::now_ms;
 use blitz_jobs::read;
 use blitz_jobs::spec::Proof;
 
 use super::{OPERATOR, TARGETS_MAX, accounts, because, find, revoked, rows};
 use crate::failure::Failure;
 use crate::stores::Stores;
-use crate::submit::now_ms;
 
 /// Proofs in one spec: about 100 bytes each. A test has at most 32 steps.
 const PROOFS_MAX: usize = 64;
