@@ -115,6 +115,11 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
     }
 }
 
+/// Words of others, which say nothing to our terminal.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
 /// Writes what a command gives. A closed pipe is a quiet end: its reader had all that it wanted.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();

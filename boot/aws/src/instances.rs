@@ -14,7 +14,7 @@ use clap::Args;
 use tokio::task::JoinSet;
 
 use crate::access::Access;
-use crate::commands::{FleetArgs, print};
+use crate::commands::{FleetArgs, plain, print};
 use crate::ec2::Ec2;
 use crate::failure::Failure;
 
@@ -168,11 +168,6 @@ fn word(state: InstanceState) -> &'static str {
 fn time(launched_ms: u64) -> String {
     let seconds = i64::try_from(launched_ms / 1000).unwrap_or(i64::MAX);
     DateTime::from_secs(seconds).fmt(DateTimeFormat::DateTime).unwrap_or_else(|_| "-".to_owned())
-}
-
-/// Whoever may tag an instance says nothing to our terminal.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 #[cfg(test)]

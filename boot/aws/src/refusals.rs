@@ -10,6 +10,8 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use blitz_boot_core::provider::ProviderError;
 
+use crate::commands::plain;
+
 /// What was asked of AWS.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked<'a> {
@@ -227,9 +229,8 @@ fn said(answer: Answer<'_>) -> String {
 /// Words of others for one line of ours: not longer than [`MESSAGE_CHARS_MAX`], and nothing that a terminal obeys.
 fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let plain = line.chars().map(|c| if c.is_control() { '?' } else { c });
     let cut = if line.chars().nth(MESSAGE_CHARS_MAX).is_some() { "..." } else { "" };
-    plain.take(MESSAGE_CHARS_MAX).collect::<String>() + cut
+    plain(&line).chars().take(MESSAGE_CHARS_MAX).collect::<String>() + cut
 }
 
 /// The innermost causes say what happened; the outer ones only that something did.

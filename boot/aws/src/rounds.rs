@@ -8,8 +8,9 @@ use blitz_boot_core::process::Processes;
 use blitz_boot_core::provider::Provider;
 use blitz_boot_core::reconcile::Rules;
 use blitz_boot_core::round::{self, Duties, Report};
-use blitz_boot_core::shift::{self, Told, Worker, now_ms};
+use blitz_boot_core::shift::{self, Told, Worker};
 use blitz_couchdb::Client;
+use blitz_jobs::clock::now_ms;
 use blitz_jobs::id::Incarnation;
 use blitz_jobs::timing::Timing;
 use clap::{Args, ValueEnum};
@@ -18,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::access::Access;
-use crate::commands::{FleetArgs, print};
+use crate::commands::{FleetArgs, plain, print};
 use crate::ec2::Ec2;
 use crate::failure::Failure;
 use crate::instances::{chosen, read_fleet};
@@ -181,11 +182,6 @@ fn told(region: &str, report: &Report, all: bool) -> String {
         lines.push("nothing to do".to_owned());
     }
     lines.iter().map(|line| format!("{region}: {}\n", plain(line))).collect()
-}
-
-/// What others wrote says nothing to our terminal.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Says it on standard error, which whoever supervises this reads. It may be closed: the rounds go on.

@@ -34,7 +34,7 @@ pub async fn read(home: &Home, held: &[JobId], now_ms: u64) -> Result<Demand, Er
         if counted == 0 {
             continue;
         }
-        let jobs = waiting(&database).await?;
+        let jobs = waiting(&database, counted).await?;
         let (slots, specs) = slots(home, &jobs).await?;
         // Those that were given back have a run, and are not among them.
         let others = counted.saturating_sub(count(jobs.len()));
@@ -59,8 +59,8 @@ async fn waiting_count(database: &Database, region: &str) -> Result<u32, Error> 
     Ok(u32::try_from(of.max(0)).unwrap_or(u32::MAX))
 }
 
-/// The newest jobs that have no run.
-async fn waiting(database: &Database) -> Result<Vec<JobId>, Error> {
+/// The newest jobs that have no run, of so many as there are.
+async fn waiting(database: &Database, counted: u32) -> Result<Vec<JobId>, Error> {
     let (mut specs, mut runs) = (BTreeSet::new(), BTreeSet::new());
     let mut start = None;
     for _ in 0..PAGES_MAX {
@@ -82,9 +82,10 @@ async fn waiting(database: &Database) -> Result<Vec<JobId>, Error> {
         }
         start = rows.last().map(|row| row.id.clone());
         let is_last = u64::from(length) < PAGE;
-        // Nobody waits among the newest: before them nobody does, or is overtaken for a reason that no engine changes.
         let waits = specs.difference(&runs).count();
-        if is_last || (waits == 0 && specs.len() > before) {
+        // Nobody waits among the newest: before them nobody does, or is overtaken for a reason that no engine changes.
+        let are_none = waits == 0 && specs.len() > before;
+        if is_last || are_none || count(waits) >= counted {
             break;
         }
     }
