@@ -38,7 +38,7 @@ pub(crate) struct RoundsArgs {
     /// Say what would be done and why, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// One round, instead of one every 10 seconds; nobody else may go rounds then
+    /// One round, instead of one every 5 seconds; nobody else may go rounds then
     #[arg(long)]
     once: bool,
     /// Act although much looks wrong at once: somebody has looked

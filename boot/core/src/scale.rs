@@ -44,7 +44,7 @@ pub struct Decision {
 }
 
 /// A job that waits longer, while all slots are taken and nothing boots, waits for jobs that are longer than was thought: as many
-/// engines as all waiting jobs need come at once. In milliseconds; three rounds of 10 s.
+/// engines as all waiting jobs need come at once. In milliseconds; six rounds of 5 s.
 pub const WAITING_MS_MAX: u64 = 30_000;
 
 /// Machines of one launch: a fleet grows by steps of so many, so that a mistake in what is counted is seen before it is paid.

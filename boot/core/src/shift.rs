@@ -18,8 +18,8 @@ use crate::home::{Home, HomeError};
 use crate::provider::Provider;
 use crate::round::{self, Duties, Report};
 
-/// Between two rounds: a queue that grows is seen within so long.
-pub const EVERY: Duration = Duration::from_secs(10);
+/// Between two rounds: a queue that grows is acted on within 10 s, and a round of a large fleet may itself take seconds.
+pub const EVERY: Duration = Duration::from_secs(5);
 
 /// Who goes rounds.
 #[derive(Debug, Clone)]
