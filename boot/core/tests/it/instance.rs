@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use blitz_boot_core::user_data::{Provider, installer};
 
-use crate::installer::{Shop, get};
 use crate::machine::Machine;
 use crate::server::{Answer, Request, Server};
+use crate::shop::{Shop, get};
 use crate::store::Store;
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";

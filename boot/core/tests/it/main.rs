@@ -7,5 +7,7 @@ mod installer;
 mod instance;
 mod machine;
 mod server;
+mod shop;
 mod store;
+mod tampered;
 mod tools;
