@@ -7,7 +7,9 @@
  * `errno`; the JavaScript engine of the embedded store calls it, and does not look at `errno`. With this it names the version of
  * old, which all have. `blitz-boot bundle` says whether there is anything left.
  */
-#if defined(__x86_64__)
+#if defined(__ASSEMBLER__)
+/* Sources in assembly call none of it. */
+#elif defined(__x86_64__)
 __asm__(".symver hypot,hypot@GLIBC_2.2.5");
 #elif defined(__aarch64__)
 __asm__(".symver hypot,hypot@GLIBC_2.17");
