@@ -47,7 +47,7 @@ impl Lab {
             words => words.iter().map(|&word| word.to_owned()).collect(),
         };
         let records = directory.path().join("records");
-        let processes = Processes { directory: records, fleet: "lab".to_owned(), command };
+        let processes = Processes::new(records, "lab".to_owned(), command);
         Self { stack, directory, region, processes }
     }
 

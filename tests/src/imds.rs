@@ -1,23 +1,20 @@
 //! The metadata service of an instance of EC2, version 2 alone unless a story says otherwise: what engines are told of their
-//! machine, and when it is taken away.
+//! machine, and when it is taken away. It is that of namespaces ([`blitz_boot_core::imds`]), with faults, and with the identity
+//! document that only AWS can sign.
 //!
 //! The key that signs identity documents was made for these tests by OpenSSL, and [`CERTIFICATE`] is its own.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use blitz_boot_core::imds::{self, INTERRUPTION, Identity, Tokens};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use jiff::Timestamp;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,11 +30,6 @@ pub const REGION: &str = "ap-northeast-1";
 
 const KEY: &str = include_str!("imds/key.pem");
 
-/// The headers of a token: its life in seconds, and itself.
-const TTL_HEADER: &str = "x-aws-ec2-metadata-token-ttl-seconds";
-const TOKEN_HEADER: &str = "x-aws-ec2-metadata-token";
-
-const INTERRUPTION: &str = "/latest/meta-data/spot/instance-action";
 const REBALANCE: &str = "/latest/meta-data/events/recommendations/rebalance";
 
 /// How it answers.
@@ -68,9 +60,7 @@ struct State {
     how: How,
     /// What is there, by path.
     documents: BTreeMap<String, String>,
-    /// Tokens that it takes, of all that it gave.
-    tokens: Vec<String>,
-    given: u64,
+    tokens: Tokens,
     /// What it was asked, as `GET /path`.
     asked: Vec<String>,
 }
@@ -95,8 +85,7 @@ impl Imds {
         let state = State {
             how: How::Well,
             documents: documents(instance),
-            tokens: Vec::new(),
-            given: 0,
+            tokens: Tokens::default(),
             asked: Vec::new(),
         };
         let address = listener.local_addr().expect("an address");
@@ -131,14 +120,8 @@ impl Imds {
     }
 
     /// Gives notice that the machine is taken back at this time: `terminate`, `stop`, `hibernate`.
-    ///
-    /// # Panics
-    ///
-    /// When the time is none that can be written.
     pub fn interrupt(&self, action: &str, at: SystemTime) {
-        let at = Timestamp::try_from(at).expect("a time");
-        let at = at.strftime("%Y-%m-%dT%H:%M:%SZ");
-        self.set(INTERRUPTION, Some(&format!(r#"{{"action": "{action}", "time": "{at}"}}"#)));
+        self.set(INTERRUPTION, Some(&imds::interruption(action, at)));
     }
 
     /// Recommends to leave the machine.
@@ -148,7 +131,7 @@ impl Imds {
 
     /// Takes none of the tokens any more that it gave.
     pub fn forget_tokens(&self) {
-        self.state().tokens.clear();
+        self.state().tokens.forget();
     }
 
     /// What it was asked so far, as `GET /path`.
@@ -168,11 +151,7 @@ impl Imds {
             How::Slowly(late) => tokio::time::sleep(late).await,
             How::Well | How::VersionOneOnly | How::Garbage => {}
         }
-        let answers = service_fn(async |request: Request<Incoming>| {
-            Ok::<_, Infallible>(self.state().hear(&request))
-        });
-        // The client may have gone: that is its story.
-        http1::Builder::new().serve_connection(TokioIo::new(stream), answers).await.ok();
+        imds::connection(stream, |request| self.state().hear(request)).await;
     }
 }
 
@@ -180,46 +159,17 @@ impl State {
     fn hear(&mut self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         self.asked.push(format!("{} {path}", request.method()));
-        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        match self.how {
-            How::Garbage => return answer(StatusCode::OK, "<html>It works!</html>"),
+        let Self { how, documents, tokens, .. } = self;
+        let find = |path: &str| documents.get(path).cloned();
+        match how {
+            How::Garbage => imds::answer(StatusCode::OK, "<html>It works!</html>"),
             How::VersionOneOnly if request.method() == Method::PUT => {
-                return answer(StatusCode::NOT_FOUND, "");
+                imds::answer(StatusCode::NOT_FOUND, "")
             }
-            How::VersionOneOnly => {}
-            _ if request.method() == Method::PUT && path == "/latest/api/token" => {
-                return self.give_token(header(TTL_HEADER));
-            }
-            _ if !header(TOKEN_HEADER)
-                .is_some_and(|token| self.tokens.iter().any(|t| t == token)) =>
-            {
-                return answer(StatusCode::UNAUTHORIZED, "");
-            }
-            _ => {}
-        }
-        match (request.method(), self.documents.get(path)) {
-            (&Method::GET, Some(text)) => answer(StatusCode::OK, text),
-            (&Method::GET, None) => answer(StatusCode::NOT_FOUND, ""),
-            _ => answer(StatusCode::METHOD_NOT_ALLOWED, ""),
+            How::VersionOneOnly => imds::document(request, find),
+            How::Well | How::Slowly(_) | How::NotAtAll => tokens.answer(request, find),
         }
     }
-
-    fn give_token(&mut self, ttl: Option<&str>) -> Response<Full<Bytes>> {
-        let ttl = ttl.and_then(|ttl| ttl.parse().ok()).filter(|ttl| (1..=21_600).contains(ttl));
-        let Some(ttl) = ttl else { return answer(StatusCode::BAD_REQUEST, "") };
-        self.given += 1;
-        let token = format!("token-{}-of-a-test==", self.given);
-        let mut given = answer(StatusCode::OK, &token);
-        given.headers_mut().insert(TTL_HEADER, hyper::header::HeaderValue::from(ttl));
-        self.tokens.push(token);
-        given
-    }
-}
-
-fn answer(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(text.to_owned())));
-    *response.status_mut() = status;
-    response
 }
 
 /// What an instance is told of itself.
@@ -229,17 +179,14 @@ fn documents(instance: &str) -> BTreeMap<String, String> {
          \"instanceId\" : \"{instance}\",\n  \"instanceType\" : \"m7g.large\",\n  \"region\" : \"{REGION}\",\n  \
          \"version\" : \"2017-09-30\"\n}}"
     );
-    let zone = format!("{REGION}a");
-    let all = [
-        ("/latest/meta-data/instance-id", instance),
-        ("/latest/meta-data/placement/region", REGION),
-        ("/latest/meta-data/placement/availability-zone", &zone),
-        ("/latest/meta-data/instance-type", "m7g.large"),
-        ("/latest/meta-data/instance-life-cycle", "spot"),
-        ("/latest/dynamic/instance-identity/document", &identity),
-        ("/latest/dynamic/instance-identity/signature", &sign(&identity)),
-    ];
-    all.map(|(path, text)| (path.to_owned(), text.to_owned())).into()
+    let (id, region, zone) = (instance.to_owned(), REGION.to_owned(), format!("{REGION}a"));
+    let (instance_type, is_spot) = ("m7g.large".to_owned(), true);
+    let mut all = Identity { id, region, zone, instance_type, is_spot }.documents();
+    let signature = sign(&identity);
+    for (word, text) in [("document", identity), ("signature", signature)] {
+        all.insert(format!("/latest/dynamic/instance-identity/{word}"), text);
+    }
+    all
 }
 
 /// In base64, in lines as the service has it.

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::access::Access;
 use crate::failure::Failure;
-use crate::{bundles, instances, policies, rounds, user_data};
+use crate::{bundles, instances, machine, policies, rounds, user_data};
 
 /// Engines that appear by themselves: their machines, what they load, and what they may.
 #[derive(Debug, Parser)]
@@ -82,6 +82,9 @@ pub(crate) enum Command {
     Reconcile(rounds::RoundsArgs),
     /// List the fleet's machines as EC2 tells of them
     Instances(instances::InstancesArgs),
+    /// Be a machine of --provider netns, which starts it
+    #[command(name = machine::NAME, hide = true)]
+    Machine(machine::MachineArgs),
 }
 
 /// The flags of a command that is about a fleet.
@@ -112,6 +115,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Scale(args) => Box::pin(rounds::run(&access, args, (false, true))).await,
         Command::Reconcile(args) => Box::pin(rounds::run(&access, args, (true, false))).await,
         Command::Instances(args) => instances::run(&access, &args).await,
+        Command::Machine(args) => machine::run(args).await,
     }
 }
 

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use blitz_boot_core::bundle::{BadBundle, Channel, Digest, KeyFileError};
 use blitz_boot_core::home::HomeError;
 use blitz_boot_core::iam::BadScope;
+use blitz_boot_core::netns::{self, machine};
 use blitz_boot_core::provider::ProviderError;
 use blitz_boot_core::user_data::BadBoot;
 use blitz_boot_core::user_data::value::BadValue;
@@ -84,6 +85,12 @@ pub(crate) enum Failure {
     /// A round in which something failed; each has its line.
     #[error("{failed} of what was to be done in region {region} failed")]
     Round { region: String, failed: usize },
+    /// Namespaces of this machine.
+    #[error(transparent)]
+    Namespaces(#[from] netns::Unavailable),
+    /// One of them, from inside.
+    #[error(transparent)]
+    Machine(#[from] machine::Error),
     /// Some places answered, others did not; each has its line on stderr.
     #[error("{failed} of {places} places did not answer; what stands above is not the whole fleet")]
     Part { failed: usize, places: usize, worst: ProviderError },
@@ -120,6 +127,8 @@ impl Failure {
             | Self::NoPointer(_)
             | Self::NothingBefore { .. }
             | Self::File { .. }
+            | Self::Namespaces(_)
+            | Self::Machine(_)
             | Self::Round { .. } => FAILED,
             Self::Provider(error) | Self::Part { worst: error, .. } => of_provider(error),
             Self::Bucket(s3::Error::Aws(error)) => of_provider(error),

@@ -17,6 +17,7 @@ mod bundles;
 mod user_data;
 mod policies;
 mod rounds;
+mod machine;
 mod failure;
 mod instances;
 mod refusals;

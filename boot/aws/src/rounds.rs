@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use blitz_boot_core::fleet::{Fleet, FleetRegion};
+use blitz_boot_core::netns::{self, Namespaces, Prefix};
 use blitz_boot_core::process::Processes;
 use blitz_boot_core::provider::Provider;
 use blitz_boot_core::reconcile::Rules;
@@ -23,6 +24,7 @@ use crate::commands::{FleetArgs, plain, print};
 use crate::ec2::Ec2;
 use crate::failure::Failure;
 use crate::instances::{chosen, read_fleet};
+use crate::machine;
 
 /// The flags of rounds.
 #[derive(Debug, Args)]
@@ -47,13 +49,20 @@ pub(crate) struct RoundsArgs {
     /// Who has the machines
     #[arg(long, value_enum, default_value_t = ProviderWord::Ec2)]
     provider: ProviderWord,
-    /// Where records of processes are kept
-    #[arg(long, value_name = "DIR", required_if_eq("provider", "process"))]
+    /// Where records of processes and namespaces are kept
+    #[arg(long, value_name = "DIR", required_if_eq_any(LOCAL))]
     directory: Option<PathBuf>,
-    /// The program of a process and its words; {id} and {region} in them are replaced: -- blitz engine --id {id} ...
-    #[arg(last = true, value_name = "COMMAND", required_if_eq("provider", "process"))]
+    /// A private prefix for namespaces; its first address is this host's in all of them, for --store or --join of engines
+    #[arg(long, value_name = "PREFIX", default_value_t = Prefix::DEFAULT)]
+    prefix: Prefix,
+    /// The program of a process and its words; {id} and {region} in them are replaced: -- blitz engine --id {id} ..., or in
+    /// a namespace as on EC2: -- blitz engine --imds ...
+    #[arg(last = true, value_name = "COMMAND", required_if_eq_any(LOCAL))]
     command: Vec<String>,
 }
+
+/// What providers on this machine cannot do without.
+const LOCAL: [(&str, &str); 2] = [("provider", "process"), ("provider", "netns")];
 
 /// Providers of machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,6 +71,15 @@ pub(crate) enum ProviderWord {
     Ec2,
     /// Processes of this machine
     Process,
+    /// Processes in network namespaces of this machine, each with instance metadata of its own
+    Netns,
+}
+
+impl RoundsArgs {
+    /// Where the records of a region's machines are.
+    fn records(&self, region: &FleetRegion) -> PathBuf {
+        self.directory.clone().unwrap_or_default().join(&region.name)
+    }
 }
 
 /// Goes rounds with these duties.
@@ -88,10 +106,21 @@ pub(crate) async fn run(
                 tasks.spawn(go(ec2, store, fleet, region, duties, once, stopped));
             }
             ProviderWord::Process => {
-                let directory = args.directory.clone().unwrap_or_default().join(&region.name);
                 let processes =
-                    Processes { directory, fleet: fleet.clone(), command: args.command.clone() };
+                    Processes::new(args.records(&region), fleet.clone(), args.command.clone());
                 tasks.spawn(go(processes, store, fleet, region, duties, once, stopped));
+            }
+            ProviderWord::Netns => {
+                let config = netns::Config {
+                    directory: args.records(&region),
+                    fleet: fleet.clone(),
+                    place: region.place.clone(),
+                    prefix: args.prefix,
+                    machine: vec![this_program()?, machine::NAME.to_owned()],
+                    command: args.command.clone(),
+                };
+                let namespaces = Namespaces::new(config)?;
+                tasks.spawn(go(namespaces, store, fleet, region, duties, once, stopped));
             }
         }
     }
@@ -117,6 +146,13 @@ pub(crate) async fn run(
             () = asked => drop(stop.send(true)),
         }
     }
+}
+
+/// The path of this program, for what it starts.
+fn this_program() -> Result<String, Failure> {
+    let path = std::env::current_exe().map_err(Failure::Start)?;
+    let text = path.into_os_string().into_string();
+    text.map_err(|_| Failure::Usage("the path of this program is not UTF-8: install it elsewhere"))
 }
 
 /// A fleet with this region alone, for a provider that knows one place.

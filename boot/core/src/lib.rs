@@ -4,7 +4,8 @@
 //! who launches and ends machines, [`instance`] what it says of them; [`scale`] decides how many engines there shall be, and
 //! [`launches`] keeps a launch from happening twice; [`reconcile`] compares machines and engines, and ends what is neither.
 //! [`bundle`] is what a machine is given to run, and [`user_data`] what it is told at its first boot. [`process`] is the
-//! provider whose machines are processes of this one. [`iam`] is who may do what of all that at AWS, and [`cloudformation`]
+//! provider whose machines are processes of this one, and [`netns`] the one where each has a network namespace and instance
+//! metadata ([`imds`]) of its own. [`iam`] is who may do what of all that at AWS, and [`cloudformation`]
 //! sets it up.
 //!
 //! [`round`] goes one round of a region: it lists the provider, and then reads the engines' documents at the region's [`home`]
@@ -28,5 +29,7 @@ pub mod demand;
 pub mod round;
 pub mod shift;
 pub mod process;
+pub mod netns;
+pub mod imds;
 pub mod iam;
 pub mod cloudformation;

@@ -3,6 +3,10 @@
 //! What it knows stands in a directory, so that it may be ended and started again: a record of each instance, and beside it
 //! the line of `/proc/PID/stat` that the process wrote itself before it became the engine. No process runs that has not
 //! said who it is, and a number that another process was given later is not taken for it.
+//!
+//! What an instance has besides its process, such as a namespace, is [`Around`] it: whoever has that is a provider of its own.
+
+mod record;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,11 +17,12 @@ use std::time::Duration;
 
 use blitz_jobs::clock::now_ms;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::instance::{Instance, InstanceId, InstanceState, TAG_FLEET, TAG_LAUNCH, TAG_REGION};
 use crate::provider::{LaunchRequest, Provider, ProviderError};
+
+pub(crate) use record::Record;
 
 /// A process that has not said who it is after so long never will: it says so with its first breath.
 const START: Duration = Duration::from_secs(30);
@@ -40,6 +45,8 @@ const INTRODUCE: &str = r#"read -r stat < /proc/$$/stat && printf '%s\n' "$stat"
 /// The processes of one fleet for one region.
 #[derive(Debug, Clone)]
 pub struct Processes {
+    /// What ids begin with: each provider's engines are its own.
+    ids: &'static str,
     /// Where records are; it is made.
     pub directory: PathBuf,
     /// The fleet.
@@ -48,15 +55,27 @@ pub struct Processes {
     pub command: Vec<String>,
 }
 
-/// `ID.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Record {
-    launched_ms: u64,
-    is_spot: bool,
-    tags: BTreeMap<String, String>,
-    /// When it was told to end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    stopping_ms: Option<u64>,
+/// What an instance has besides its process.
+pub(crate) trait Around: Sync {
+    /// Makes it. The record is written already, and the process is started after this.
+    fn make(&self, id: &InstanceId) -> impl Future<Output = Result<(), ProviderError>> + Send;
+
+    /// Takes it away, whole or made in part, also where nothing is left of it: it is asked of an instance that has ended as
+    /// long as that is shown, and once more before its record is forgotten.
+    fn clear(&self, id: &InstanceId) -> impl Future<Output = Result<(), ProviderError>> + Send;
+}
+
+/// A process has nothing besides itself.
+struct Nothing;
+
+impl Around for Nothing {
+    async fn make(&self, _: &InstanceId) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
+    async fn clear(&self, _: &InstanceId) -> Result<(), ProviderError> {
+        Ok(())
+    }
 }
 
 /// A process that has said who it is.
@@ -69,45 +88,15 @@ struct Alive {
 
 impl Provider for Processes {
     async fn list(&self) -> Result<Vec<Instance>, ProviderError> {
-        let mut instances = Vec::new();
-        for id in self.ids()? {
-            let Some(record) = self.record(&id)? else { continue };
-            let now = now_ms();
-            let state = self.state(&id, &record, now);
-            if state == InstanceState::Gone && age(now, record.launched_ms) > SHOWN {
-                self.forget(&id);
-                continue;
-            }
-            if record.stopping_ms.is_some_and(|since| age(now, since) > STOP) {
-                self.signal(&id, Signal::KILL)?;
-            }
-            let Record { launched_ms, is_spot, tags, .. } = record;
-            instances.push(Instance { id, state, launched_ms, is_spot, tags });
-        }
-        Ok(instances)
+        self.list_with(&Nothing).await
     }
 
     fn names(&self, engine: &str) -> bool {
-        engine.starts_with(ID)
+        engine.starts_with(self.ids)
     }
 
     async fn launch(&self, request: &LaunchRequest) -> Result<Vec<InstanceId>, ProviderError> {
-        if request.count > LAUNCH_MAX {
-            return Err(ProviderError::Invalid(format!(
-                "launch {} processes at once: {LAUNCH_MAX} are the most",
-                request.count
-            )));
-        }
-        fs::create_dir_all(&self.directory)
-            .map_err(|error| self.failed("make", &self.directory, &error))?;
-        let ids: Vec<InstanceId> =
-            (0..request.count).map(|place| id_of(&request.token, place)).collect();
-        for id in &ids {
-            if self.record(id)?.is_none() {
-                self.start(id, request)?;
-            }
-        }
-        Ok(ids)
+        self.launch_with(request, &Nothing).await
     }
 
     async fn tag(
@@ -125,23 +114,131 @@ impl Provider for Processes {
     }
 
     async fn terminate(&self, id: &InstanceId) -> Result<(), ProviderError> {
-        let Some(mut record) = self.record(id)? else { return Ok(()) };
+        match self.record(id)? {
+            Some(record) => self.end(id, record),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Processes {
+    /// The processes of this fleet that are known in this directory, and what they run.
+    #[must_use]
+    pub fn new(directory: PathBuf, fleet: String, command: Vec<String>) -> Self {
+        Self { ids: ID, directory, fleet, command }
+    }
+
+    /// The same under ids that begin otherwise.
+    pub(crate) fn with_ids(self, ids: &'static str) -> Self {
+        Self { ids, ..self }
+    }
+
+    /// Lists them, and clears up around those that have ended.
+    pub(crate) async fn list_with(
+        &self,
+        around: &impl Around,
+    ) -> Result<Vec<Instance>, ProviderError> {
+        let mut instances = Vec::new();
+        for id in self.ids()? {
+            let Some(record) = self.record(&id)? else { continue };
+            let now = now_ms();
+            let state = self.state(&id, &record, now);
+            if state == InstanceState::Gone {
+                around.clear(&id).await?;
+                if age(now, record.launched_ms) > SHOWN {
+                    self.forget(&id);
+                    continue;
+                }
+            } else if record.stopping_ms.is_some_and(|since| age(now, since) > STOP) {
+                self.signal(&id, Signal::KILL)?;
+            } else if record.stopping_ms.is_none()
+                && record.interruption_ms.is_some_and(|at| at <= now)
+            {
+                self.end(&id, record.clone())?;
+            }
+            let Record { launched_ms, is_spot, tags, .. } = record;
+            instances.push(Instance { id, state, launched_ms, is_spot, tags });
+        }
+        Ok(instances)
+    }
+
+    /// Launches them, each with what is to be around it; fewer than asked for where that cannot be had for all.
+    pub(crate) async fn launch_with(
+        &self,
+        request: &LaunchRequest,
+        around: &impl Around,
+    ) -> Result<Vec<InstanceId>, ProviderError> {
+        if request.count > LAUNCH_MAX {
+            return Err(ProviderError::Invalid(format!(
+                "launch {} processes at once: {LAUNCH_MAX} are the most",
+                request.count
+            )));
+        }
+        fs::create_dir_all(&self.directory)
+            .map_err(|error| self.failed("make", &self.directory, &error))?;
+        let mut ids = Vec::new();
+        for place in 0..request.count {
+            let id = id_of(self.ids, &request.token, place);
+            if self.record(&id)?.is_none()
+                && let Err(error) = self.start(&id, request, around).await
+            {
+                if ids.is_empty() {
+                    return Err(error);
+                }
+                break;
+            }
+            ids.push(id);
+        }
+        Ok(ids)
+    }
+
+    /// Gives an instance notice that it ends at this time, in milliseconds since 1970: the first listing after it ends it.
+    pub(crate) fn interrupt(&self, id: &InstanceId, at_ms: u64) -> Result<(), ProviderError> {
+        let record = self.record(id)?.ok_or_else(|| absent(id))?;
+        if !record.is_spot {
+            return Err(ProviderError::Invalid(format!(
+                "take instance {id} back: it is not spot; end it"
+            )));
+        }
+        self.keep(id, &Record { interruption_ms: Some(at_ms), ..record })
+    }
+
+    fn end(&self, id: &InstanceId, mut record: Record) -> Result<(), ProviderError> {
         if record.stopping_ms.is_none() {
             record.stopping_ms = Some(now_ms());
             self.keep(id, &record)?;
         }
         self.signal(id, Signal::TERM)
     }
-}
 
-impl Processes {
-    fn start(&self, id: &InstanceId, request: &LaunchRequest) -> Result<(), ProviderError> {
+    async fn start(
+        &self,
+        id: &InstanceId,
+        request: &LaunchRequest,
+        around: &impl Around,
+    ) -> Result<(), ProviderError> {
         let mut tags = BTreeMap::new();
         tags.insert(TAG_FLEET.to_owned(), self.fleet.clone());
         tags.insert(TAG_REGION.to_owned(), request.region.clone());
         tags.insert(TAG_LAUNCH.to_owned(), request.token.clone());
         let is_spot = request.is_spot;
-        self.keep(id, &Record { launched_ms: now_ms(), is_spot, tags, stopping_ms: None })?;
+        let (launched_ms, interruption_ms, stopping_ms) = (now_ms(), None, None);
+        let record = Record { launched_ms, is_spot, tags, interruption_ms, stopping_ms };
+        // From here on whoever lists it finds what is around it.
+        self.keep(id, &record)?;
+        let started = match around.make(id).await {
+            Ok(()) => self.spawn(id, request),
+            Err(error) => Err(error),
+        };
+        let Err(error) = started else { return Ok(()) };
+        // What cannot be cleared now is cleared by the listing that finds the record: it stays then.
+        if around.clear(id).await.is_ok() {
+            self.forget(id);
+        }
+        Err(error)
+    }
+
+    fn spawn(&self, id: &InstanceId, request: &LaunchRequest) -> Result<(), ProviderError> {
         let log = self.file(id, "log");
         let output = fs::File::create(&log).map_err(|error| self.failed("write", &log, &error))?;
         let errors = output.try_clone().map_err(|error| self.failed("write", &log, &error))?;
@@ -161,7 +258,6 @@ impl Processes {
             .process_group(0);
         // The runtime reaps the child where it ends before us; where we end first, the system does.
         command.spawn().map(drop).map_err(|error| {
-            self.forget(id);
             ProviderError::NoCapacity(format!("start a process on this machine: {error}"))
         })
     }
@@ -217,22 +313,17 @@ impl Processes {
 
     fn record(&self, id: &InstanceId) -> Result<Option<Record>, ProviderError> {
         let path = self.file(id, "json");
-        match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+        Record::read(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
                 ProviderError::Invalid(format!("read the record '{}': {error}", path.display()))
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.failed("read", &path, &error)),
-        }
+            }
+            _ => self.failed("read", &path, &error),
+        })
     }
 
-    /// Writes a record whole, or not at all.
     fn keep(&self, id: &InstanceId, record: &Record) -> Result<(), ProviderError> {
-        let (path, new) = (self.file(id, "json"), self.file(id, "json.new"));
-        let bytes = serde_json::to_vec(record).expect("a record is numbers and texts");
-        fs::write(&new, bytes)
-            .and_then(|()| fs::rename(&new, &path))
-            .map_err(|error| self.failed("write", &path, &error))
+        let path = self.file(id, "json");
+        record.write(&path).map_err(|error| self.failed("write", &path, &error))
     }
 
     fn forget(&self, id: &InstanceId) {
@@ -242,7 +333,8 @@ impl Processes {
         }
     }
 
-    fn file(&self, id: &InstanceId, ending: &str) -> PathBuf {
+    /// A file of an instance: `json` its record, `stat` what its process said of itself, `log` what it says.
+    pub(crate) fn file(&self, id: &InstanceId, ending: &str) -> PathBuf {
         self.directory.join(format!("{id}.{ending}"))
     }
 
@@ -252,10 +344,10 @@ impl Processes {
 }
 
 /// The same for each repetition of a launch.
-fn id_of(token: &str, place: u32) -> InstanceId {
+fn id_of(ids: &str, token: &str, place: u32) -> InstanceId {
     let hash = Sha256::digest(format!("{place}:{token}"));
     let digits: String = hash.iter().take(9).map(|byte| format!("{byte:02x}")).collect();
-    InstanceId(format!("{ID}{digits}"))
+    InstanceId(format!("{ids}{digits}"))
 }
 
 /// The process that wrote this line, if it still runs.

@@ -1,4 +1,5 @@
-//! Who launches and ends machines. Implementations: processes and namespaces of this machine, and EC2 in `boot/aws`.
+//! Who launches and ends machines. Implementations: [processes](crate::process) and
+//! [namespaces](crate::netns) of this machine, and EC2 in `boot/aws`.
 
 use std::future::Future;
 

@@ -162,6 +162,11 @@ async fn rounds_name_what_they_lack() {
     let store =
         [&run[..], &["--store", "http://127.0.0.1:9", "--directory", "d", "--", "true"]].concat();
     check(&home.run(None, &store).await, 125, &["127.0.0.1:9"]);
+    let netns = ["run", "--fleet-file", "fleet.toml", "--once", "--provider", "netns"];
+    check(&home.run(None, &netns).await, 2, &["--directory"]);
+    let words =
+        [&netns[..], &["--prefix", "8.8.8.0/24", "--directory", "d", "--", "true"]].concat();
+    check(&home.run(None, &words).await, 2, &["8.8.8.0/24", "is not private", "10.213.0.0/24"]);
     let other = [
         &run[..],
         &["-r", "mars", "--store", "http://127.0.0.1:9", "--directory", "d", "--", "true"],

@@ -6,11 +6,8 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn processes(directory: &Path, command: &[&str]) -> Processes {
-    Processes {
-        directory: directory.to_owned(),
-        fleet: "test".to_owned(),
-        command: command.iter().map(|&word| word.to_owned()).collect(),
-    }
+    let command = command.iter().map(|&word| word.to_owned()).collect();
+    Processes::new(directory.to_owned(), "test".to_owned(), command)
 }
 
 fn request(token: &str, count: u32) -> LaunchRequest {
