@@ -130,7 +130,7 @@ async fn each_instance_has_a_namespace_as_long_as_it_is_there() {
     assert!(!lab.is_there(&ids[0]) && lab.is_there(&ids[1]));
 
     // Notice of the end is kept until its time, and is the end then.
-    let now = crate::shift::now_ms();
+    let now = blitz_jobs::clock::now_ms();
     lab.namespaces.interrupt(&ids[1], now + 3_600_000).unwrap();
     let state = async || lab.namespaces.list().await.unwrap().into_iter().map(|one| one.state);
     assert!(state().await.any(|state| state == InstanceState::Running));
