@@ -18,6 +18,7 @@ mod stays;
 mod regions;
 mod reach;
 mod roles;
+mod machines;
 mod fleets;
 mod versions;
 mod bad;

@@ -37,7 +37,16 @@ impl Counter {
     ///
     /// When there is none.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::serve_at(TcpListener::bind("127.0.0.1:0").await.expect("a free port"))
+    }
+
+    /// The same at a listener.
+    ///
+    /// # Panics
+    ///
+    /// When it has no address.
+    #[must_use]
+    pub fn serve_at(listener: TcpListener) -> Self {
         let address = listener.local_addr().expect("an address");
         let counter = Self { address, seen: Arc::default() };
         let own = counter.clone();

@@ -1,6 +1,7 @@
 //! The metadata service of an instance of EC2, version 2 alone unless a story says otherwise: what engines are told of their
 //! machine, and when it is taken away. It is that of namespaces ([`blitz_boot_core::imds`]), with faults, and with the identity
-//! document that only AWS can sign.
+//! document that only AWS can sign. What else is put there, as user data and credentials of a role, is shown as well; all versions
+//! of the metadata by their dates are the latest one.
 //!
 //! The key that signs identity documents was made for these tests by OpenSSL, and [`CERTIFICATE`] is its own.
 
@@ -15,6 +16,7 @@ use blitz_boot_core::imds::{self, INTERRUPTION, Identity, Tokens};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
+use jiff::civil::Date;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use tokio::net::{TcpListener, TcpStream};
@@ -160,7 +162,7 @@ impl State {
         let path = request.uri().path();
         self.asked.push(format!("{} {path}", request.method()));
         let Self { how, documents, tokens, .. } = self;
-        let find = |path: &str| documents.get(path).cloned();
+        let find = |path: &str| document(documents, path);
         match how {
             How::Garbage => imds::answer(StatusCode::OK, "<html>It works!</html>"),
             How::VersionOneOnly if request.method() == Method::PUT => {
@@ -170,6 +172,24 @@ impl State {
             How::Well | How::Slowly(_) | How::NotAtAll => tokens.answer(request, find),
         }
     }
+}
+
+/// What stands at a path, whichever version of the metadata is asked for; of a directory, what is in it.
+fn document(documents: &BTreeMap<String, String>, path: &str) -> Option<String> {
+    let (version, rest) = path.strip_prefix('/')?.split_once('/')?;
+    if version != "latest" && version.parse::<Date>().is_err() {
+        return None;
+    }
+    let path = format!("/latest/{rest}");
+    if let Some(text) = documents.get(&path) {
+        return Some(text.clone());
+    }
+    let directory = format!("{}/", path.trim_end_matches('/'));
+    let below = documents.keys().filter_map(|path| path.strip_prefix(&directory));
+    let mut names: Vec<&str> =
+        below.map(|path| path.find('/').map_or(path, |end| path.split_at(end + 1).0)).collect();
+    names.dedup();
+    (!names.is_empty()).then(|| names.join("\n"))
 }
 
 /// What an instance is told of itself.

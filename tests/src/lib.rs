@@ -5,7 +5,7 @@
 //! over several clusters, with links that can be cut; [`Api`] speaks to
 //! a gateway as any client would; [`publisher`] signs and publishes plugins;
 //! [`cable`] cuts an engine off from its store, [`recorder`] remembers what a gateway asks of it, [`proxy`] does it in more ways, and [`witness`] sees its jobs begin and stop;
-//! [`imds`] is what an instance of EC2 is told of itself;
+//! [`imds`] is what an instance of EC2 is told of itself, and [`machine`] such an instance, from its user data to a job;
 //! [`program`] runs `blitz` as a process, and [`printed`] a plugin without an engine; [`mmdb`] writes databases of
 //! networks; [`Web`] is what
 //! `curl` talks to, and [`Counter`] what a load test loads, and [`owner`] what shows whether it may. [`hostile`] is what it should never have talked to, and [`net`] two namespaces: an engine,
@@ -16,6 +16,7 @@ pub mod cable;
 pub mod counter;
 pub mod hostile;
 pub mod imds;
+pub mod machine;
 pub mod mmdb;
 pub mod net;
 pub mod owner;
@@ -37,7 +38,7 @@ pub use imds::Imds;
 pub use program::{Home, Outcome};
 pub use recorder::Recorder;
 pub use stack::{EngineHandle, Stack, region_name, store, troubled_store};
-pub use wait::until;
+pub use wait::{until, within};
 pub use web::Web;
 pub use witness::Witness;
 

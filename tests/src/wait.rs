@@ -13,13 +13,26 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// # Panics
 ///
 /// When there is none within 30 seconds: `what` says what was waited for.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
-    let limit = Instant::now() + LIMIT;
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, ask: impl FnMut() -> F) -> T {
+    within(LIMIT, what, ask).await
+}
+
+/// The same within this time, for what takes longer.
+///
+/// # Panics
+///
+/// When there is no answer until then.
+pub async fn within<T, F: Future<Output = Option<T>>>(
+    limit: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
+    let end = Instant::now() + limit;
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(Instant::now() < limit, "waited {LIMIT:?} for {what}");
+        assert!(Instant::now() < end, "waited {limit:?} for {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
