@@ -1,5 +1,8 @@
-//! Fleets of engines that are launched, drained and swept up by rounds, as processes that really start and die.
+//! Fleets of engines that are launched, drained and swept up by rounds, as processes that really start and die; those of
+//! [`netns`] have a network namespace and instance metadata each.
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails at once")]
+
+mod netns;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,12 +10,14 @@ use std::time::{Duration, Instant};
 use blitz_boot_core::fleet::{Fleet, FleetRegion};
 use blitz_boot_core::instance::{Instance, InstanceId, InstanceState, TAG_ORPHAN};
 use blitz_boot_core::process::Processes;
-use blitz_boot_core::provider::{LaunchRequest, Provider as _};
+use blitz_boot_core::provider::{LaunchRequest, Provider};
 use blitz_boot_core::reconcile::Rules;
 use blitz_boot_core::round::{self, Duties, Report};
 use blitz_couchdb::AllDocs;
 use blitz_jobs::accounts::AUDIT;
 use blitz_jobs::clock::now_ms;
+use blitz_tests::net::Namespace;
+use blitz_tests::proxy::Proxy;
 use blitz_tests::{FIXTURE, Stack, until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,36 +29,57 @@ const FASTER: u32 = 10;
 /// until it counts as silent.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A fleet of one region, and the directory that its processes are known in.
-struct Lab {
+/// The name of all fleets here.
+const FLEET: &str = "lab";
+
+/// A fleet of one region, and the directory that its instances are known in.
+struct Lab<P = Processes> {
     stack: Stack,
     directory: TempDir,
     region: FleetRegion,
-    processes: Processes,
+    provider: P,
+    /// Where engines in namespaces reach the store.
+    proxy: Option<Proxy>,
 }
 
 impl Lab {
     /// A fleet whose machines become this; without words they become engines.
     async fn new(region: &str, more: &str, command: &[&str]) -> Self {
+        Lab::with(region, more, async |stack, directory| {
+            let command = match command {
+                [] => engine(&stack.store_url(), "{id}", directory),
+                words => words.iter().map(|&word| word.to_owned()).collect(),
+            };
+            Processes::new(directory.join(RECORDS), FLEET.to_owned(), command)
+        })
+        .await
+    }
+}
+
+/// Where records are, in the directory of a lab.
+const RECORDS: &str = "records";
+
+impl<P: Provider> Lab<P> {
+    /// A fleet with this provider.
+    async fn with(
+        region: &str,
+        more: &str,
+        provider: impl AsyncFnOnce(&Stack, &Path) -> P,
+    ) -> Self {
         let stack = Stack::start(&[region]).await;
         let directory = tempfile::tempdir().unwrap();
         let toml = format!(
-            "name = \"lab\"\n[[region]]\nname = {:?}\nplace = \"here\"\n{more}",
+            "name = \"{FLEET}\"\n[[region]]\nname = {:?}\nplace = \"here\"\n{more}",
             stack.region()
         );
         let region = Fleet::parse(&toml).unwrap().regions.remove(0);
-        let command = match command {
-            [] => engine(&stack, directory.path()),
-            words => words.iter().map(|&word| word.to_owned()).collect(),
-        };
-        let records = directory.path().join("records");
-        let processes = Processes::new(records, "lab".to_owned(), command);
-        Self { stack, directory, region, processes }
+        let provider = provider(&stack, directory.path()).await;
+        Self { stack, directory, region, provider, proxy: None }
     }
 
     async fn round(&self, duties: &Duties) -> Report {
-        let place = ("lab", &self.region);
-        let report = round::go(&self.processes, &self.stack.store, place, duties, now_ms()).await;
+        let place = (FLEET, &self.region);
+        let report = round::go(&self.provider, &self.stack.store, place, duties, now_ms()).await;
         let report = report.unwrap();
         assert!(report.failed.is_empty() && report.loud.is_empty(), "{report:?}");
         report
@@ -78,7 +104,7 @@ impl Lab {
     }
 
     async fn instances(&self) -> Vec<Instance> {
-        self.processes.list().await.unwrap()
+        self.provider.list().await.unwrap()
     }
 
     async fn alive(&self) -> usize {
@@ -97,7 +123,7 @@ impl Lab {
     async fn told(&self) -> Vec<String> {
         let query = AllDocs { include_docs: true, ..AllDocs::default() };
         let page = self.stack.store.database(AUDIT).all_docs::<Value>(&query).await.unwrap();
-        let of = format!("lab/{}/", self.stack.region());
+        let of = format!("{FLEET}/{}/", self.stack.region());
         let deeds = page.rows.into_iter().filter_map(|row| row.doc).map(|doc| doc["deed"].clone());
         let ours =
             deeds.filter(|deed| deed["path"].as_str().is_some_and(|path| path.starts_with(&of)));
@@ -105,10 +131,10 @@ impl Lab {
     }
 }
 
-impl Drop for Lab {
+impl<P> Drop for Lab<P> {
     fn drop(&mut self) {
-        // A story that fails leaves no engine behind.
-        let Ok(entries) = std::fs::read_dir(self.directory.path().join("records")) else { return };
+        // A story that fails leaves no engine behind, and no namespace.
+        let Ok(entries) = std::fs::read_dir(self.directory.path().join(RECORDS)) else { return };
         for path in entries.flatten().map(|entry| entry.path()) {
             let said = path.extension().filter(|ending| *ending == "stat");
             let said = said.and_then(|_| std::fs::read_to_string(&path).ok());
@@ -121,12 +147,17 @@ impl Drop for Lab {
             if let Some(pid) = pid.filter(is_ours) {
                 std::process::Command::new("kill").args(["-KILL", &pid]).status().ok();
             }
+            let id = path.file_stem().and_then(|id| id.to_str()).unwrap_or_default();
+            if path.extension().is_some_and(|ending| ending == "json") && id.starts_with("netns-") {
+                drop(Namespace::adopt(format!("blitz-{FLEET}.{id}")));
+            }
         }
     }
 }
 
-/// An engine with times divided, as the chaos runs have them. It ends with its standard input, which is a pipe of its own.
-fn engine(stack: &Stack, directory: &Path) -> Vec<String> {
+/// An engine with times divided, as the chaos runs have them, under this id: `--imds` asks for it. It ends with its standard
+/// input, which is a pipe of its own.
+fn engine(store: &str, id: &str, directory: &Path) -> Vec<String> {
     let pipe = directory.join("pipe").to_string_lossy().into_owned();
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
@@ -134,7 +165,7 @@ fn engine(stack: &Stack, directory: &Path) -> Vec<String> {
     let cache = Path::new(program).with_file_name("compiled-plugins");
     let digest = blitz_jobs::plugin::sha256(FIXTURE);
     let script = "exec \"$@\" 0<>\"$0\"".to_owned();
-    let words = ["part-engine", &stack.store_url(), "{region}", "{id}"].map(str::to_owned);
+    let words = ["part-engine", store, "{region}", id].map(str::to_owned);
     let mut command = vec!["sh".to_owned(), "-c".to_owned(), script, pipe, program.to_owned()];
     command.extend(words);
     command.extend([FASTER.to_string(), cache.to_string_lossy().into_owned(), digest]);
@@ -195,8 +226,8 @@ async fn machines_without_an_engine_are_marked_and_then_ended() {
         count: 2,
         is_spot: false,
     };
-    let ids = lab.processes.launch(&request).await.unwrap();
-    lab.processes.tag(&ids[1], "blitz:keep", Some("mine")).await.unwrap();
+    let ids = lab.provider.launch(&request).await.unwrap();
+    lab.provider.tag(&ids[1], "blitz:keep", Some("mine")).await.unwrap();
     // Who reconciles does not launch others in their place.
     let sweeps = duties(true, false);
     let tag = async |id: &InstanceId| {
@@ -212,7 +243,7 @@ async fn machines_without_an_engine_are_marked_and_then_ended() {
     assert!(tag(&ids[1]).await.0.is_alive(), "what an operator keeps stays");
     let told = lab.told().await;
     assert_eq!(told.iter().filter(|one| *one == "fleet.terminate").count(), 1, "{told:?}");
-    lab.processes.terminate(&ids[1]).await.unwrap();
+    lab.provider.terminate(&ids[1]).await.unwrap();
 }
 
 #[tokio::test]
@@ -226,7 +257,7 @@ async fn an_engine_that_was_killed_leaves_no_document() {
             .find_map(|id| id.strip_prefix("engine:").map(str::to_owned))
     };
     let first = lab.rounds_until("an engine is registered", &both, engine_of).await;
-    let stat = lab.processes.directory.join(format!("{first}.stat"));
+    let stat = lab.provider.directory.join(format!("{first}.stat"));
     let said = std::fs::read_to_string(stat).unwrap();
     blitz_tests::program::send_signal(said.split(' ').next().unwrap().parse().unwrap(), "KILL")
         .await;
@@ -241,7 +272,7 @@ async fn an_engine_that_was_killed_leaves_no_document() {
     let events = lab.stack.api.follow(&job).await;
     assert_eq!(events.last().unwrap().data["state"], "done", "{events:?}");
     for instance in lab.instances().await {
-        lab.processes.terminate(&instance.id).await.unwrap();
+        lab.provider.terminate(&instance.id).await.unwrap();
     }
     until("all have ended", || async { (lab.alive().await == 0).then_some(()) }).await;
 }
@@ -251,9 +282,9 @@ async fn a_region_that_nobody_made_is_said() {
     let lab = Lab::new("nowhere", "max = 1", &["true"]).await;
     let region = FleetRegion { name: "atlantis".to_owned(), ..lab.region.clone() };
     let both = duties(true, true);
-    let place = ("lab", &region);
+    let place = (FLEET, &region);
     let error =
-        round::go(&lab.processes, &lab.stack.store, place, &both, now_ms()).await.unwrap_err();
+        round::go(&lab.provider, &lab.stack.store, place, &both, now_ms()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "there is no region \"atlantis\" in this store: make it with 'blitz region add', or correct fleet.toml"

@@ -45,7 +45,16 @@ impl Proxy {
     ///
     /// When there is no free port.
     pub async fn start(to: SocketAddr) -> Result<Self, String> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| e.to_string())?;
+        Self::listen("127.0.0.1:0", to).await
+    }
+
+    /// The same at another address than that of this machine alone.
+    ///
+    /// # Errors
+    ///
+    /// When it is not to be had.
+    pub async fn listen(at: &str, to: SocketAddr) -> Result<Self, String> {
+        let listener = TcpListener::bind(at).await.map_err(|e| e.to_string())?;
         let address = listener.local_addr().map_err(|e| e.to_string())?;
         let (state, states) = watch::channel(State { mode: Mode::Open, cuts: 0 });
         tokio::spawn(async move {

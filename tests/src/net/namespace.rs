@@ -58,6 +58,12 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// One that somebody else makes, or has made: dropped, it is removed as if it were of here.
+    #[must_use]
+    pub fn adopt(name: String) -> Self {
+        Self { name }
+    }
+
     /// A new one; `None`, and a word about it, where this machine cannot have one.
     ///
     /// # Panics

@@ -10,7 +10,8 @@
 //! `verdict` judges, `table` prints. `soak` is the run without faults, `resident` what it watches; `cuts` is
 //! the run over several places whose ways to each other are cut.
 //!
-//! Under the name `blitz` this binary is the program itself, and under the words of `part` an engine or a gateway.
+//! Under the name `blitz` this binary is the program itself, and under the words of `part` an engine, a gateway or a
+//! machine.
 
 mod chance;
 mod claims;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
             return blitz::child_main(words.into_iter().skip(1).map(OsString::from));
         }
         Some(part::ENGINE) => return part::engine(&words[1..]),
+        Some(part::MACHINE) => return part::machine(&words[1..]),
         Some(part::GATEWAY) => return part::gateway(&words[1..]),
         _ => {}
     }

@@ -1,16 +1,18 @@
 //! What the children of this program are: one engine or one gateway each, as `blitz engine` and `blitz gateway`
-//! start them, with all durations of the protocol divided.
+//! start them, with all durations of the protocol divided; or the machine that an engine is on, as `blitz-boot` starts it.
 //!
 //! The program `blitz` has no flag for that, since nobody should run with it; so this binary is its own engine,
 //! as it is its own `blitz`. The store is `blitz couchdb` itself.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use blitz_boot_core::netns;
 use blitz_couchdb::Client;
 use blitz_engine::Trust;
+use blitz_engine::imds::{self, Imds, Instance};
 use blitz_jobs::cluster::Clusters;
 use blitz_jobs::sealing::RegionKeys;
 use blitz_jobs::timing::Timing;
@@ -26,6 +28,11 @@ use crate::table::say;
 pub(crate) const ENGINE: &str = "part-engine";
 pub(crate) const GATEWAY: &str = "part-gateway";
 
+pub(crate) const MACHINE: &str = "part-machine";
+
+/// In place of an engine's id: its instance's metadata tells it.
+const ASKS: &str = "--imds";
+
 /// The gateway's token.
 pub(crate) const TOKEN: &str = "token-of-the-chaos-run";
 
@@ -40,6 +47,11 @@ type Result = std::result::Result<(), Box<dyn std::error::Error>>;
 /// `CLUSTERS REGION ID FASTER CACHE DIGEST..`
 pub(crate) fn engine(args: &[String]) -> ExitCode {
     finish("engine", run(|stop| serve_engine(args, stop)))
+}
+
+/// `RECORD PLACE COMMAND..`
+pub(crate) fn machine(args: &[String]) -> ExitCode {
+    finish("machine", run(|_| be_machine(args)))
 }
 
 /// `CLUSTERS LISTEN FASTER`
@@ -90,6 +102,13 @@ async fn until_asked(stop: CancellationToken) {
     stop.cancel();
 }
 
+async fn be_machine(args: &[String]) -> Result {
+    let [record, place, command @ ..] = args else { return Err("RECORD PLACE COMMAND..".into()) };
+    let ended = netns::machine::run(Path::new(record), place, command).await?;
+    tracing::info!("the engine has ended: {ended}");
+    Ok(())
+}
+
 async fn serve_engine(args: &[String], stop: CancellationToken) -> Result {
     let [store, region, id, faster, cache, digests @ ..] = args else {
         return Err("CLUSTERS REGION ID FASTER CACHE DIGEST..".into());
@@ -102,10 +121,18 @@ async fn serve_engine(args: &[String], stop: CancellationToken) -> Result {
         child: Some(ChildProgram::this()),
         ..RuntimeConfig::default()
     })?;
+    let (id, machine, imds) = match id.as_str() {
+        ASKS => {
+            let mut imds = Imds::new(imds::ADDRESS)?;
+            let Instance { id, machine, .. } = imds.instance().await?;
+            (id, Some(machine), Some(imds))
+        }
+        id => (id.to_owned(), None, None),
+    };
     let config = blitz_engine::Config {
         clusters: clusters(store)?,
         region: region.clone(),
-        id: id.clone(),
+        id,
         slots: SLOTS,
         runtime,
         trust: Trust { digests: digests.iter().cloned().collect(), ..Trust::default() },
@@ -113,8 +140,8 @@ async fn serve_engine(args: &[String], stop: CancellationToken) -> Result {
         timing: Timing::faster(faster.parse()?),
         load_contact: String::new(),
         drain: DRAIN,
-        machine: None,
-        imds: None,
+        machine,
+        imds,
     };
     say("engine");
     // The store may be away at the start: an engine's supervisor would start it again.
