@@ -4,7 +4,7 @@
 //! the line of `/proc/PID/stat` that the process wrote itself before it became the engine. No process runs that has not
 //! said who it is, and a number that another process was given later is not taken for it.
 //!
-//! What an instance has besides its process, such as a namespace, is [`Around`] it: whoever has that is a provider of its own.
+//! What an instance has besides its process, such as a namespace, is `Around` it: whoever has that is a provider of its own.
 
 mod record;
 
