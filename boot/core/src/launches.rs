@@ -31,7 +31,7 @@ pub struct Intent {
     pub is_spot: bool,
     /// When it was decided, in milliseconds since 1970.
     pub asked_ms: u64,
-    /// The same in the time of the [`History`] that it was decided with.
+    /// The same in the time of the [`History`] that it was decided with; once the provider has named its machines, when it did.
     #[serde(default)]
     pub passed_ms: u64,
     /// When the provider was asked last.
@@ -55,6 +55,10 @@ pub enum IntentKind {
 /// A machine is listed so long after it was asked for, or it is not there: providers that are consistent in the end are so
 /// within seconds, in bad hours within minutes. In milliseconds.
 pub const LISTED_WITHIN_MS: u64 = 600_000;
+
+/// An open launch is asked for again for so long: what the last question did is then listed before the launch counts no more. In
+/// milliseconds.
+const ASKED_WITHIN_MS: u64 = LISTED_WITHIN_MS / 2;
 
 /// An open launch is asked for again after so long at first, in milliseconds, and after twice as long each time.
 const AGAIN_MS: u64 = 5_000;
@@ -133,7 +137,8 @@ impl Intent {
         }
         let pause = AGAIN_MS << self.unknown_count.min(4);
         let is_due = now_ms.abs_diff(self.tried_ms) >= pause.min(AGAIN_MS_MAX);
-        if self.instances.is_none() && is_due { Next::Ask } else { Next::Wait }
+        let is_open = self.instances.is_none() && age < ASKED_WITHIN_MS;
+        if is_open && is_due { Next::Ask } else { Next::Wait }
     }
 }
 

@@ -105,7 +105,8 @@ impl History {
     fn launched(&mut self, intent: &Intent, ids: &[InstanceId]) -> Outcome {
         self.backoff = Backoff::default();
         let why = format!("{} of {} are launched", ids.len(), intent.count);
-        Outcome::Keep { intent: Intent { instances: Some(ids.to_vec()), ..intent.clone() }, why }
+        let (instances, passed_ms) = (Some(ids.to_vec()), self.passed_ms);
+        Outcome::Keep { intent: Intent { instances, passed_ms, ..intent.clone() }, why }
     }
 
     /// The next launch, with a number of its own.

@@ -67,6 +67,11 @@ impl Driver {
             Fault::TagsAreOld(rounds) => self.old_tags = rounds,
             Fault::ActionsFail(rounds) => self.no_actions = rounds,
             Fault::MemoryLost => self.memory = Memory::default(),
+            // What rounds remember lies in the same database.
+            Fault::EmptyStore => {
+                self.memory = Memory::default();
+                self.history = History::default();
+            }
             Fault::MemoryNotKept => self.forgets = true,
             Fault::HistoryLost => self.history = History::default(),
             Fault::Launch(answer) => self.answers.push(answer),

@@ -222,7 +222,10 @@ impl World {
                 self.stray(3_600, tags);
             }
             Fault::Stray(age_s) => self.stray(age_s, &[(TAG_FLEET, FLEET), (TAG_REGION, REGION)]),
-            Fault::EmptyStore => self.store.documents.clear(),
+            Fault::EmptyStore => {
+                self.store.documents.clear();
+                self.driver.suffer(fault, &self.store);
+            }
             Fault::NoBeats => self.store.beats.clear(),
             Fault::ProviderClock(seconds) => self.provider_ahead_s = seconds,
             Fault::Clock(seconds) => {
