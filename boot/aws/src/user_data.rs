@@ -60,6 +60,9 @@ pub(crate) struct UserDataArgs {
     /// The key of a publisher of plugins to trust; repeat for others
     #[arg(long = "trust-key", value_name = "KEY")]
     trusted: Vec<PublicKey>,
+    /// The key of a publisher whose native plugins to trust too; repeat for others
+    #[arg(long = "trust-native-key", value_name = "KEY")]
+    trusted_native: Vec<PublicKey>,
     /// The longest life of the machine, in hours
     #[arg(long, value_name = "HOURS", default_value_t = 24)]
     life_hours: u32,
@@ -102,6 +105,7 @@ pub(crate) fn run(args: UserDataArgs) -> Result<(), Failure> {
         key: args.key,
         slots: args.slots,
         trusted: args.trusted,
+        trusted_native: args.trusted_native,
         life: Life::new(Duration::from_hours(args.life_hours.into()))?,
     };
     let text = if is_document { user_data::render(&boot) } else { user_data::installer(&boot) };

@@ -44,6 +44,8 @@ pub struct Boot {
     pub slots: Option<u16>,
     /// Publishers of plugins that its engine believes, beside the built-in ones and those of the bundle.
     pub trusted: Vec<PublicKey>,
+    /// Publishers whose native plugins it believes too. Nothing else lets an engine run a native plugin, not its bundle either.
+    pub trusted_native: Vec<PublicKey>,
     /// How long it lives at most. A machine that stays has no such end.
     pub life: Life,
 }
@@ -155,7 +157,7 @@ pub fn render(boot: &Boot) -> Result<String, BadBoot> {
             bytes,
             max: USER_DATA_BYTES_MAX,
             joins: boot.joins.len(),
-            trusted: boot.trusted.len(),
+            trusted: boot.trusted.len() + boot.trusted_native.len(),
         }),
         _ => Ok(text),
     }

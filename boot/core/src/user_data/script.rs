@@ -134,6 +134,9 @@ fn engine_flags(boot: &Boot) -> String {
     for key in &boot.trusted {
         add("--trust-key", &key.to_string());
     }
+    for key in &boot.trusted_native {
+        add("--trust-native-key", &key.to_string());
+    }
     if let Provider::Ec2 { imds, .. } = &boot.provider {
         match imds {
             Some(imds) => add("--imds", &imds.to_string()),

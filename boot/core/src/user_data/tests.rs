@@ -23,6 +23,7 @@ fn boot(provider: Provider) -> Boot {
         key: KEY.parse().unwrap(),
         slots: Some(8),
         trusted: vec![KEY.parse().unwrap()],
+        trusted_native: Vec::new(),
         life: Life::DEFAULT,
     }
 }
@@ -107,6 +108,16 @@ fn there_is_room_in_user_data_and_its_end_is_told() {
         let error = render(&Boot { joins, ..boot(ec2()) }).unwrap_err();
         assert_eq!(error, BadBoot::Joins { count, max: JOINS_MAX });
     }
+}
+
+#[test]
+fn a_publisher_of_native_plugins_is_trusted_for_them_by_name() {
+    let key: PublicKey = KEY.parse().unwrap();
+    let native = Boot { trusted: Vec::new(), trusted_native: vec![key.clone()], ..boot(ec2()) };
+    let (native, plain) = (render(&native).unwrap(), render(&boot(ec2())).unwrap());
+    assert!(native.contains(&format!(" --trust-native-key {key}")), "{native}");
+    assert!(plain.contains(&format!(" --trust-key {key}")), "{plain}");
+    assert!(!plain.contains("--trust-native-key"), "{plain}");
 }
 
 #[test]

@@ -72,6 +72,7 @@ fn boot(provider: Provider, key: PublicKey) -> Boot {
         key,
         slots: Some(4),
         trusted: Vec::new(),
+        trusted_native: Vec::new(),
         life: Life::DEFAULT,
     }
 }

@@ -38,6 +38,7 @@ fn boot(provider: Provider) -> Boot {
         key: key.parse().unwrap(),
         slots: None,
         trusted: Vec::new(),
+        trusted_native: Vec::new(),
         life: Life::DEFAULT,
     }
 }
