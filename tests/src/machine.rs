@@ -1,9 +1,9 @@
 //! A machine that boots into an engine as an instance of EC2 does, without EC2: from its user data to a job.
 //!
-//! A [`World`] is a network namespace with all that such a machine meets: its metadata ([`Imds`]) where every instance has them, an
-//! [`aws`] with the bundle in S3 and signatures and policies checked, and a [`site`] of store and gateway. Nothing of
-//! it is reached from outside, and nothing in it reaches outside. [`chroot`] boots a machine in seconds: the stages of cloud-init in
-//! the root file system of an image, without a kernel and a systemd of their own.
+//! A [`World`] has all that such a machine meets, in network namespaces: its metadata ([`Imds`]) where every instance has them, an
+//! [`aws`] with the bundle in S3 and signatures and policies checked, a [`site`] of store and gateway, and a page on what the
+//! engine takes for the internet. Nothing of it is reached from outside, and nothing in it reaches outside. [`chroot`] boots a machine in seconds: the stages of cloud-init in
+//! the root file system of an image, without a kernel and a systemd of their own. [`vm`] boots a whole one in minutes.
 //!
 //! *Not here:* `blitz-boot`, which is tested beside the SDK of AWS. What is published, and what the machine is told, is rendered
 //! by the same code.
@@ -11,6 +11,7 @@
 pub mod aws;
 pub mod chroot;
 pub mod site;
+pub mod vm;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -26,7 +27,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use crate::net::Namespace;
+use crate::net::{Namespace, Unavailable};
 use crate::{Counter, Imds, imds};
 use aws::Aws;
 use site::Site;
@@ -42,7 +43,7 @@ pub const REGION: &str = "japan";
 const HOST: &str = "10.0.2.2";
 
 /// A page on the public internet, as far as the engine can tell: it may go there.
-const PAGE: &str = "8.8.8.8";
+pub const PAGE: &str = "8.8.8.8";
 
 /// Where instance metadata are, for every instance.
 const METADATA: &str = "169.254.169.254";
@@ -53,8 +54,8 @@ const GLIBC_MAX: Glibc = Glibc { major: 2, minor: 99 };
 /// What the pointer of the channel counts.
 const SERIAL: u64 = 7;
 
-/// Whatever a command here does, it does within this time.
-const LIMIT: Duration = Duration::from_secs(120);
+/// Whatever a command here does, it does within this time, also when a machine without a processor of its own has to do it.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// All that a machine meets. Dropped, it is gone with all its processes.
 #[derive(Debug)]
@@ -67,8 +68,10 @@ pub struct World {
     pub site: Site,
     /// What jobs ask for.
     pub page: Counter,
-    space: Arc<Namespace>,
     key: SigningKey,
+    /// Where the page is: not on the machine of the gateway, which asks nobody there whose it is.
+    _internet: Namespace,
+    space: Arc<Namespace>,
 }
 
 impl World {
@@ -79,19 +82,21 @@ impl World {
     ///
     /// When a part does not start.
     pub async fn start(space: Namespace, carrier: &Path, moto: &Path) -> Self {
-        for address in [HOST, METADATA, PAGE] {
+        for address in [HOST, METADATA] {
             space.ip(&["addr", "add", &format!("{address}/32"), "dev", "lo"]).expect("an address");
         }
-        let listener = |address: &str| {
+        space.set(&[("net/ipv4/ip_forward", "1")]).expect("a way for packets");
+        let internet = neighbour(&space, "internet", PAGE).expect("a network");
+        let listener = |space: &Namespace, address: &str| {
             TcpListener::from_std(space.listener(&format!("{address}:80"))).expect("a listener")
         };
-        let imds = Imds::serve(listener(METADATA), INSTANCE);
-        let page = Counter::serve_at(listener(PAGE));
+        let imds = Imds::serve(listener(&space, METADATA), INSTANCE);
+        let page = Counter::serve_at(listener(&internet, PAGE));
         let space = Arc::new(space);
         let (aws, site) =
             tokio::join!(Aws::start(&space, moto), Site::start(&space, carrier, imds::CERTIFICATE));
         let key = SigningKey::generate().expect("a key");
-        Self { imds, aws, site, page, space, key }
+        Self { imds, aws, site, page, key, _internet: internet, space }
     }
 
     /// The address of a path of the page.
@@ -143,6 +148,7 @@ impl World {
             key: self.key.public(),
             slots: Some(4),
             trusted: Vec::new(),
+            trusted_native: vec![self.site.publisher.clone()],
             life: Life::DEFAULT,
         };
         let text = render(&boot).expect("user data");
@@ -182,6 +188,19 @@ fn target() -> Target {
 /// A word of user data.
 fn word<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().expect("a word that may stand in user data")
+}
+
+/// A namespace with one cable, and at its other end the one that it is beside and that passes on what is for others.
+fn neighbour(space: &Namespace, cable: &str, address: &str) -> Result<Namespace, Unavailable> {
+    let neighbour = Namespace::new(cable)?;
+    let ends = ["link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns"];
+    space.ip(&[&ends[..], &[neighbour.name()]].concat())?;
+    space.ip(&["link", "set", cable, "up"])?;
+    space.ip(&["route", "add", address, "dev", cable, "src", HOST])?;
+    neighbour.ip_lines(&format!(
+        "addr add {address}/32 dev eth0\nlink set eth0 up\nroute add default via {HOST} dev eth0 onlink\n"
+    ))?;
+    Ok(neighbour)
 }
 
 /// A program in the namespace, with nothing in its environment but where programs are.

@@ -17,8 +17,8 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tokio::process::Child;
 
-use super::{HOST, LIMIT, World, command};
-use crate::net::{Namespace, Unavailable};
+use super::{LIMIT, World, command, neighbour};
+use crate::net::Namespace;
 use crate::wait::within;
 
 /// What is put into the root file system: places in it, modes, and texts.
@@ -77,7 +77,7 @@ impl Machine {
         let paths = [&enter, rootfs, place.path()].map(|path| path.to_str().expect("UTF-8"));
         let unshare = ["--mount", "--pid", "--fork", "--kill-child", "sh"];
         let args = [&unshare[..], &paths].concat();
-        let space = connected(&world.space).expect("a network");
+        let space = neighbour(&world.space, CABLE, ADDRESS).expect("a network");
         let mut first = command(&space, "unshare", &args);
         let said = fs::File::create(place.path().join("log/console")).expect("a file");
         let same = said.try_clone().expect("a file");
@@ -157,17 +157,4 @@ impl Drop for Machine {
         let logs = logs.map(|name| format!("== {name}\n{}\n", self.log(name)));
         std::io::stderr().write_all((told.concat() + &logs.concat()).as_bytes()).ok();
     }
-}
-
-/// The network of a machine: one cable, and all that it knows is at its other end.
-fn connected(world: &Namespace) -> Result<Namespace, Unavailable> {
-    let space = Namespace::new("machine")?;
-    let cable = ["link", "add", CABLE, "type", "veth", "peer", "name", "eth0"];
-    world.ip(&[&cable[..], &["netns", space.name()]].concat())?;
-    world.ip(&["link", "set", CABLE, "up"])?;
-    world.ip(&["route", "add", ADDRESS, "dev", CABLE])?;
-    space.ip_lines(&format!(
-        "addr add {ADDRESS}/24 dev eth0\nlink set eth0 up\nroute add default via {HOST}\n"
-    ))?;
-    Ok(space)
 }

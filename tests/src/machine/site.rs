@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
+use blitz_boot_core::bundle::PublicKey;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
@@ -32,6 +33,8 @@ const ISSUER: &str = "issuer";
 /// Store, gateway, and who operates them.
 #[derive(Debug)]
 pub struct Site {
+    /// Who signs the operator's plugins.
+    pub(super) publisher: PublicKey,
     home: Home,
     space: Arc<Namespace>,
     _gateway: Child,
@@ -81,13 +84,22 @@ impl Site {
 
         let listen = format!("0.0.0.0:{GATEWAY_PORT}");
         let issuer = format!("{ISSUER}.pem");
-        let serve = ["gateway", "--listen", &listen, "--name", HOST, "--load-target", super::PAGE];
+        let serve =
+            ["gateway", "--listen", &listen, "--name", HOST, "--accounts-key", "accounts.key"];
         let gives = ["--issuer-key", &issuer, "--region-keys", "region.keys"];
         let ec2 = ["--ec2-certificate", "aws.pem", "--ec2-account", imds::ACCOUNT];
         let mut gateway = with_clusters(&[&serve[..], &gives, &ec2].concat());
         gateway.env("BLITZ_TOKEN", TOKEN);
         let gateway = started(gateway).await;
-        Self { home, space: Arc::clone(space), _gateway: gateway, _store: store }
+        let publisher = outcome(home.command(&["plugin", "key"])).await.stdout;
+        let publisher = publisher.parse().expect("a public key");
+        Self { publisher, home, space: Arc::clone(space), _gateway: gateway, _store: store }
+    }
+
+    /// The directory in which commands run.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.home.path()
     }
 
     /// Runs a command of `blitz` as the operator, against the gateway.
@@ -96,17 +108,32 @@ impl Site {
     ///
     /// When it does not end.
     pub async fn operate(&self, args: &[&str]) -> Outcome {
+        self.act(TOKEN, args).await
+    }
+
+    /// The same as who has this key.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    pub async fn act(&self, key: &str, args: &[&str]) -> Outcome {
         let mut command = self.space.enter(&self.home.command(args));
         command.env("BLITZ_HOST", format!("http://{HOST}:{GATEWAY_PORT}"));
-        command.env("BLITZ_TOKEN", TOKEN);
+        command.env("BLITZ_TOKEN", key);
         outcome(command).await
     }
 
-    /// The engine of this id as the gateway lists it.
+    /// The engine of this id as the gateway lists it; those that have left are not listed.
+    ///
+    /// # Panics
+    ///
+    /// When there is no list.
     pub async fn engine(&self, id: &str) -> Option<Value> {
-        let listed = self.operate(&["engines", "--json"]).await;
-        let listed: Value = serde_json::from_str(&listed.stdout).ok()?;
-        listed["engines"].as_array()?.iter().find(|engine| engine["id"] == id).cloned()
+        let said = self.operate(&["engines", "--json"]).await;
+        let listed: Option<Value> = serde_json::from_str(&said.stdout).ok();
+        let engines = listed.as_ref().and_then(|listed| listed["engines"].as_array());
+        let mut engines = engines.unwrap_or_else(|| panic!("no list of engines: {said:?}")).iter();
+        engines.find(|engine| engine["id"] == id).cloned()
     }
 }
 
