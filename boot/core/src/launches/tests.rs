@@ -94,7 +94,9 @@ fn what_is_next_depends_on_what_was_answered_listed_and_passed() {
             ("wait", 0),
             None,
         ),
-        ("nearly too late", intent(2), 599_999, &[], &[], ("ask", 2), None),
+        ("asked for the last time", intent(2), 299_999, &[], &[], ("ask", 2), None),
+        ("not asked for any more", intent(2), 300_000, &[], &[], ("wait", 2), None),
+        ("nearly too late", intent(2), 599_999, &[], &[], ("wait", 2), None),
         ("too late", intent(2), 600_000, &[], &[], ("remove", 0), late),
         (
             "answered, and too late",
