@@ -143,7 +143,14 @@ pub(crate) async fn run(
                 Some(Ok(Err(failure))) => worst = Err(failure),
                 Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
             },
-            () = asked => drop(stop.send(true)),
+            () = asked => {
+                if stop.send_replace(true) {
+                    // The duty lapses by itself, and the next process finds what was intended.
+                    tasks.shutdown().await;
+                    return worst;
+                }
+                say("ends after the round that it is in; once more ends it now. Machines and engines stay as they are");
+            }
         }
     }
 }
@@ -180,6 +187,7 @@ async fn go<P: Provider>(
         };
     }
     let worker = worker()?;
+    say(&format!("{}: waits for its turn, as one process at a time goes the rounds", region.name));
     let leave = async move {
         // Without a sender nobody asks any more.
         drop(stopped.wait_for(|stopped| *stopped).await);

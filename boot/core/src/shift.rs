@@ -1,7 +1,8 @@
 //! Rounds one after the other, as long as this process has the duty: of all that keep one fleet in one region, one does.
 //!
 //! Two that went rounds at once would launch twice as many. The lease stands in the region's beats database, beside those of
-//! keepers, and a duty that was lost ends with the round that it is in: whatever that does is checked where it is done.
+//! keepers, and is given back after the last round has ended. A duty that was lost ends with the round that it is in: whatever
+//! that does is checked where it is done.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use blitz_jobs::clock::{Clock, now_ms};
 use blitz_jobs::duty::{self, Duty};
 use blitz_jobs::id::Incarnation;
 use blitz_jobs::timing::Timing;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 
 use crate::fleet::FleetRegion;
@@ -45,7 +46,7 @@ pub enum Told {
     Failed(HomeError),
 }
 
-/// Goes rounds of one region until `leave` is ready, and gives the duty back then.
+/// Goes rounds of one region until `leave` is ready and the round that it is in has ended, and gives the duty back then.
 ///
 /// # Errors
 ///
@@ -66,8 +67,12 @@ pub async fn keep<P: Provider>(
     let (say, mut on) = watch::channel(false);
     let duty = Duty::new(&name, incarnation, timing);
     let lease = format!("boot-{fleet}");
-    let keeps = duty::keep(beats, &lease, duty, || clock.now(), timing.beat, say, leave);
+    let (goes_on, has_ended) = oneshot::channel::<()>();
+    let ended = async { drop(has_ended.await) };
+    let keeps = duty::keep(beats, &lease, duty, || clock.now(), timing.beat, say, ended);
     let goes = async {
+        let _goes_on = goes_on;
+        let mut leave = std::pin::pin!(leave);
         let mut was_on = false;
         loop {
             let is_on = *on.borrow_and_update();
@@ -83,11 +88,15 @@ pub async fn keep<P: Provider>(
             let pause = if is_on { every } else { Duration::MAX };
             tokio::select! {
                 () = sleep(pause) => {}
-                changed = on.changed() => if changed.is_err() { return },
+                () = leave.as_mut() => return is_on,
+                changed = on.changed() => if changed.is_err() { return is_on },
             }
         }
     };
     // The lease is rewritten while a round goes.
-    tokio::join!(keeps, goes);
+    let ((), was_on) = tokio::join!(keeps, goes);
+    if was_on {
+        tell(Told::Duty(false));
+    }
     Ok(())
 }
