@@ -2,6 +2,7 @@
 //! [`netns`] have a network namespace and instance metadata each.
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on fails at once")]
 
+mod duty;
 mod netns;
 
 use std::path::Path;
@@ -113,8 +114,17 @@ impl<P: Provider> Lab<P> {
 
     /// The ids of what there is in the engines' database.
     async fn documents(&self) -> Vec<String> {
-        let name = blitz_jobs::region::engines_database(self.stack.region());
-        let page = self.stack.store.database(&name).all_docs::<Value>(&AllDocs::default()).await;
+        self.ids(&blitz_jobs::region::engines_database(self.stack.region())).await
+    }
+
+    /// Whether the engine's beat is there.
+    async fn beats(&self, engine: &str) -> bool {
+        let ids = self.ids(&blitz_jobs::region::beats_database(self.stack.region())).await;
+        ids.contains(&format!("beat:{engine}"))
+    }
+
+    async fn ids(&self, database: &str) -> Vec<String> {
+        let page = self.stack.store.database(database).all_docs::<Value>(&AllDocs::default()).await;
         let ids = page.unwrap().rows.into_iter().map(|row| row.id);
         ids.filter(|id| !id.starts_with("_design/")).collect()
     }
@@ -257,6 +267,9 @@ async fn an_engine_that_was_killed_leaves_no_document() {
             .find_map(|id| id.strip_prefix("engine:").map(str::to_owned))
     };
     let first = lab.rounds_until("an engine is registered", &both, engine_of).await;
+    // Its last beat names a job, which goes to another.
+    lab.stack.api.submit(lab.stack.region(), &["ticks", "600", "100"]).await;
+    until("its beat", async || lab.beats(&first).await.then_some(())).await;
     let stat = lab.provider.directory.join(format!("{first}.stat"));
     let said = std::fs::read_to_string(stat).unwrap();
     blitz_tests::program::send_signal(said.split(' ').next().unwrap().parse().unwrap(), "KILL")
@@ -264,10 +277,11 @@ async fn an_engine_that_was_killed_leaves_no_document() {
 
     lab.rounds_until("its document is gone, and another engine in its place", &both, async || {
         let engine = engine_of().await;
-        (engine.is_some_and(|engine| engine != first) && lab.documents().await.len() == 1)
-            .then_some(())
+        let is_replaced = engine.is_some_and(|engine| engine != first);
+        (is_replaced && lab.documents().await.len() == 1).then_some(())
     })
     .await;
+    assert!(!lab.beats(&first).await, "its beat went with it");
     let job = lab.stack.api.submit(lab.stack.region(), &["echo", "hello"]).await;
     let events = lab.stack.api.follow(&job).await;
     assert_eq!(events.last().unwrap().data["state"], "done", "{events:?}");

@@ -134,12 +134,8 @@ impl Home {
                 {
                     orders.insert(order.engine, order.incarnation);
                 }
-            } else if id.starts_with("launch:")
-                && let Some(intent) = read::document::<Intent>(&id, body)
-                && intent.fleet == fleet
-                && intent.region == self.region.name
-            {
-                read.intents.push(intent);
+            } else if id.starts_with("launch:") {
+                read.intents.extend(self.intent(fleet, &id, body));
             }
         }
         // Read after the engines: who took a job in between holds it.
@@ -193,36 +189,58 @@ impl Home {
         self.engines().put_local(name, what).await
     }
 
-    /// What an engine says now, and the revision of its document.
+    /// What an engine says now.
     ///
     /// # Errors
     ///
     /// What the store answers.
-    pub async fn sign(&self, engine: &str) -> Result<Option<(Sign, Option<Revision>)>, Error> {
-        let id = EngineDocument::document_id(engine);
-        let found = self.engines().get::<Value>(&id).await?;
-        let revision = found.as_ref().map(|found| found.revision.clone());
-        let said = Said {
-            document: found.and_then(|found| read::document(&id, found.body)),
-            beat: document(&self.beats(), &Beat::document_id(engine)).await?,
-        };
-        Ok(said.sign().map(|sign| (sign, revision)))
+    pub async fn sign(&self, engine: &str) -> Result<Option<Sign>, Error> {
+        Ok(self.said(engine).await?.0.sign())
     }
 
-    /// Removes an engine's document if it still says this, and the order to the engine with it; false when it says
-    /// something else by now.
+    /// What an engine says now, and the revisions of its document and of its beat.
+    async fn said(&self, engine: &str) -> Result<(Said, [Option<Revision>; 2]), Error> {
+        let id = EngineDocument::document_id(engine);
+        let found = self.engines().get::<Value>(&id).await?;
+        let beat_id = Beat::document_id(engine);
+        let beat = self.beats().get::<Value>(&beat_id).await?;
+        let revisions =
+            [&found, &beat].map(|found| found.as_ref().map(|found| found.revision.clone()));
+        let said = Said {
+            document: found.and_then(|found| read::document(&id, found.body)),
+            beat: beat.and_then(|beat| read::document(&beat_id, beat.body)),
+        };
+        Ok((said, revisions))
+    }
+
+    /// Removes an engine's document, the beat of the same start and the order to the engine, if it still says this; false when
+    /// it says something else by now. A beat that stayed would name its jobs for ever.
     ///
     /// # Errors
     ///
     /// What the store answers.
     pub async fn remove_engine(&self, engine: &str, last: &Sign) -> Result<bool, Error> {
-        let Some((now, Some(revision))) = self.sign(engine).await? else { return Ok(true) };
+        let (said, [document, beat]) = self.said(engine).await?;
+        match said.sign() {
+            None => return Ok(true),
+            Some(now) if now != *last => return Ok(false),
+            Some(_) => {}
+        }
         let id = EngineDocument::document_id(engine);
-        if now != *last || self.engines().delete(&id, &revision).await? == Put::Conflict {
+        if let Some(revision) = document
+            && self.engines().delete(&id, &revision).await? == Put::Conflict
+        {
             return Ok(false);
         }
         self.remove(&DrainOrder::document_id(engine)).await?;
-        Ok(true)
+        let is_of_it = said.beat.is_some_and(|beat| beat.incarnation.as_str() == last.incarnation);
+        match beat.filter(|_| is_of_it) {
+            Some(revision) => {
+                let id = Beat::document_id(engine);
+                Ok(self.beats().delete(&id, &revision).await? != Put::Conflict)
+            }
+            None => Ok(true),
+        }
     }
 
     /// Asks the start of an engine that is there now to drain; false when there is none, or when it was asked before.
@@ -231,7 +249,7 @@ impl Home {
     ///
     /// What the store answers.
     pub async fn ask_to_drain(&self, engine: &str, why: &str, now_ms: u64) -> Result<bool, Error> {
-        let Some((sign, _)) = self.sign(engine).await? else { return Ok(false) };
+        let Some(sign) = self.sign(engine).await? else { return Ok(false) };
         let Ok(incarnation) = sign.incarnation.try_into() else { return Ok(false) };
         let order = DrainOrder::new(engine, incarnation, why, now_ms);
         if order.write(&self.engines()).await? {
@@ -244,6 +262,23 @@ impl Home {
         }
         self.remove(&DrainOrder::document_id(engine)).await?;
         order.write(&self.engines()).await
+    }
+
+    /// The open launches of a fleet.
+    ///
+    /// # Errors
+    ///
+    /// What the store answers.
+    pub async fn intents(&self, fleet: &str) -> Result<Vec<Intent>, Error> {
+        let list = read::list::<Value>(&self.engines(), read::range("launch:", "launch;")).await?;
+        let intents = list.into_iter().filter_map(|(id, _, body)| self.intent(fleet, &id, body));
+        Ok(intents.collect())
+    }
+
+    /// The intent of this document, if it is one of the fleet for this region.
+    fn intent(&self, fleet: &str, id: &str, body: Value) -> Option<Intent> {
+        let intent = read::document::<Intent>(id, body)?;
+        (intent.fleet == fleet && intent.region == self.region.name).then_some(intent)
     }
 
     /// Writes an intent down, over the one with its token if there is one.
@@ -322,16 +357,20 @@ impl Said {
         held.filter(|held| held.died_with.is_none()).map(|held| &held.job)
     }
 
-    /// Nothing of who has no document and holds nothing.
+    /// Nothing of who has no document and holds nothing. An engine that can write only one of the two is there: both count.
     fn sign(&self) -> Option<Sign> {
         let holds_jobs = self.jobs().next().is_some();
         match (&self.document, &self.beat) {
-            (Some(document), _) => Some(Sign {
-                incarnation: document.incarnation.to_string(),
-                counter: document.counter,
-                holds_jobs,
-                is_beat: false,
-            }),
+            (Some(document), beat) => {
+                let beat = beat.as_ref().filter(|beat| beat.incarnation == document.incarnation);
+                let beats = beat.map_or(0, |beat| beat.counter);
+                Some(Sign {
+                    incarnation: document.incarnation.to_string(),
+                    counter: document.counter.saturating_add(beats),
+                    holds_jobs,
+                    is_beat: false,
+                })
+            }
             (None, Some(beat)) if holds_jobs => Some(Sign {
                 incarnation: beat.incarnation.to_string(),
                 counter: beat.counter,

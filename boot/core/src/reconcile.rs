@@ -23,7 +23,7 @@ use crate::instance::{Instance, InstanceId, TAG_FLEET, TAG_KEEP, TAG_REGION};
 use crate::provider::ProviderError;
 
 pub use self::capacity::{Capacity, Idle};
-pub use self::memory::Memory;
+pub use self::memory::{Boots, Memory};
 pub use self::rules::Rules;
 
 /// What a provider listed.
@@ -140,6 +140,8 @@ pub struct Round {
     pub held: Vec<String>,
     /// What the region has to work with; nothing where that is not known.
     pub capacity: Option<Capacity>,
+    /// What became of machines that had no engine yet.
+    pub boots: Boots,
 }
 
 /// Decides one round of one region.
@@ -148,7 +150,8 @@ pub fn decide(seen: &Seen<'_>, mut memory: Memory, rules: &Rules) -> Round {
     let (region, place) = (&seen.region.name, &seen.region.place);
     let blind = |mut memory: Memory, why: String| {
         memory.pass_over(seen.now_ms);
-        Round { actions: Vec::new(), memory, held: vec![why], capacity: None }
+        let (held, boots) = (vec![why], Boots::default());
+        Round { actions: Vec::new(), memory, held, capacity: None, boots }
     };
     let instances = match seen.listing {
         Ok(instances) => instances,
@@ -167,16 +170,16 @@ pub fn decide(seen: &Seen<'_>, mut memory: Memory, rules: &Rules) -> Round {
         }
     };
     let view = View::new(seen, instances, registrations, rules);
-    memory.hear(&view);
+    let boots = memory.hear(&view);
     let machines = machines::look(&view, &memory);
     let documents = documents::look(&view, &memory);
     let capacity = capacity::count(&view, &memory, &machines);
     if let Some(why) = breaker::holds(&view, &memory, &machines, &documents) {
         let capacity = Some(Capacity { is_doubtful: true, ..capacity });
-        return Round { actions: Vec::new(), memory, held: vec![why], capacity };
+        return Round { actions: Vec::new(), memory, held: vec![why], capacity, boots };
     }
-    let mut round =
-        Round { actions: Vec::new(), memory, held: Vec::new(), capacity: Some(capacity) };
+    let (held, capacity) = (Vec::new(), Some(capacity));
+    let mut round = Round { actions: Vec::new(), memory, held, capacity, boots };
     machines::act(&view, &machines, &mut round);
     documents::act(&documents, &mut round);
     round

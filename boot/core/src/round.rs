@@ -4,6 +4,10 @@
 //! written before anything is done; an action is in the audit before it is begun. Who falls in between leaves nothing that the
 //! next round does not find.
 
+mod failing;
+
+use std::collections::BTreeSet;
+
 use blitz_couchdb::{Client, Error};
 use blitz_jobs::drain::DrainOrder;
 use serde::{Deserialize, Serialize};
@@ -11,11 +15,12 @@ use serde::{Deserialize, Serialize};
 use crate::demand;
 use crate::fleet::FleetRegion;
 use crate::home::{Engines, Home, HomeError};
-use crate::instance::{Instance, TAG_ORPHAN};
+use crate::instance::{Instance, InstanceState, TAG_LAUNCH, TAG_ORPHAN};
 use crate::launches::{Intent, Next, settle};
 use crate::provider::{Provider, ProviderError};
-use crate::reconcile::{self, Action, Memory, Rules, Seen};
+use crate::reconcile::{self, Action, Boots, Memory, Rules, Seen};
 use crate::scale::{self, Decision, History, Outcome};
+use failing::Failing;
 
 /// What a round is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +57,8 @@ struct Notes {
     memory: Memory,
     #[serde(default)]
     history: History,
+    #[serde(default)]
+    failing: Failing,
 }
 
 /// One round.
@@ -63,6 +70,8 @@ struct Round<'a, P> {
     duties: &'a Duties,
     now_ms: u64,
     notes: Notes,
+    /// The launches that this round knows of.
+    tokens: BTreeSet<String>,
     report: Report,
 }
 
@@ -82,15 +91,19 @@ pub async fn go<P: Provider>(
     let home = Home::enter(store, &region.name).await?;
     let engines = home.read(fleet, |engine| provider.names(engine)).await;
     let notes = home.recall(&notes_of(fleet, duties)).await?;
-    let report = Report::default();
-    let mut round = Round { provider, home, fleet, region, duties, now_ms, notes, report };
     let (registrations, engines) = match engines {
         Ok(engines) => (Ok(engines.registered.clone()), engines),
         Err(error) => (Err(error.to_string()), Engines::default()),
     };
+    let tokens = engines.intents.iter().map(|intent| intent.token.clone()).collect();
+    let report = Report::default();
+    let mut round = Round { provider, home, fleet, region, duties, now_ms, notes, tokens, report };
     let seen = Seen { now_ms, fleet, region, listing: &listing, registrations: &registrations };
     let decided = reconcile::decide(&seen, round.notes.memory.clone(), &duties.rules);
     round.notes.memory = decided.memory;
+    round.notes.history.booted(now_ms, &decided.boots);
+    round.notes.failing.tidy(now_ms);
+    let failing = round.notes.failing.clone();
     round.report.held.extend(decided.held);
     round.write_down().await?;
     if duties.reconciles {
@@ -100,14 +113,16 @@ pub async fn go<P: Provider>(
         for engine in &engines.left_orders {
             let line =
                 format!("the order to drain {engine} is removed: there is no such engine any more");
-            let id = DrainOrder::document_id(engine);
-            let removed = if duties.is_dry { Ok(()) } else { round.home.remove(&id).await };
+            let removed = round.remove_order(engine, &line).await;
             round.note(line, removed);
         }
     }
     if let (true, Some(mut capacity), Ok(listed)) = (duties.scales, decided.capacity, &listing) {
         capacity.launching = round.settle(&engines, listed).await?;
         round.scale(&engines, &capacity).await?;
+    }
+    if round.notes.failing != failing {
+        round.write_down().await?;
     }
     Ok(round.report)
 }
@@ -138,6 +153,14 @@ impl<P: Provider> Round<'_, P> {
         }
     }
 
+    async fn remove_order(&self, engine: &str, why: &str) -> Result<(), Error> {
+        if self.duties.is_dry {
+            return Ok(());
+        }
+        self.tell("remove-order", engine, 202, why).await?;
+        self.home.remove(&DrainOrder::document_id(engine)).await
+    }
+
     async fn perform(&mut self, action: Action) {
         let (word, of) = match &action {
             Action::RemoveDocument { engine, .. } => ("remove-document", engine.clone()),
@@ -147,6 +170,11 @@ impl<P: Provider> Round<'_, P> {
             Action::Terminate { id, .. } => ("terminate", id.to_string()),
         };
         let line = format!("{word} {of}: {}", action.why());
+        let key = format!("{word} {of}");
+        if let Some(why) = self.notes.failing.holds(&key, self.now_ms) {
+            self.report.held.push(format!("{line}: {why}"));
+            return;
+        }
         if self.duties.is_dry {
             self.report.done.push(line);
             return;
@@ -156,12 +184,17 @@ impl<P: Provider> Round<'_, P> {
             Err(error) => Err(format!("not begun, for the audit could not be written: {error}")),
         };
         match result {
-            Ok(true) => self.report.done.push(line),
+            Ok(true) => {
+                self.notes.failing.succeeded(&key);
+                self.report.done.push(line);
+            }
             Ok(false) => {
-                let line = format!("{line}: not done, it has changed since it was read");
-                self.report.held.push(line);
+                let why = "not done, it has changed since it was read";
+                self.tell(word, &of, 409, why).await.ok();
+                self.report.held.push(format!("{line}: {why}"));
             }
             Err(error) => {
+                self.notes.failing.failed(&key, self.now_ms);
                 // That it failed is told too, as far as that can be.
                 self.tell(word, &of, 500, &error).await.ok();
                 self.report.failed.push(format!("{line}: failed: {error}"));
@@ -188,8 +221,7 @@ impl<P: Provider> Round<'_, P> {
                 home.ask_to_drain(&engine, &why, self.now_ms).await.map_err(told)
             }
             Action::Terminate { id, last, .. } => {
-                let now = home.sign(&id.0).await.map_err(told)?.map(|(sign, _)| sign);
-                if now != last {
+                if home.sign(&id.0).await.map_err(told)? != last {
                     return Ok(false);
                 }
                 provider.terminate(&id).await.map(|()| true).map_err(said)
@@ -197,7 +229,7 @@ impl<P: Provider> Round<'_, P> {
         }
     }
 
-    /// Writes into the audit: 202 is what is about to be done, 500 what failed.
+    /// Writes into the audit: 202 is what is about to be done, 409 what was not done for it has changed, 500 what failed.
     async fn tell(&self, word: &str, of: &str, status: u16, why: &str) -> Result<(), Error> {
         let path = format!("{}/{}/{of}", self.fleet, self.region.name);
         self.home.tell(self.now_ms, (&format!("fleet.{word}"), &path, status), why).await
@@ -211,6 +243,7 @@ impl<P: Provider> Round<'_, P> {
             match next {
                 Next::Wait => {}
                 Next::Remove { why } => {
+                    self.hear_ended(intent, engines, listed);
                     let line = format!("launch {} is settled: {why}", intent.token);
                     let removed = self.forget(intent).await;
                     self.note(line, removed);
@@ -219,6 +252,16 @@ impl<P: Provider> Round<'_, P> {
             }
         }
         Ok(settled.launching)
+    }
+
+    /// Machines of a launch that had ended before any round saw them: their boots have failed.
+    fn hear_ended(&mut self, intent: &Intent, engines: &Engines, listed: &[Instance]) {
+        let has_engine =
+            |one: &Instance| engines.registered.iter().any(|engine| engine.engine == one.id.0);
+        let of_it = listed.iter().filter(|one| one.tag(TAG_LAUNCH) == Some(&intent.token));
+        let ended = of_it.filter(|one| one.state == InstanceState::Gone && !has_engine(one));
+        let failed = ended.map(|one| one.id.clone()).collect();
+        self.notes.history.booted(self.now_ms, &Boots { failed, is_registered: false });
     }
 
     async fn scale(
@@ -238,9 +281,13 @@ impl<P: Provider> Round<'_, P> {
             let line = format!("launch {} ({})", intent.count, intent.token);
             if self.duties.is_dry {
                 self.report.done.push(line);
+            } else if self.is_overtaken().await? {
+                self.report.held.push(format!(
+                    "{line}: not asked for, as another process has launched since this round began"
+                ));
             } else {
                 self.tell("launch", &intent.token, 202, &why).await?;
-                self.home.write_intent(&intent).await?;
+                self.write_intent(&intent).await?;
                 self.report.done.push(line);
                 self.ask(intent).await?;
             }
@@ -289,13 +336,25 @@ impl<P: Provider> Round<'_, P> {
                 Outcome::Instead { intent: other, why } => {
                     self.report.held.push(format!("launch {}: {why}", intent.token));
                     self.tell("launch", &other.token, 202, &why).await?;
-                    self.home.write_intent(&other).await?;
+                    self.write_intent(&other).await?;
                     self.forget(&intent).await?;
                     next = Some(other);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether somebody has intended a launch that this round does not know of. A process that was stopped for a while in the middle
+    /// of a round has lost its duty, and does not know.
+    async fn is_overtaken(&self) -> Result<bool, Error> {
+        let intents = self.home.intents(self.fleet).await?;
+        Ok(intents.iter().any(|intent| !self.tokens.contains(&intent.token)))
+    }
+
+    async fn write_intent(&mut self, intent: &Intent) -> Result<(), Error> {
+        self.tokens.insert(intent.token.clone());
+        self.home.write_intent(intent).await
     }
 
     async fn forget(&self, intent: &Intent) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::machines;
 use super::rules::ms;
 use super::{Registered, View};
-use crate::instance::InstanceState;
+use crate::instance::{InstanceId, InstanceState};
 
 /// One region's memory, kept in a `_local` document from round to round. Where it cannot be read a new one does: everybody
 /// then has all time anew.
@@ -30,6 +30,15 @@ pub struct Memory {
     /// By instance: those that lack a living engine.
     #[serde(default)]
     pub(super) lone: BTreeMap<String, LoneNote>,
+}
+
+/// What became of boots since the round before.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Boots {
+    /// Machines that have ended, or are about to, and on which no engine has registered.
+    pub failed: Vec<InstanceId>,
+    /// Whether the engine of one that had none has registered.
+    pub is_registered: bool,
 }
 
 /// Of an engine's document.
@@ -84,13 +93,13 @@ impl Memory {
     }
 
     /// A round that saw everything.
-    pub(super) fn hear(&mut self, view: &View<'_>) {
+    pub(super) fn hear(&mut self, view: &View<'_>) -> Boots {
         let now_ms = view.seen.now_ms;
         let passed = if self.at_ms == 0 { 0 } else { now_ms.saturating_sub(self.at_ms) };
         self.passed_ms += passed.min(ms(view.rules.step_max));
         self.at_ms = now_ms;
         self.hear_engines(view);
-        self.hear_instances(view);
+        self.hear_instances(view)
     }
 
     fn hear_engines(&mut self, view: &View<'_>) {
@@ -114,14 +123,17 @@ impl Memory {
         }
     }
 
-    fn hear_instances(&mut self, view: &View<'_>) {
+    fn hear_instances(&mut self, view: &View<'_>) -> Boots {
+        let mut boots = Boots::default();
         let mut before = std::mem::take(&mut self.lone);
         for instance in view.alive() {
             let id = instance.id.0.as_str();
             let was = before.remove(id);
             let mut note = LoneNote { alone_ms: None, wrong_ms: None };
-            if !view.engines.contains_key(id) {
-                let since = was.as_ref().and_then(|was| was.alone_ms);
+            let since = was.as_ref().and_then(|was| was.alone_ms);
+            if view.engines.contains_key(id) {
+                boots.is_registered |= since.is_some();
+            } else {
                 note.alone_ms = Some(since.unwrap_or(self.passed_ms));
             }
             // What is wrong is judged by what was just noted.
@@ -137,6 +149,14 @@ impl Memory {
                 _ => {}
             }
         }
+        let has_failed = |(id, note): &(String, LoneNote)| {
+            note.alone_ms.is_some()
+                && view.listed.contains_key(id.as_str())
+                && !view.engines.contains_key(id.as_str())
+        };
+        let failed = before.into_iter().filter(has_failed);
+        boots.failed = failed.map(|(id, _)| InstanceId(id)).collect();
+        boots
     }
 
     fn since(&self, then_ms: u64) -> u64 {

@@ -7,6 +7,7 @@ use super::backoff::Backoff;
 use crate::instance::InstanceId;
 use crate::launches::{Intent, next_number};
 use crate::provider::ProviderError;
+use crate::reconcile::Boots;
 
 /// One region's history, kept in a `_local` document. It is written down before anything that was decided with it is done:
 /// the number of a launch must not return.
@@ -33,7 +34,30 @@ pub struct History {
     /// What launches that failed have to wait for.
     #[serde(default)]
     backoff: Backoff,
+    /// Boots that failed since one did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed_boots: Option<FailedBoots>,
 }
+
+/// Machines that ended before their engine had registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct FailedBoots {
+    /// Rounds that saw some, in a row.
+    count: u32,
+    /// Until when nothing is launched.
+    until_ms: u64,
+    /// How long that was from then on.
+    pause_ms: u64,
+    /// One of the last.
+    last: InstanceId,
+}
+
+/// Nothing is launched for so long after a boot failed, in milliseconds, and for twice as long after each other: machines that all
+/// fail for one reason, such as a bundle that does not run, are paid for each.
+const BOOT_PAUSE_MS: u64 = 10_000;
+
+/// And for so long at most: whoever has mended it does not wait for long.
+const BOOT_PAUSE_MS_MAX: u64 = 600_000;
 
 /// After there was no room for spot machines, others are launched for so long, in milliseconds: room comes back within minutes
 /// or hours, and to ask costs one call.
@@ -102,6 +126,19 @@ impl History {
         Outcome::Remove { why, is_loud }
     }
 
+    /// A round saw what became of boots.
+    pub fn booted(&mut self, now_ms: u64, boots: &Boots) {
+        if boots.is_registered {
+            self.failed_boots = None;
+        }
+        let Some(last) = boots.failed.last() else { return };
+        let count = self.failed_boots.as_ref().map_or(0, |failed| failed.count).saturating_add(1);
+        let pause_ms =
+            BOOT_PAUSE_MS.saturating_mul(1 << (count - 1).min(20)).min(BOOT_PAUSE_MS_MAX);
+        let until_ms = now_ms.saturating_add(pause_ms);
+        self.failed_boots = Some(FailedBoots { count, until_ms, pause_ms, last: last.clone() });
+    }
+
     fn launched(&mut self, intent: &Intent, ids: &[InstanceId]) -> Outcome {
         self.backoff = Backoff::default();
         let why = format!("{} of {} are launched", ids.len(), intent.count);
@@ -152,7 +189,19 @@ impl History {
 
     /// Why nothing may be launched, if so.
     pub(super) fn held(&self, now_ms: u64) -> Option<String> {
-        self.backoff.held(now_ms)
+        self.backoff.held(now_ms).or_else(|| {
+            let failed = self.failed_boots.as_ref()?;
+            let left = failed.until_ms.saturating_sub(now_ms);
+            // A pause that is longer than it was at first is of a clock that was set back since.
+            (1..=failed.pause_ms).contains(&left).then(|| {
+                format!(
+                    "not for {} s more, after {} rounds in which machines had ended before their engine registered: look at the log of {}",
+                    left.div_ceil(1000),
+                    failed.count,
+                    failed.last
+                )
+            })
+        })
     }
 
     pub(super) fn may_spot(&self, now_ms: u64) -> bool {

@@ -113,6 +113,7 @@ impl Driver {
             self.memory = kept(world, round.memory);
         }
         self.said = round.held;
+        self.history.booted(now_ms, &round.boots);
         let fails = lasts(&mut self.no_actions);
         for action in &round.actions {
             check(world, action)?;

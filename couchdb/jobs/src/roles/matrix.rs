@@ -149,7 +149,7 @@ pub const MATRIX: &[Row] = &[
     ),
     row(Engines, "drain", ["---", "---", "---", "yyy", "y-y", "y-y"], ""),
     row(Engines, "launch", ["---", "---", "---", "yyy", "---", "y-y"], ""),
-    row(Beats, "beat", ["oo-", "---", "---", "---", "---", "---"], "of its name"),
+    row(Beats, "beat", ["oo-", "---", "---", "---", "---", "--y"], "of its name"),
     row(Beats, "lease", ["---", "---", "yy-", "---", "---", "yy-"], ""),
     row(
         Control,

@@ -12,7 +12,7 @@ use crate::read;
 use crate::region::DatabaseKind;
 
 /// The number of the function: another content is another number.
-pub const VALIDATION: u32 = 2;
+pub const VALIDATION: u32 = 3;
 
 /// What stands before the number in an id.
 const PREFIX: &str = "_design/blitz-auth-";
@@ -107,7 +107,7 @@ mod tests {
         }
         assert_eq!(
             &hasher.finalize().to_hex()[..16],
-            "83cf8ceb98781b5b",
+            "b2abf4026e5ac815",
             "stores have {PREFIX}{VALIDATION} with another content: give the new one the next number, and the digest here"
         );
     }
