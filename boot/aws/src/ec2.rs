@@ -36,6 +36,10 @@ pub const LAUNCH_COUNT_MAX: u32 = 100;
 /// Characters of EC2's client token.
 pub const TOKEN_CHARS_MAX: usize = 64;
 
+/// The version of a launch template that is launched: the newest. `$Default` stays where it was when CloudFormation makes a new
+/// version, so that no update of the stack would ever reach a machine.
+const TEMPLATE_VERSION: &str = "$Latest";
+
 /// One fleet's instances in one AWS region.
 #[derive(Debug, Clone)]
 pub struct Ec2 {
@@ -166,8 +170,9 @@ impl Provider for Ec2 {
             let tags = Some(tags.to_vec());
             TagSpecification::builder().resource_type(resource).set_tags(tags).build()
         });
-        let template =
-            LaunchTemplateSpecification::builder().launch_template_name(name).version("$Default");
+        let template = LaunchTemplateSpecification::builder()
+            .launch_template_name(name)
+            .version(TEMPLATE_VERSION);
         let spot = is_spot
             .then(|| InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).build());
         let launched = self

@@ -1,5 +1,6 @@
 //! What the administrator of an AWS account sets up once, as templates of CloudFormation: [`account`] has bucket, roles and
 //! policies, and stands in one region; [`region`] has the launch template of a fleet, and stands in each region with machines.
+//! An update of the latter makes a new version of the template, and the next launch is of it.
 //!
 //! The policies are those of [`iam`](crate::iam), whose variables are parameters here. The user data stands in the
 //! launch template, so that nobody who may only launch decides what a machine runs.

@@ -66,7 +66,7 @@ pub struct FleetRegion {
     /// given.
     #[serde(default = "registration_s")]
     pub registration_s: u64,
-    /// The launch template of EC2, by name; its `$Default` version is launched.
+    /// The launch template of EC2, by name; its `$Latest` version is launched, which is what the last update of its stack made.
     #[serde(default)]
     pub launch_template: Option<String>,
 }

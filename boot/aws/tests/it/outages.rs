@@ -88,7 +88,7 @@ async fn what_stands_on_the_wire() {
         ("MinCount", "1"),
         ("MaxCount", "3"),
         ("LaunchTemplate.LaunchTemplateName", "blitz-engine"),
-        ("LaunchTemplate.Version", "$Default"),
+        ("LaunchTemplate.Version", "$Latest"),
         ("InstanceMarketOptions.MarketType", "spot"),
         ("InstanceInitiatedShutdownBehavior", "terminate"),
         ("TagSpecification.1.ResourceType", "instance"),

@@ -91,4 +91,23 @@ async fn an_account_and_a_region_are_set_up_and_engines_launched_from_them() {
     );
     assert_eq!(text_in(&version, "httpTokens"), "required");
     assert_eq!(text_in(&version, "instanceInitiatedShutdownBehavior"), "terminate");
+
+    // As CloudFormation does on an update: a new version, and the default stays.
+    let update = [
+        ("Action", "CreateLaunchTemplateVersion"),
+        ("LaunchTemplateName", "blitz-stack"),
+        ("LaunchTemplateData.ImageId", "ami-12c6146b"),
+        ("LaunchTemplateData.InstanceType", "c7i.xlarge"),
+    ];
+    moto.ask("ec2", PLACE, &update);
+    let named = [("Action", "DescribeLaunchTemplates"), ("LaunchTemplateName.1", "blitz-stack")];
+    let template = moto.ask("ec2", PLACE, &named);
+    assert_eq!(text_in(&template, "defaultVersionNumber"), "1");
+    assert_eq!(text_in(&template, "latestVersionNumber"), "2");
+    let request = LaunchRequest { token: "stack-2".to_owned(), ..request };
+    let updated = provider.launch(&request).await.unwrap();
+    for (id, kind) in [(&ids[0], "c6i.large"), (&updated[0], "c7i.xlarge")] {
+        let asked = [("Action", "DescribeInstances"), ("InstanceId.1", id.0.as_str())];
+        assert_eq!(text_in(&moto.ask("ec2", PLACE, &asked), "instanceType"), kind, "{id}");
+    }
 }
