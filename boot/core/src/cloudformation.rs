@@ -3,7 +3,8 @@
 //! An update of the latter makes a new version of the template, and the next launch is of it.
 //!
 //! The policies are those of [`iam`](crate::iam), whose variables are parameters here. The user data stands in the
-//! launch template, so that nobody who may only launch decides what a machine runs.
+//! launch template, so that who launches need not know it. It is no guard: who may launch may override it, see
+//! [`iam`](crate::iam).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -4,11 +4,19 @@
 //! |---|---|---|
 //! | `engine` | the role of the instances | read its channel, bundles and blobs from the bucket; nothing else |
 //! | `scaler` | who runs `blitz-boot scale` and `reconcile` | launch from the fleet's launch template, with the fleet's tag; mark and end what has the tag |
-//! | `web` | a web tier that launches engines | launch, as the scaler; it sees and ends nothing |
+//! | `web` | a web tier that launches engines | launch, as the scaler, and so run what it likes as an engine; it sees and ends nothing |
 //! | `publisher` | who runs `blitz-boot publish` and `promote` | read and write what the bucket has, list it, and delete nothing |
 //!
 //! The files are policies of IAM with variables in them as `Fn::Sub` of CloudFormation has them, `${Bucket}`. A value that is
 //! a variable and nothing else may be a list.
+//!
+//! *Who may launch decides what the machine runs.* `RunInstances` takes user data, a type and metadata options beside a launch
+//! template and prefers them to the template's; IAM has no condition on user data. So the scaler and the web tier can run code of
+//! their own with the engines' role, in their network. What IAM can hold to is held to: the template, image, subnet and security
+//! group, the role, the fleet's tag, a tag with the region, and no tags but those that a launch of ours sets (so that nobody
+//! launches what is kept from its end): who has others in a template of their own adds them to the policy. That the instance
+//! metadata want a token (`ec2:MetadataHttpTokens`) is not asked for: EC2 is reported to fill that key from the request alone
+//! and not from its template, and then no launch would be let.
 //!
 //! *Not here:* what the administrator of the account does once: bucket, roles and launch templates, which are
 //! [`cloudformation`](crate::cloudformation)'s. Nobody of these may change a launch template.

@@ -36,10 +36,16 @@ const ELSEWHERE: (&str, &str) = ("aws:RequestedRegion", "us-east-1");
 const OURS: (&str, &str) = ("aws:ResourceTag/blitz:fleet", "main");
 const THEIRS: (&str, &str) = ("aws:ResourceTag/blitz:fleet", "other");
 const TAGGED: (&str, &str) = ("aws:RequestTag/blitz:fleet", "main");
+const FLEET_KEY: (&str, &str) = ("aws:TagKeys", "blitz:fleet");
+const REGION: (&str, &str) = ("aws:RequestTag/blitz:region", "japan");
+const REGION_KEY: (&str, &str) = ("aws:TagKeys", "blitz:region");
+const LAUNCH_KEY: (&str, &str) = ("aws:TagKeys", "blitz:launch");
+const KEEP_KEY: (&str, &str) = ("aws:TagKeys", "blitz:keep");
 const BY_TEMPLATE: (&str, &str) = ("ec2:LaunchTemplate", TEMPLATE);
 const OF_TEMPLATE: (&str, &str) = ("ec2:IsLaunchTemplateResource", "true");
 const NOT_OF_TEMPLATE: (&str, &str) = ("ec2:IsLaunchTemplateResource", "false");
 const INSTANCE: &str = "arn:aws:ec2:eu-west-1:123456789012:instance/i-0a";
+const VOLUME: &str = "arn:aws:ec2:eu-west-1:123456789012:volume/vol-0a";
 
 /// A launch as EC2 asks for it: each resource of it must be let.
 fn launch(image: Context<'_>, template: Context<'_>, instance: Context<'_>) -> Vec<Request> {
@@ -58,8 +64,11 @@ fn launch(image: Context<'_>, template: Context<'_>, instance: Context<'_>) -> V
 
 #[test]
 fn launches_are_from_the_fleets_template_with_its_tag_in_its_regions() {
-    let (image, template, instance): (Context<'_>, Context<'_>, Context<'_>) =
-        (&[HERE, BY_TEMPLATE, OF_TEMPLATE], &[HERE, OURS], &[HERE, BY_TEMPLATE, TAGGED]);
+    let (image, template, instance): (Context<'_>, Context<'_>, Context<'_>) = (
+        &[HERE, BY_TEMPLATE, OF_TEMPLATE],
+        &[HERE, OURS],
+        &[HERE, BY_TEMPLATE, TAGGED, REGION, FLEET_KEY, REGION_KEY, LAUNCH_KEY],
+    );
     let cases = [
         ("as it should be", true, launch(image, template, instance)),
         (
@@ -67,14 +76,46 @@ fn launches_are_from_the_fleets_template_with_its_tag_in_its_regions() {
             false,
             launch(&[HERE, BY_TEMPLATE, NOT_OF_TEMPLATE], template, instance),
         ),
-        ("without a template", false, launch(&[HERE, NOT_OF_TEMPLATE], template, &[HERE, TAGGED])),
+        (
+            "without a template",
+            false,
+            launch(&[HERE, NOT_OF_TEMPLATE], template, &[HERE, TAGGED, REGION]),
+        ),
         ("another fleet's template", false, launch(image, &[HERE, THEIRS], instance)),
         ("a template without a tag", false, launch(image, &[HERE], instance)),
-        ("without the tag", false, launch(image, template, &[HERE, BY_TEMPLATE])),
+        ("without the tag", false, launch(image, template, &[HERE, BY_TEMPLATE, REGION])),
+        (
+            "with the fewest tags",
+            true,
+            launch(image, template, &[HERE, BY_TEMPLATE, TAGGED, REGION]),
+        ),
+        ("for no region", false, launch(image, template, &[HERE, BY_TEMPLATE, TAGGED])),
+        (
+            "for a region without a name",
+            false,
+            launch(
+                image,
+                template,
+                &[HERE, BY_TEMPLATE, TAGGED, ("aws:RequestTag/blitz:region", "")],
+            ),
+        ),
+        (
+            "one that nobody may end",
+            false,
+            launch(
+                image,
+                template,
+                &[HERE, BY_TEMPLATE, TAGGED, REGION, FLEET_KEY, REGION_KEY, KEEP_KEY],
+            ),
+        ),
         (
             "another fleet's tag",
             false,
-            launch(image, template, &[HERE, BY_TEMPLATE, ("aws:RequestTag/blitz:fleet", "other")]),
+            launch(
+                image,
+                template,
+                &[HERE, BY_TEMPLATE, REGION, ("aws:RequestTag/blitz:fleet", "other")],
+            ),
         ),
         (
             "another region",
@@ -82,7 +123,7 @@ fn launches_are_from_the_fleets_template_with_its_tag_in_its_regions() {
             launch(
                 &[ELSEWHERE, BY_TEMPLATE, OF_TEMPLATE],
                 &[ELSEWHERE, OURS],
-                &[ELSEWHERE, BY_TEMPLATE, TAGGED],
+                &[ELSEWHERE, BY_TEMPLATE, TAGGED, REGION],
             ),
         ),
     ];
@@ -115,7 +156,6 @@ fn each_role_may_do_its_own_and_no_more() {
     const TO_EC2: (&str, &str) = ("iam:PassedToService", "ec2.amazonaws.com");
     const KEEP: (&str, &str) = ("aws:ResourceTag/blitz:keep", "true");
     const ORPHAN: (&str, &str) = ("aws:TagKeys", "blitz:orphan");
-    const FLEET_KEY: (&str, &str) = ("aws:TagKeys", "blitz:fleet");
     const BY_RUN: (&str, &str) = ("ec2:CreateAction", "RunInstances");
 
     // Who may: e(ngine), s(caler), w(eb), p(ublisher).
@@ -146,9 +186,13 @@ fn each_role_may_do_its_own_and_no_more() {
         ("", "ec2:CreateTags", INSTANCE, &[HERE, OURS]),
         ("", "ec2:DeleteTags", INSTANCE, &[HERE, OURS, FLEET_KEY]),
         ("", "ec2:CreateTags", INSTANCE, &[HERE, THEIRS, ORPHAN]),
-        ("s w", "ec2:CreateTags", INSTANCE, &[HERE, TAGGED, BY_RUN]),
+        ("s w", "ec2:CreateTags", INSTANCE, &[HERE, TAGGED, REGION, BY_RUN, LAUNCH_KEY]),
+        ("s w", "ec2:CreateTags", VOLUME, &[HERE, TAGGED, REGION, BY_RUN, LAUNCH_KEY]),
+        ("", "ec2:CreateTags", INSTANCE, &[HERE, TAGGED, BY_RUN, LAUNCH_KEY]),
+        ("", "ec2:CreateTags", INSTANCE, &[HERE, TAGGED, REGION, BY_RUN, LAUNCH_KEY, KEEP_KEY]),
+        ("", "ec2:CreateTags", VOLUME, &[HERE, TAGGED, REGION, BY_RUN, KEEP_KEY]),
         // Nobody makes a machine of somebody else one of the fleet, to end it then.
-        ("", "ec2:CreateTags", INSTANCE, &[HERE, TAGGED, FLEET_KEY]),
+        ("", "ec2:CreateTags", INSTANCE, &[HERE, TAGGED, REGION, FLEET_KEY]),
         ("s w", "iam:PassRole", ROLE, &[TO_EC2]),
         ("", "iam:PassRole", ROLE, &[("iam:PassedToService", "lambda.amazonaws.com")]),
         ("", "iam:PassRole", "arn:aws:iam::123456789012:role/admin", &[TO_EC2]),
