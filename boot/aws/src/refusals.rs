@@ -91,6 +91,11 @@ pub(crate) fn classify(answer: Answer<'_>, asked: &Asked<'_>) -> ProviderError {
             "{asked}: no room there now ({said}): another type or zone of the launch template, or machines that are not \
              spot, may have some"
         )),
+        // Only others than spot machines can be had until then: the same to who asks as no room.
+        "AuthFailure.ServiceLinkedRoleCreationNotPermitted" => ProviderError::NoCapacity(format!(
+            "{asked}: this account has no role for spot machines yet, and the caller may not make it ({said}): an \
+             administrator makes it once, with 'aws iam create-service-linked-role --aws-service-name spot.amazonaws.com'"
+        )),
         "RequestLimitExceeded"
         | "Throttling"
         | "ThrottlingException"
@@ -294,6 +299,12 @@ mod tests {
             ("InsufficientInstanceCapacity", 500, "capacity", "not spot"),
             ("InsufficientFreeAddressesInSubnet", 400, "capacity", "another type or zone"),
             ("SpotMaxPriceTooLow", 400, "capacity", "not spot"),
+            (
+                "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+                403,
+                "capacity",
+                "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com",
+            ),
             ("VcpuLimitExceeded", 400, "quota", "Running On-Demand instances"),
             ("MaxSpotInstanceCountExceeded", 400, "quota", "Spot Instance Requests"),
             ("InstanceLimitExceeded", 400, "quota", "lower the region's max"),

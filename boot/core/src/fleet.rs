@@ -55,7 +55,8 @@ pub struct FleetRegion {
     /// Engines beyond what the waiting jobs need, ready for the next ones; 0 if not given.
     #[serde(default)]
     pub warm: u32,
-    /// Machines that the provider may take back are launched first; others when it has none.
+    /// Machines that the provider may take back are launched first; others when it has none, or a quota of the
+    /// account lets no more.
     #[serde(default)]
     pub spot: bool,
     /// How long nothing may be drained after a launch or a drain, in seconds, up to [`COOL_DOWN_S_MAX`]: queues go up and down

@@ -59,8 +59,8 @@ const BOOT_PAUSE_MS: u64 = 10_000;
 /// And for so long at most: whoever has mended it does not wait for long.
 const BOOT_PAUSE_MS_MAX: u64 = 600_000;
 
-/// After there was no room for spot machines, others are launched for so long, in milliseconds: room comes back within minutes
-/// or hours, and to ask costs one call.
+/// After there was no room for spot machines, or no quota, others are launched for so long, in milliseconds: room comes back within
+/// minutes or hours, and to ask costs one call.
 pub const NO_SPOT_MS: u64 = 600_000;
 
 /// What passes between two rounds at most, in milliseconds, as far as launches are concerned: a clock that was set forward makes no
@@ -114,7 +114,9 @@ impl History {
                 why: format!("{error}: asked again with the same token"),
             };
         }
-        if intent.is_spot && matches!(error, ProviderError::NoCapacity(_)) {
+        // Spot machines have quotas of their own: others may be had when those are used up.
+        if intent.is_spot && matches!(error, ProviderError::NoCapacity(_) | ProviderError::Quota(_))
+        {
             self.no_spot_ms = Some(now_ms.saturating_add(NO_SPOT_MS));
             let place = (intent.fleet.as_str(), intent.region.as_str());
             let other = self.intend(now_ms, place, intent.count, false);

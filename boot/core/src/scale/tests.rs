@@ -222,6 +222,31 @@ fn no_room_for_spot_machines_is_others_at_once() {
 }
 
 #[test]
+fn a_quota_of_spot_machines_is_others_at_once_and_one_of_others_waits() {
+    let region = region("spot = true");
+    let Decision { launch: Some(intent), mut history, .. } =
+        launch(0, &region, &History::default())
+    else {
+        panic!("no launch")
+    };
+    let used_up = Err(ProviderError::Quota("MaxSpotInstanceCountExceeded".to_owned()));
+    let Outcome::Instead { intent: other, why } = history.answered(NOW, &intent, &used_up) else {
+        panic!("nothing instead")
+    };
+    assert_eq!((other.count, other.is_spot), (intent.count, false));
+    assert_eq!(why, "MaxSpotInstanceCountExceeded: not spot, then");
+    let next = launch(1, &region, &history).launch.expect("nothing is held back");
+    assert!(!next.is_spot, "for a while no spot machines are asked for");
+    let failed = history.answered(NOW, &other, &used_up);
+    assert!(matches!(failed, Outcome::Remove { is_loud: false, .. }), "{failed:?}");
+    assert_eq!(launch(59, &region, &history).launch, None, "and now it waits");
+    for error in [ProviderError::Denied(String::new()), ProviderError::Throttled(String::new())] {
+        let outcome = History::default().answered(NOW, &intent, &Err(error.clone()));
+        assert!(matches!(outcome, Outcome::Remove { .. }), "{error:?}: {outcome:?}");
+    }
+}
+
+#[test]
 fn failures_wait_longer_each_time_up_to_a_ceiling_and_say_why() {
     use ProviderError::{Denied, Invalid, NoCapacity, Quota, Throttled};
     let text = || "vCPU quota L-1216C47A is used up".to_owned();
