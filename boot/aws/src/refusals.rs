@@ -196,15 +196,24 @@ fn quota(asked: &Asked<'_>, code: &str, said: &str) -> ProviderError {
 /// `ec2:CreateTags` and others.
 fn denied(asked: &Asked<'_>, message: &str, said: &str) -> ProviderError {
     let action = word_after(message, "perform: ").unwrap_or(asked.action);
-    let resource =
-        word_after(message, "on resource: ").or(asked.resource.as_deref()).unwrap_or("*");
+    let resource = word_after(message, "on resource: ")
+        .or(asked.resource.as_deref())
+        .filter(|resource| *resource != "*");
+    // What is launched, and what is tagged with it, is let on conditions: an `Allow` of one line would take the guard away.
+    let is_launch = asked.action == "ec2:RunInstances" && action.starts_with("ec2:");
     let step = if message.contains("explicit deny") {
         format!(
             "a policy denies {action} explicitly, which no other policy opens again: take that statement away"
         )
-    } else {
+    } else if let Some(resource) = resource.filter(|_| !is_launch) {
         format!(
             "the caller's policy needs {{\"Effect\": \"Allow\", \"Action\": \"{action}\", \"Resource\": \"{resource}\"}}"
+        )
+    } else {
+        let on = resource.map(|resource| format!(" on {resource}")).unwrap_or_default();
+        format!(
+            "the caller needs {action}{on}, on the conditions of the policy that 'blitz-boot iam scaler' prints: give it that \
+             policy, and check its fleet, regions and role"
         )
     };
     ProviderError::Denied(format!("{asked}: not allowed ({said}): {step}"))
@@ -313,9 +322,9 @@ mod tests {
             ("Throttling", 400, "throttled", "too often"),
             ("SlowDown", 503, "throttled", "too often"),
             ("", 429, "throttled", "too often"),
-            ("UnauthorizedOperation", 403, "denied", "\"Action\": \"ec2:RunInstances\""),
-            ("AccessDenied", 403, "denied", "\"Effect\": \"Allow\""),
-            ("", 403, "denied", "\"Effect\": \"Allow\""),
+            ("UnauthorizedOperation", 403, "denied", "needs ec2:RunInstances, on the conditions"),
+            ("AccessDenied", 403, "denied", "'blitz-boot iam scaler'"),
+            ("", 403, "denied", "'blitz-boot iam scaler'"),
             ("AuthFailure", 401, "denied", "check the access key"),
             ("InvalidClientTokenId", 403, "denied", "check the access key"),
             ("SignatureDoesNotMatch", 403, "denied", "clock"),
@@ -360,6 +369,25 @@ mod tests {
     }
 
     #[test]
+    fn no_denial_of_a_launch_offers_a_policy_without_conditions() {
+        let tag = "not authorized to perform: ec2:CreateTags on resource: arn:aws:ec2:eu-west-1:1:instance/*";
+        let all = "not authorized to perform: ec2:DescribeInstances on resource: *";
+        let launch = asked();
+        let list = Asked { action: "ec2:DescribeInstances", ..asked() };
+        for (asked, message, needed) in [
+            (&launch, "", "needs ec2:RunInstances, on the conditions"),
+            (&launch, tag, "needs ec2:CreateTags on arn:aws:ec2:eu-west-1:1:instance/*, on the"),
+            (&list, "", "needs ec2:DescribeInstances, on the conditions"),
+            (&list, all, "needs ec2:DescribeInstances, on the conditions"),
+        ] {
+            let answer = Answer { code: "UnauthorizedOperation", message, status: 403 };
+            let text = classify(answer, asked).to_string();
+            assert!(text.contains(needed) && text.contains("blitz-boot iam scaler"), "{text}");
+            assert!(!text.contains("Allow"), "{text}");
+        }
+    }
+
+    #[test]
     fn words_of_others_are_one_short_line() {
         let message =
             format!("{}\n\u{1b}[2Jperform: {{\"evil\"}} on resource: \u{7}", "x".repeat(1000));
@@ -367,6 +395,6 @@ mod tests {
         let text = classify(answer, &asked()).to_string();
         assert!(text.chars().count() < 900, "{} characters", text.chars().count());
         assert!(!text.chars().any(char::is_control), "{text:?}");
-        assert!(text.contains("\"Action\": \"ec2:RunInstances\""), "{text}");
+        assert!(text.contains("needs ec2:RunInstances, on the conditions"), "{text}");
     }
 }

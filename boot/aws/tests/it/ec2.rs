@@ -91,7 +91,11 @@ async fn what_a_policy_does_not_allow_is_named() {
     let reader = provider(&access(&moto.url(), &moto.reader), "policy", place).await;
     assert_eq!(reader.list().await.unwrap().len(), 1, "this one is allowed");
     let line = |action: &str| format!("{{\"Effect\": \"Allow\", \"Action\": \"{action}\"");
-    let words = ["launch template \"blitz-engine\" in eu-west-1", &line("ec2:RunInstances")];
+    let words = [
+        "launch template \"blitz-engine\" in eu-west-1",
+        "ec2:RunInstances",
+        "blitz-boot iam scaler",
+    ];
     refused(reader.launch(&launch(place, "policy-2", 1)).await, "Denied", &words);
     let words = [id.0.as_str(), &line("ec2:TerminateInstances")];
     refused(reader.terminate(&id).await, "Denied", &words);
