@@ -64,7 +64,7 @@ pub(crate) enum Failure {
     /// User data that cannot be.
     #[error(transparent)]
     Boot(#[from] BadBoot),
-    /// A word of a policy.
+    /// A policy that cannot be.
     #[error(transparent)]
     Scope(BadScope),
     /// A flag that is missing.

@@ -32,7 +32,7 @@ pub(crate) struct IamArgs {
     /// The fleet
     #[arg(long, value_name = "NAME", default_value = "main")]
     fleet: String,
-    /// The regions of AWS in which it may have machines
+    /// The regions of AWS in which it may have machines; a policy has room for about 20
     #[arg(long = "place", value_name = "NAME", value_delimiter = ',', required = true)]
     places: Vec<String>,
     /// The name of the machines' role

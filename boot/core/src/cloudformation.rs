@@ -45,7 +45,7 @@ pub fn account() -> Value {
             "Fleet": with_default("The name of the fleet, as fleet.toml has it", "main"),
             "Regions": {
                 "Type": "CommaDelimitedList",
-                "Description": "The regions of AWS in which the fleet may have machines",
+                "Description": "The regions of AWS in which the fleet may have machines, up to 20: policies have room for no more",
             },
             "EngineRole": with_default("The name of the role of the machines", "blitz-engine"),
         },

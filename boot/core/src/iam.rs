@@ -25,7 +25,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-/// Characters of a policy of a role without blanks, beyond which IAM refuses it.
+/// Characters of a managed policy without blanks, beyond which IAM refuses it.
 pub const POLICY_CHARS_MAX: usize = 6_144;
 
 /// One of the policies.
@@ -95,26 +95,49 @@ pub struct Scope {
     pub engine_role: String,
 }
 
-/// A value that cannot stand in a policy.
+/// Why there is no policy for a scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {value:?} cannot stand in a policy: give {wanted}")]
-pub struct BadScope {
-    /// Which.
-    pub what: &'static str,
-    /// As it was given.
-    pub value: String,
-    /// What it should be.
-    pub wanted: &'static str,
+pub enum BadScope {
+    /// A value that cannot stand in a policy.
+    #[error("{what} {value:?} cannot stand in a policy: give {wanted}")]
+    Value {
+        /// Which.
+        what: &'static str,
+        /// As it was given.
+        value: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// Longer than IAM takes.
+    #[error(
+        "the policy \"{policy}\" for {regions} regions has {chars} characters, and IAM takes {POLICY_CHARS_MAX}: name fewer \
+         regions, and attach one policy for each part of them"
+    )]
+    TooLong {
+        /// Which.
+        policy: Policy,
+        /// Without blanks, as IAM counts.
+        chars: usize,
+        /// Each of them stands in most statements.
+        regions: usize,
+    },
 }
 
 /// The policy for this scope, as IAM takes it.
 ///
 /// # Errors
 ///
-/// [`BadScope`] for a value that would say something else than a name: a `*` in it, a blank, nothing at all.
+/// [`BadScope::Value`] for one that would say something else than a name: a `*` in it, a blank, nothing at all;
+/// [`BadScope::TooLong`] for more regions than a policy can hold.
 pub fn render(policy: Policy, scope: &Scope) -> Result<Value, BadScope> {
     scope.check()?;
-    Ok(replace(policy.template(), &|name| scope.value(name)))
+    let rendered = replace(policy.template(), &|name| scope.value(name));
+    // No value has a blank in it, so that this is what IAM counts.
+    let chars = rendered.to_string().len();
+    if chars > POLICY_CHARS_MAX {
+        return Err(BadScope::TooLong { policy, chars, regions: scope.regions.len() });
+    }
+    Ok(rendered)
 }
 
 /// The policy as a part of a template of CloudFormation, where its variables are parameters.
@@ -154,7 +177,8 @@ impl Scope {
                 "the name of a role",
             ),
         ];
-        let bad = |what, value: &str, wanted| BadScope { what, value: value.to_owned(), wanted };
+        let bad =
+            |what, value: &str, wanted| BadScope::Value { what, value: value.to_owned(), wanted };
         for (what, value, is_good, wanted) in checks {
             if !is_good {
                 return Err(bad(what, value, wanted));

@@ -150,6 +150,9 @@ async fn what_is_printed_for_machines_and_accounts() {
         2,
         &["account \"12\"", "12 digits"],
     );
+    let places = (0..30).map(|n| format!("ap-southeast-{n}")).collect::<Vec<_>>().join(",");
+    let many = [&iam[..], &["123456789012", "--place", &places]].concat();
+    check(&home.run(None, &many).await, 2, &["for 31 regions", "6144", "name fewer regions"]);
 }
 
 #[tokio::test]

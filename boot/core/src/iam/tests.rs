@@ -20,6 +20,9 @@ fn scope() -> Scope {
     }
 }
 
+/// Regions that each policy has room for, with names as long as any; the stack of the account says so.
+const REGIONS_THAT_FIT: usize = 20;
+
 type Context<'a> = &'a [(&'a str, &'a str)];
 
 fn request(action: &'static str, resource: &str, context: Context<'_>) -> Request {
@@ -219,6 +222,32 @@ fn policies_are_whole_and_small_enough() {
         assert!(!text.contains("${"), "{policy} has a variable that is left: {text}");
         assert!(text.len() <= POLICY_CHARS_MAX, "{policy} has {} characters", text.len());
     }
+}
+
+#[test]
+fn more_regions_than_a_policy_holds_are_refused() {
+    let of = |count: usize| Scope {
+        // Names as long as any.
+        fleet: "f".repeat(crate::fleet::NAME_CHARS_MAX),
+        engine_role: "r".repeat(64),
+        regions: (0..count).map(|n| format!("ap-southeast-{n:02}")).collect(),
+        ..scope()
+    };
+    for policy in [Policy::Scaler, Policy::Web] {
+        render(policy, &of(REGIONS_THAT_FIT)).unwrap();
+    }
+    let said = render(Policy::Scaler, &of(30)).unwrap_err().to_string();
+    let (start, rest) = said.split_once(" characters").unwrap();
+    let chars: usize = start.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(chars > POLICY_CHARS_MAX, "{said}");
+    assert!(start.starts_with("the policy \"scaler\" for 30 regions has "), "{said}");
+    assert_eq!(
+        rest,
+        ", and IAM takes 6144: name fewer regions, and attach one policy for each part of them"
+    );
+    // Those that name no region are as long as before.
+    render(Policy::Engine, &of(30)).unwrap();
+    render(Policy::Publisher, &of(30)).unwrap();
 }
 
 #[test]
