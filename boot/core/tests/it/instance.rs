@@ -114,7 +114,7 @@ fn an_instance_whose_cloud_is_not_right_says_what_to_do() {
                 let other = "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"S\",\"Token\":\"T\"}";
                 request.path.ends_with("engine-role").then(|| (200, other.into()))
             },
-            "S3 answers 403 also when it is not there",
+            "S3 answers 403 also when it is not there, or when this machine's clock is wrong",
         ),
     ];
     for (what, wrong, wants) in wrongs {

@@ -7,7 +7,7 @@ imds() {
 
 # prepare: the role's credentials; they stay in variables of this shell and go to curl by a pipe, and never into an argument or a file.
 prepare() {
-  hint=' (S3 answers 403 also when it is not there: look at the role and its prefix, the bucket, the region, and what was promoted)'
+  hint=" (S3 answers 403 also when it is not there, or when this machine's clock is wrong: look at the role and its prefix, the bucket, the region, what was promoted, and the clock)"
   imds_token=$(curl -q --noproxy '*' --fail --silent --show-error --connect-timeout 2 --max-time 5 \
     --retry 5 --retry-connrefused --retry-delay 1 --request PUT \
     --header 'X-aws-ec2-metadata-token-ttl-seconds: 300' "$IMDS/latest/api/token") ||
