@@ -271,9 +271,9 @@ fn state_of(name: &InstanceStateName) -> InstanceState {
     match name {
         InstanceStateName::Pending => InstanceState::Pending,
         InstanceStateName::Running => InstanceState::Running,
+        InstanceStateName::Stopped => InstanceState::Stopped,
         InstanceStateName::Terminated => InstanceState::Gone,
-        // A stopped one runs no engine, but it is there and its volume costs: it is not gone. The same of a state that is
-        // new to us: neither counted on nor forgotten.
+        // Also a state that is new to us: neither counted on nor forgotten.
         _ => InstanceState::Stopping,
     }
 }

@@ -159,6 +159,7 @@ fn word(state: InstanceState) -> &'static str {
     match state {
         InstanceState::Pending => "pending",
         InstanceState::Running => "running",
+        InstanceState::Stopped => "stopped",
         InstanceState::Stopping => "stopping",
         InstanceState::Gone => "gone",
     }

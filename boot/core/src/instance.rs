@@ -40,17 +40,20 @@ pub enum InstanceState {
     Pending,
     /// It runs.
     Running,
-    /// It ends.
+    /// It was stopped, and can be started again: it runs no engine, and its volume costs.
+    Stopped,
+    /// It ends, or stops.
     Stopping,
     /// It has ended: providers show it for a while (EC2: an hour).
     Gone,
 }
 
 impl InstanceState {
-    /// Whether it is there, or will be.
+    /// Whether it is there, or will be, for as long as nobody ends it: also one that is stopped, which is missed and ended like
+    /// any without a living engine.
     #[must_use]
     pub fn is_alive(self) -> bool {
-        matches!(self, Self::Pending | Self::Running)
+        matches!(self, Self::Pending | Self::Running | Self::Stopped)
     }
 }
 

@@ -62,6 +62,19 @@ async fn an_instance_is_launched_listed_tagged_and_ended() {
 }
 
 #[tokio::test]
+async fn one_that_is_stopped_is_still_there_to_be_ended() {
+    let Some(moto) = moto::open() else { return };
+    let ec2 = provider(&access(&moto.url(), &moto.operator), "stopped", "eu-west-1").await;
+    let id = ec2.launch(&launch("eu-west-1", "stopped-1", 1)).await.unwrap().remove(0);
+    moto.ask("ec2", "eu-west-1", &[("Action", "StopInstances"), ("InstanceId.1", &id.0)]);
+    let state = ec2.list().await.unwrap().remove(0).state;
+    assert_eq!(state, InstanceState::Stopped);
+    assert!(state.is_alive(), "{state:?}");
+    ec2.terminate(&id).await.unwrap();
+    assert_eq!(ec2.list().await.unwrap().remove(0).state, InstanceState::Gone);
+}
+
+#[tokio::test]
 async fn places_know_nothing_of_each_other() {
     let Some(moto) = moto::guarded() else { return };
     let access = access(&moto.url(), &moto.operator);

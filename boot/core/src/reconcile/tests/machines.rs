@@ -22,6 +22,25 @@ fn an_instance_that_never_registers_is_marked_and_then_ended() {
 }
 
 #[test]
+fn one_that_is_stopped_is_ended_as_one_without_a_living_engine() {
+    let mut story = Story::served();
+    assert_eq!(words(&story.pass_beating("i-1", 600)), [""; 0]);
+    story.instance("i-1").state = InstanceState::Stopping;
+    assert_eq!(words(&story.once()), [""; 0], "it does what was asked of it");
+    story.instance("i-1").state = InstanceState::Stopped;
+    let seen: Vec<String> = (0..20).flat_map(|_| words(&story.once())).collect();
+    let first = seen.iter().position(|word| word == "terminate i-1");
+    assert_eq!(first, Some(1), "marked once, and then ended: {seen:?}");
+    assert_eq!(seen[0], "mark i-1");
+
+    let mut story = Story::lone();
+    story.instance("i-1").state = InstanceState::Stopped;
+    assert_eq!(words(&story.once()), ["mark i-1"], "one without a document, too");
+    story.pass(280);
+    assert_eq!(words(&story.once()), ["terminate i-1"]);
+}
+
+#[test]
 fn an_old_one_is_marked_at_first_sight_and_ended_when_this_side_has_waited_too() {
     let mut story = Story::lone();
     assert_eq!(words(&story.once()), ["mark i-1"]);
