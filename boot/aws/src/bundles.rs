@@ -16,7 +16,7 @@ use clap::{Args, Subcommand};
 use crate::access::Access;
 use crate::commands::print;
 use crate::failure::Failure;
-use crate::s3::{Bucket, Put};
+use crate::s3::{Bucket, Object, Put};
 use crate::shelf::Shelf;
 
 /// Pointers that are read backwards to find the bundle before: who promoted one bundle more often than that names the other.
@@ -237,7 +237,7 @@ struct Lever {
 /// What a channel points at.
 struct Now {
     pointer: Pointer,
-    etag: String,
+    object: Object,
 }
 
 impl Lever {
@@ -247,9 +247,7 @@ impl Lever {
         let lever = Self { shelf: shelf(access, place, bucket).await?, key, channel, target };
         let object = lever.shelf.get(&layout::channel(channel, target)).await?;
         let now = object
-            .map(|object| {
-                Ok::<_, Failure>(Now { pointer: lever.open(&object.bytes)?, etag: object.etag })
-            })
+            .map(|object| Ok::<_, Failure>(Now { pointer: lever.open(&object.bytes)?, object }))
             .transpose()?;
         Ok((lever, now))
     }
@@ -273,18 +271,29 @@ impl Lever {
             ));
         }
         let pointer = Pointer::after(previous, place, bundle, now_ms())?;
+        if let Some(now) = &now {
+            self.remember(now).await?;
+        }
+        let etag = now.as_ref().map(|now| now.object.etag.as_str());
         let object = pointer.to_object(&self.key);
-        // For rollbacks; written first, so that none is missing of what a machine may have seen. One of a promotion that fell
-        // in between is overwritten by no one: the channel did not move, and this number is taken again by `replace`.
-        let history = layout::channel_history(channel, target, pointer.serial);
-        let there = self.shelf.get(&history).await?.map(|there| there.etag);
-        self.shelf.replace(&history, object.clone(), there.as_deref()).await?;
-        let etag = now.as_ref().map(|now| now.etag.as_str());
         self.shelf.replace(&layout::channel(channel, target), object, etag).await?;
         let (product, serial) = (manifest.product(), pointer.serial);
         print(&format!(
             "{channel} of {target} points at {bundle} (blitz {product}), by serial {serial}\n"
         ))
+    }
+
+    /// Writes down for rollbacks what the channel points at, before it moves: none is missing of what a machine may have seen.
+    /// What it is about to point at is not written: of two who move it at once, one fails, and its bundle was never in the channel.
+    async fn remember(&self, now: &Now) -> Result<(), Failure> {
+        let at = layout::channel_history(self.channel, self.target, now.pointer.serial);
+        let there = self.shelf.get(&at).await?;
+        if there.as_ref().is_some_and(|there| there.bytes == now.object.bytes) {
+            return Ok(());
+        }
+        // Another one is of a channel that began anew.
+        let etag = there.as_ref().map(|there| there.etag.as_str());
+        Ok(self.shelf.replace(&at, now.object.bytes.clone(), etag).await?)
     }
 }
 
@@ -307,4 +316,76 @@ async fn found(shelf: &Shelf, key: &str) -> Result<Vec<u8>, Failure> {
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|source| Failure::File { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shelf;
+
+    struct Bench {
+        directory: tempfile::TempDir,
+    }
+
+    impl Bench {
+        fn path(&self, name: &str) -> PathBuf {
+            self.directory.path().join(name)
+        }
+
+        /// Publishes a bundle of a program that every machine of these tests has.
+        async fn published(&self, program: &str) -> Digest {
+            let key = SigningKey::read(&self.path("key")).unwrap();
+            let inputs =
+                vec![Input { name: PROGRAM.to_owned(), bytes: read(program.as_ref()).unwrap() }];
+            let target: Target = std::env::consts::ARCH.parse().unwrap();
+            // The images of these tests are newer than those of machines.
+            let glibc = "2.99".parse().unwrap();
+            let bundle = Bundle::build("1", target, glibc, inputs).unwrap();
+            let id = bundle.manifest().id();
+            let shelf = Shelf::Directory(self.path("site"));
+            for object in bundle.into_objects(&key) {
+                shelf.put_new(&object.key, object.bytes).await.unwrap();
+            }
+            id
+        }
+
+        fn words(&self) -> MoveArgs {
+            MoveArgs {
+                channel: "stable".parse().unwrap(),
+                target: std::env::consts::ARCH.parse().unwrap(),
+                key: self.path("key"),
+                place: PlaceArgs { bucket: None, dir: Some(self.path("site")) },
+                bucket: BucketArgs { prefix: String::new(), bucket_place: None, owner: None },
+            }
+        }
+
+        async fn take(&self) -> (Lever, Option<Now>) {
+            Lever::take(&Access::default(), self.words()).await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn who_loses_a_race_leaves_nothing_to_roll_back_to() {
+        let bench = Bench { directory: tempfile::tempdir().unwrap() };
+        SigningKey::make(&bench.path("key")).unwrap();
+        let one = bench.published("/bin/true").await;
+        let two = bench.published("/bin/false").await;
+        let three = bench.published("/bin/cat").await;
+        let (mut lever, now) = bench.take().await;
+        lever.point(now, one).await.unwrap();
+
+        let (mut winner, seen) = bench.take().await;
+        let (mut loser, seen_too) = bench.take().await;
+        winner.point(seen, two).await.unwrap();
+        let refused = loser.point(seen_too, three).await.unwrap_err();
+        assert!(matches!(refused, Failure::Shelf(shelf::Error::Changed(_))), "{refused}");
+
+        let (mut lever, now) = bench.take().await;
+        assert_eq!(now.as_ref().map(|now| now.pointer.bundle), Some(two));
+        lever.point(now, one).await.unwrap();
+        rollback(&Access::default(), bench.words()).await.unwrap();
+        let (_, now) = bench.take().await;
+        let now = now.unwrap().pointer;
+        assert_eq!((now.bundle, now.serial), (two, 4), "what was there, and not {three}");
+    }
 }
