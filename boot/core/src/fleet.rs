@@ -50,7 +50,8 @@ pub struct FleetRegion {
     #[serde(default)]
     pub min: u32,
     /// The most machines, whatever waits: those that boot or drain, or have lost their engine, are counted too, for they are
-    /// paid. 1 to [`ENGINES_MAX`].
+    /// paid. 0 to [`ENGINES_MAX`]; 0 takes the region's engines down: all are drained, also those that have jobs, and none is
+    /// launched.
     pub max: u32,
     /// Engines beyond what the waiting jobs need, ready for the next ones; 0 if not given.
     #[serde(default)]
@@ -116,8 +117,9 @@ impl Fleet {
         let fleet: Self = toml::from_str(text).map_err(|error| {
             let text = error.to_string();
             BadFleet::of(format!(
-                "{}\nwrite it as the documentation of fleet.toml has it",
-                text.trim_end()
+                "{}\na fleet has a name and [[region]] tables; the keys of those are {}",
+                text.trim_end(),
+                REGION_KEYS.join(", ")
             ))
         })?;
         let problems = fleet.problems();
@@ -186,9 +188,9 @@ impl FleetRegion {
             least(
                 "max",
                 self.max.into(),
-                1,
+                0,
                 ENGINES_MAX.into(),
-                "take the [[region]] table out, or make several regions",
+                "make several regions; 0 drains all engines",
             ),
             least(
                 "cool-down-s",
@@ -228,6 +230,20 @@ impl FleetRegion {
         }
     }
 }
+
+/// What may stand in a `[[region]]` table, for who wrote something else; the first three must.
+const REGION_KEYS: [&str; 10] = [
+    "name",
+    "place",
+    "max",
+    "min",
+    "warm",
+    "slots",
+    "spot",
+    "cool-down-s",
+    "registration-s",
+    "launch-template",
+];
 
 /// Words of the command line that mean several regions.
 const RESERVED: [&str; 2] = ["all", "any"];

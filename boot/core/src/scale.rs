@@ -153,7 +153,7 @@ fn launch(
         decision.reasons.push("there was no room for spot machines a while ago: others".to_owned());
     }
     let kind = if is_spot { "spot machines" } else { "machines" };
-    decision.reasons.push(format!("{lacking} are lacking: {count} {kind} are launched"));
+    decision.reasons.push(format!("{lacking} are lacking: {count} {kind} are to be launched"));
     decision.launch = Some(decision.history.intend(now_ms, (fleet, &region.name), count, is_spot));
 }
 
@@ -166,7 +166,9 @@ fn drain(now_ms: u64, region: &FleetRegion, capacity: &Capacity, decision: &mut 
         ));
         return;
     }
-    let pause = decision.history.cools_ms(now_ms, region.cool_down_s.saturating_mul(1000));
+    // Who wants none has decided: no queue takes that back.
+    let cool_down_s = if region.max == 0 { 0 } else { region.cool_down_s };
+    let pause = decision.history.cools_ms(now_ms, cool_down_s.saturating_mul(1000));
     if pause > 0 {
         reasons.push(format!(
             "{surplus} are too many, and none is drained for {} s more: cool-down-s = {}",
@@ -182,10 +184,13 @@ fn drain(now_ms: u64, region: &FleetRegion, capacity: &Capacity, decision: &mut 
     let count = usize::try_from(surplus).unwrap_or(usize::MAX);
     decision.drain = idle.iter().take(count).map(|one| one.engine.clone()).collect();
     let drained = decision.drain.len();
-    reasons.push(format!(
-        "{surplus} are too many, {} of all are idle: {drained} are asked to drain, the oldest first",
-        idle.len()
-    ));
+    reasons.push(match region.max {
+        0 => format!("max = 0, and {surplus} are there: {drained} are to drain"),
+        _ => format!(
+            "{surplus} are too many, {} of all are idle: {drained} are to drain, the oldest first",
+            idle.len()
+        ),
+    });
     if drained > 0 {
         decision.history.changed(now_ms);
     }

@@ -61,8 +61,8 @@ fn each_mistake_names_key_value_limit_and_what_to_do() {
         (other("\"us-east-1\"", "\"us east\""), &["place = \"us east\""]),
         (with("slots = 0"), &["slots = 0", "1 to 1000", "spread"]),
         (with("slots = 1001"), &["slots = 1001", "1 to 1000"]),
-        (other("max = 20", "max = 0"), &["max = 0", "1 to 10000"]),
-        (other("max = 20", "max = 10001"), &["max = 10001", "1 to 10000", "several regions"]),
+        (other("max = 20", "max = 10001"), &["max = 10001", "0 to 10000", "several regions"]),
+        (other("max = 20", "max = 0\nmin = 1"), &["min = 1 is above max = 0"]),
         (with("min = 21"), &["min = 21 is above max = 20", "lower one"]),
         (with("warm = 21"), &["warm = 21 is above max = 20"]),
         (with("cool-down-s = 86401"), &["cool-down-s = 86401", "0 to 86400"]),
@@ -71,7 +71,7 @@ fn each_mistake_names_key_value_limit_and_what_to_do() {
         (with("launch-template = \"a b\""), &["launch-template = \"a b\"", "3 to 128"]),
         (with("launch-template = \"ab\""), &["launch-template = \"ab\""]),
         (with("minimum = 1"), &["unknown field `minimum`", "line 6", "`min`"]),
-        (with("min = -1"), &["line 6", "-1", "documentation"]),
+        (with("min = -1"), &["line 6", "-1", "the keys of those are name, place, max"]),
         ("name = ".to_owned(), &["line 1"]),
         (" ".repeat(FILE_BYTES_MAX + 1), &["262145 bytes", "262144"]),
     ];
@@ -82,6 +82,22 @@ fn each_mistake_names_key_value_limit_and_what_to_do() {
             assert!(line.contains(word), "{word:?} is not in: {line}");
         }
     }
+}
+
+#[test]
+fn the_keys_that_are_told_are_those_that_are_read() {
+    let [said] = &problems(&format!("name = \"main\"\n{REGION}other = 1\n"))[..] else {
+        panic!("one problem")
+    };
+    let read = said.split("expected one of ").nth(1).and_then(|rest| rest.lines().next());
+    let mut read: Vec<&str> =
+        read.expect(said).split(", ").map(|key| key.trim_matches('`')).collect();
+    let mut told = REGION_KEYS;
+    read.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(read, told, "{said}");
+    let none = Fleet::parse(&format!("name = \"main\"\n{}", REGION.replace("20", "0"))).unwrap();
+    assert_eq!(none.regions[0].max, 0, "a region that is taken down");
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(super) fn holds(
         return None;
     }
     let (region, place) = (&view.seen.region.name, &view.seen.region.place);
-    let next = "look at the place and at the engines, then reconcile with the circuit breaker off";
+    let next = "look at the place and at the engines, then take --force for one round";
     let is_fresh = |id: &str| memory.silence(id) < ms(view.rules.engine_silent);
     let fresh = view.engines.values().filter(|one| !one.gone && is_fresh(&one.engine)).count();
     if fresh > 0 && !view.listed.values().any(|instance| view.is_ours(instance)) {

@@ -21,7 +21,8 @@ pub struct Capacity {
     pub launching: u32,
     /// Whether the circuit breaker holds: nobody is to be drained on such a sight.
     pub is_doubtful: bool,
-    /// Engines that take jobs and have none.
+    /// Engines that take jobs and have none; where none is to be (`max = 0`) also those that have some: they end them before
+    /// they leave.
     pub idle: Vec<Idle>,
 }
 
@@ -64,7 +65,7 @@ pub(super) fn count(view: &View<'_>, memory: &Memory, machines: &[Machine<'_>]) 
             (_, Some(engine)) if engine.gone || engine.is_asked_to_drain => capacity.draining += 1,
             (_, Some(engine)) => {
                 capacity.registered += 1;
-                if !engine.holds_jobs && !is_kept(instance) {
+                if (!engine.holds_jobs || view.seen.region.max == 0) && !is_kept(instance) {
                     capacity.idle.push(Idle {
                         engine: engine.engine.clone(),
                         launched_ms: instance.launched_ms,

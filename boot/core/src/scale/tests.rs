@@ -182,6 +182,26 @@ fn who_is_busy_is_not_drained_and_a_doubtful_sight_drains_nobody() {
 }
 
 #[test]
+fn a_region_of_none_is_drained_at_once_and_nothing_is_launched() {
+    let region = FleetRegion { max: 0, ..region("cool-down-s = 300") };
+    let idle = vec![idle("i-1", 1, false), idle("i-2", 2, false)];
+    let capacity = Capacity { idle, booting: 1, ..have(2) };
+    let launched = at(
+        NOW,
+        &FleetRegion { max: 9, ..region.clone() },
+        &demand(30, 0),
+        &have(0),
+        &History::default(),
+    );
+    assert_eq!(count(&launched), 8);
+    let seen = at(NOW + 5 * S, &region, &demand(30, 8), &capacity, &launched.history);
+    assert_eq!((&seen.drain[..], count(&seen)), (&["i-1".to_owned(), "i-2".to_owned()][..], 0));
+    assert_eq!(seen.reasons.last().unwrap(), "max = 0, and 2 are there: 2 are to drain");
+    let none = at(NOW, &region, &runs(9, 0, &[9]), &have(0), &History::default());
+    assert_eq!((none.wanted, none.drain.len(), count(&none)), (0, 0, 0));
+}
+
+#[test]
 fn nobody_is_drained_for_machines_that_only_boot() {
     let region = region("cool-down-s = 0\nwarm = 0");
     let capacity = Capacity { booting: 5, idle: vec![idle("i-1", 1, false)], ..have(1) };

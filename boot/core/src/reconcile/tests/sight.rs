@@ -111,7 +111,7 @@ fn too_much_that_is_wrong_at_once_holds_everything_until_an_operator_has_looked(
 fn what_the_breaker_says_names_all_that_is_needed() {
     let mut story = region(1, 2);
     let round = story.pass(40);
-    let said = "region virginia is left alone: 2 of 3 look wrong at once (2 machines of us-east-1 without a living engine, 0 engines without a machine), more than 45 %: look at the place and at the engines, then reconcile with the circuit breaker off";
+    let said = "region virginia is left alone: 2 of 3 look wrong at once (2 machines of us-east-1 without a living engine, 0 engines without a machine), more than 45 %: look at the place and at the engines, then take --force for one round";
     assert_eq!(round.held, [said]);
 }
 
@@ -146,6 +146,19 @@ fn an_empty_listing_beside_fresh_engines_is_not_believed() {
     assert_eq!(words(&round), [""; 0]);
     assert!(round.held[0].contains("us-east-1 lists no machine of it, and 1 engines are there"));
     assert_eq!(words(&story.pass(220)), ["remove i-1", "remove i-2"], "nobody is there any more");
+}
+
+#[test]
+fn who_has_jobs_may_be_drained_where_none_is_to_be() {
+    for (max, may) in [(50, false), (0, true)] {
+        let mut story = Story::served();
+        story.region.max = max;
+        story.engine("i-1").holds_jobs = true;
+        let idle = story.once().capacity.unwrap().idle;
+        assert_eq!(idle.iter().any(|one| one.engine == "i-1"), may, "max = {max}");
+        tags(story.instance("i-1")).insert(TAG_KEEP.to_owned(), String::new());
+        assert_eq!(story.once().capacity.unwrap().idle, [], "a person keeps it");
+    }
 }
 
 #[test]
