@@ -30,9 +30,10 @@ const AFTER_HELP: &str = "\
 Credentials are found as by all tools of AWS: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
 a profile, the role of the machine.
 
-Exit codes: 1 failed on this machine, 2 usage or a mistake in the fleet file,
-122 refused by AWS (credentials, a right, a quota, no room), 125 AWS unreachable or without an answer.
-A closed pipe is 0.";
+Exit codes: 1 failed on this machine, or in a round that went on, 2 usage or a mistake in the fleet file,
+122 refused: by AWS (credentials, a right, a quota, no room), or by 'publish' and 'promote', as other bytes
+are there already or somebody else moved the channel, 125 AWS or the store unreachable, without an answer,
+or the store refuses. A closed pipe is 0.";
 
 /// How AWS is reached.
 #[derive(Debug, Clone, Default, Args)]

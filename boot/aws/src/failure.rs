@@ -4,8 +4,8 @@
 //! |---|---|
 //! | 1 | failed on this machine: a file, an output |
 //! | 2 | usage; a fleet file that cannot be read, or wants what nobody has |
-//! | 122 | refused by AWS: credentials, a right, a quota, no room, or asked too often |
-//! | 125 | AWS cannot be reached, or does not answer |
+//! | 122 | refused by AWS: credentials, a right, a quota, no room, or asked too often; something else is there already |
+//! | 125 | AWS or the store cannot be reached, does not answer, or the store refuses |
 
 use std::io;
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use blitz_boot_core::home::HomeError;
 use blitz_boot_core::iam::BadScope;
 use blitz_boot_core::netns::{self, machine};
 use blitz_boot_core::provider::ProviderError;
+use blitz_boot_core::round::Unseen;
 use blitz_boot_core::user_data::BadBoot;
 use blitz_boot_core::user_data::value::BadValue;
 
@@ -82,6 +83,9 @@ pub(crate) enum Failure {
     /// The store, or what it lacks.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// A round that could not look, and left the region alone.
+    #[error("region {region} is left alone: {cause}")]
+    Unseen { region: String, cause: Unseen },
     /// A round in which something failed; each has its line.
     #[error("{failed} of what was to be done in region {region} failed")]
     Round { region: String, failed: usize },
@@ -115,7 +119,10 @@ impl Failure {
             | Self::NoStore
             | Self::StoreAddress(_)
             | Self::Home(HomeError::NoRegion(_) | HomeError::Elsewhere { .. }) => USAGE,
-            Self::Home(HomeError::Store(_)) => UNREACHABLE,
+            Self::Home(HomeError::Store(_)) | Self::Unseen { cause: Unseen::Engines(_), .. } => {
+                UNREACHABLE
+            }
+            Self::Unseen { cause: Unseen::Machines(error), .. } => of_provider(error),
             Self::Shelf(shelf::Error::Bucket(s3::Error::Aws(error))) => of_provider(error),
             Self::Shelf(
                 shelf::Error::Bucket(_) | shelf::Error::Changed(_) | shelf::Error::Exists(_),
@@ -161,6 +168,7 @@ mod tests {
     #[test]
     fn errors_have_the_codes_of_the_table() {
         let text = || "x".to_owned();
+        let unseen = |cause| Failure::Unseen { region: text(), cause };
         let gone = || s3::Error::Changed { bucket: text(), key: text() };
         for (failure, code) in [
             (Failure::FleetFile { path: PathBuf::new(), cause: text() }, 2),
@@ -169,6 +177,9 @@ mod tests {
             (Failure::Provider(ProviderError::Quota(text())), 122),
             (Failure::Provider(ProviderError::Unknown(text())), 125),
             (Failure::Part { failed: 1, places: 2, worst: ProviderError::Unknown(text()) }, 125),
+            (unseen(Unseen::Machines(ProviderError::Denied(text()))), 122),
+            (unseen(Unseen::Machines(ProviderError::Unknown(text()))), 125),
+            (unseen(Unseen::Engines(text())), 125),
             (Failure::Bucket(gone()), 122),
             (Failure::Bucket(ProviderError::Unknown(text()).into()), 125),
             (Failure::Output(io::ErrorKind::StorageFull.into()), 1),

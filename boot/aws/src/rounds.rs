@@ -55,8 +55,8 @@ pub(crate) struct RoundsArgs {
     /// A private prefix for namespaces; its first address is this host's in all of them, for --store or --join of engines
     #[arg(long, value_name = "PREFIX", default_value_t = Prefix::DEFAULT)]
     prefix: Prefix,
-    /// The program of a process and its words; {id} and {region} in them are replaced: -- blitz engine --id {id} ..., or in
-    /// a namespace as on EC2: -- blitz engine --imds ...
+    /// The program of a process and its words; {id} and {region} in them are replaced: -- blitz engine --id {id} -r {region},
+    /// or in a namespace as on EC2: -- blitz engine --imds -r {region}. It has this program's environment, also BLITZ_STORE
     #[arg(last = true, value_name = "COMMAND", required_if_eq_any(LOCAL))]
     command: Vec<String>,
 }
@@ -76,6 +76,20 @@ pub(crate) enum ProviderWord {
 }
 
 impl RoundsArgs {
+    /// Engines are known by their name alone: under another one they would look lost, and their machines without an engine.
+    fn check(&self) -> Result<(), Failure> {
+        let has = |text: &str| self.command.iter().any(|word| word.contains(text));
+        match self.provider {
+            ProviderWord::Process if !has("{id}") => Err(Failure::Usage(
+                "the engine of a process must have the name of its machine: give its command --id {id}, as in -- blitz engine --id {id} -r {region}",
+            )),
+            ProviderWord::Netns if !has("--imds") && !has("{id}") => Err(Failure::Usage(
+                "the engine in a namespace must have the name of its machine: give its command --imds, as in -- blitz engine --imds -r {region}",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Where the records of a region's machines are.
     fn records(&self, region: &FleetRegion) -> PathBuf {
         self.directory.clone().unwrap_or_default().join(&region.name)
@@ -88,6 +102,7 @@ pub(crate) async fn run(
     args: RoundsArgs,
     (reconciles, scales): (bool, bool),
 ) -> Result<(), Failure> {
+    args.check()?;
     let fleet = read_fleet(&args.fleet)?;
     let regions = chosen(&fleet, &args.regions)?;
     let store = store(args.store.clone())?;
@@ -179,11 +194,12 @@ async fn go<P: Provider>(
     let place = (fleet.as_str(), &region);
     if once {
         let report = round::go(&provider, &store, place, &duties, now_ms()).await?;
+        print(&told(&region.name, &report, Telling::Whole { is_dry: duties.is_dry }))?;
         let failed = report.failed.len() + report.loud.len();
-        print(&told(&region.name, &report, true))?;
-        return match failed {
-            0 => Ok(()),
-            failed => Err(Failure::Round { region: region.name, failed }),
+        return match (report.unseen, failed) {
+            (Some(cause), _) => Err(Failure::Unseen { region: region.name, cause }),
+            (None, 0) => Ok(()),
+            (None, failed) => Err(Failure::Round { region: region.name, failed }),
         };
     }
     let worker = worker()?;
@@ -196,7 +212,7 @@ async fn go<P: Provider>(
         Told::Duty(true) => say(&format!("{}: this process goes the rounds", region.name)),
         Told::Duty(false) => say(&format!("{}: this process goes no rounds any more", region.name)),
         Told::Failed(error) => say(&format!("{}: no round: {error}", region.name)),
-        Told::Round(report) => say(told(&region.name, &report, false).trim_end()),
+        Told::Round(report) => say(told(&region.name, &report, Telling::News).trim_end()),
     };
     shift::keep(&provider, &store, place, &duties, &worker, leave, tell).await?;
     Ok(())
@@ -214,11 +230,24 @@ fn worker() -> Result<Worker, Failure> {
     })
 }
 
-/// What a round did. `all` is with the reasons of the number of engines, and also when nothing was done.
-fn told(region: &str, report: &Report, all: bool) -> String {
-    let Report { done, held, failed, loud, decision } = report;
+/// What of a round is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Telling {
+    /// What was done, and nothing when nothing was.
+    News,
+    /// With the reasons of the number of engines, and also when nothing was done. A dry round did nothing.
+    Whole { is_dry: bool },
+}
+
+/// What a round did, or would do.
+fn told(region: &str, report: &Report, telling: Telling) -> String {
+    let Report { done, held, failed, loud, decision, .. } = report;
+    let all = telling != Telling::News;
+    let would = if telling == (Telling::Whole { is_dry: true }) { "would " } else { "" };
     let reasons = decision.iter().filter(|_| all).flat_map(|decision| &decision.reasons);
-    let mut lines: Vec<String> = reasons.chain(done).cloned().collect();
+    let mut lines: Vec<String> = reasons.cloned().collect();
+    // Each begins with what is done.
+    lines.extend(done.iter().map(|line| format!("{would}{line}")));
     lines.extend(held.iter().map(|line| format!("held: {line}")));
     lines.extend(failed.iter().map(|line| format!("failed: {line}")));
     lines.extend(loud.iter().map(|line| format!("needs you: {line}")));
@@ -238,4 +267,32 @@ fn say(text: &str) {
 fn store(given: Option<String>) -> Result<Client, Failure> {
     let url = given.or_else(|| std::env::var("BLITZ_STORE").ok()).ok_or(Failure::NoStore)?;
     Client::new(url).map_err(Failure::StoreAddress)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dry_round_says_what_it_would_do() {
+        let report = Report {
+            done: vec!["launch 1 (l-1)".to_owned(), "drain i-1: too many".to_owned()],
+            held: vec!["x\u{1b}".to_owned()],
+            ..Report::default()
+        };
+        let dry = told("japan", &report, Telling::Whole { is_dry: true });
+        assert_eq!(
+            dry,
+            "japan: would launch 1 (l-1)\njapan: would drain i-1: too many\njapan: held: x?\n"
+        );
+        let done = told("japan", &report, Telling::Whole { is_dry: false });
+        assert!(done.starts_with("japan: launch 1 (l-1)\n"), "{done}");
+        assert_eq!(done, told("japan", &report, Telling::News));
+        let nothing = Report::default();
+        assert_eq!(told("japan", &nothing, Telling::News), "");
+        assert_eq!(
+            told("japan", &nothing, Telling::Whole { is_dry: true }),
+            "japan: nothing to do\n"
+        );
+    }
 }

@@ -48,6 +48,19 @@ pub struct Report {
     pub loud: Vec<String>,
     /// The decision about the number of engines.
     pub decision: Option<Decision>,
+    /// What could not be looked at, so that the region was left alone.
+    pub unseen: Option<Unseen>,
+}
+
+/// What a round could not look at.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Unseen {
+    /// The machines.
+    #[error(transparent)]
+    Machines(ProviderError),
+    /// The engines; the store's words.
+    #[error("read the engines of the region: {0}")]
+    Engines(String),
 }
 
 /// What rounds remember.
@@ -91,12 +104,15 @@ pub async fn go<P: Provider>(
     let home = Home::enter(store, &region.name).await?;
     let engines = home.read(fleet, |engine| provider.names(engine)).await;
     let notes = home.recall(&notes_of(fleet, duties)).await?;
+    let machines = listing.as_ref().err().cloned().map(Unseen::Machines);
+    let unseen =
+        machines.or_else(|| engines.as_ref().err().map(|e| Unseen::Engines(e.to_string())));
     let (registrations, engines) = match engines {
         Ok(engines) => (Ok(engines.registered.clone()), engines),
         Err(error) => (Err(error.to_string()), Engines::default()),
     };
     let tokens = engines.intents.iter().map(|intent| intent.token.clone()).collect();
-    let report = Report::default();
+    let report = Report { unseen, ..Report::default() };
     let mut round = Round { provider, home, fleet, region, duties, now_ms, notes, tokens, report };
     let seen = Seen { now_ms, fleet, region, listing: &listing, registrations: &registrations };
     let decided = reconcile::decide(&seen, round.notes.memory.clone(), &duties.rules);
@@ -112,7 +128,7 @@ pub async fn go<P: Provider>(
         }
         for engine in &engines.left_orders {
             let line =
-                format!("the order to drain {engine} is removed: there is no such engine any more");
+                format!("remove the order to drain {engine}: there is no such engine any more");
             let removed = round.remove_order(engine, &line).await;
             round.note(line, removed);
         }
@@ -244,7 +260,7 @@ impl<P: Provider> Round<'_, P> {
                 Next::Wait => {}
                 Next::Remove { why } => {
                     self.hear_ended(intent, engines, listed);
-                    let line = format!("launch {} is settled: {why}", intent.token);
+                    let line = format!("settle launch {}: {why}", intent.token);
                     let removed = self.forget(intent).await;
                     self.note(line, removed);
                 }
@@ -307,9 +323,7 @@ impl<P: Provider> Round<'_, P> {
     async fn ask(&mut self, intent: Intent) -> Result<(), Error> {
         if self.duties.is_dry {
             let token = &intent.token;
-            self.report
-                .done
-                .push(format!("launch {token} is asked for again: its answer was lost"));
+            self.report.done.push(format!("ask for launch {token} again: its answer was lost"));
             return Ok(());
         }
         let mut next = Some(intent);

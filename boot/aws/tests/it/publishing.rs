@@ -160,19 +160,24 @@ async fn rounds_name_what_they_lack() {
     let home = Home::new();
     let run = ["run", "--fleet-file", "fleet.toml", "--once", "--provider", "process"];
     check(&home.run(None, &run).await, 2, &["--directory"]);
-    let words = [&run[..], &["--directory", "d", "--", "true"]].concat();
+    let nameless = [&run[..], &["--directory", "d", "--", "true"]].concat();
+    check(&home.run(None, &nameless).await, 2, &["name of its machine", "--id {id}"]);
+    let words = [&run[..], &["--directory", "d", "--", "true", "{id}"]].concat();
     check(&home.run(None, &words).await, 2, &["which store?", "BLITZ_STORE"]);
     let store =
-        [&run[..], &["--store", "http://127.0.0.1:9", "--directory", "d", "--", "true"]].concat();
+        [&run[..], &["--store", "http://127.0.0.1:9", "--directory", "d", "--", "true", "{id}"]]
+            .concat();
     check(&home.run(None, &store).await, 125, &["127.0.0.1:9"]);
     let netns = ["run", "--fleet-file", "fleet.toml", "--once", "--provider", "netns"];
     check(&home.run(None, &netns).await, 2, &["--directory"]);
     let words =
         [&netns[..], &["--prefix", "8.8.8.0/24", "--directory", "d", "--", "true"]].concat();
     check(&home.run(None, &words).await, 2, &["8.8.8.0/24", "is not private", "10.213.0.0/24"]);
+    let nameless = [&netns[..], &["--directory", "d", "--", "true"]].concat();
+    check(&home.run(None, &nameless).await, 2, &["name of its machine", "--imds"]);
     let other = [
         &run[..],
-        &["-r", "mars", "--store", "http://127.0.0.1:9", "--directory", "d", "--", "true"],
+        &["-r", "mars", "--store", "http://127.0.0.1:9", "--directory", "d", "--", "true", "{id}"],
     ]
     .concat();
     check(&home.run(None, &other).await, 2, &["has no region \"mars\""]);
