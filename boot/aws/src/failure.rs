@@ -17,8 +17,8 @@ use blitz_boot_core::iam::BadScope;
 use blitz_boot_core::netns::{self, machine};
 use blitz_boot_core::provider::ProviderError;
 use blitz_boot_core::round::Unseen;
-use blitz_boot_core::user_data::BadBoot;
 use blitz_boot_core::user_data::value::BadValue;
+use blitz_boot_core::user_data::{BadBoot, NotOfEc2};
 
 use crate::{s3, shelf};
 
@@ -65,6 +65,15 @@ pub(crate) enum Failure {
     /// User data that cannot be.
     #[error(transparent)]
     Boot(#[from] BadBoot),
+    /// A flag that says nothing of this kind of machine.
+    #[error("{flag} is not for --provider {provider}: leave it out, or name the provider")]
+    Foreign { flag: &'static str, provider: &'static str },
+    /// A file that is to be user data.
+    #[error(
+        "'{}' is no user data of EC2: {cause}: give what 'blitz-boot user-data --provider ec2' printed",
+        path.display()
+    )]
+    UserData { path: PathBuf, cause: NotOfEc2 },
     /// A policy that cannot be.
     #[error(transparent)]
     Scope(BadScope),
@@ -116,6 +125,8 @@ impl Failure {
             | Self::Boot(_)
             | Self::Scope(_)
             | Self::Usage(_)
+            | Self::Foreign { .. }
+            | Self::UserData { .. }
             | Self::NoStore
             | Self::StoreAddress(_)
             | Self::Home(HomeError::NoRegion(_) | HomeError::Elsewhere { .. }) => USAGE,

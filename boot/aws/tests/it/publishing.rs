@@ -126,12 +126,29 @@ async fn what_is_printed_for_machines_and_accounts() {
     let text = check(&home.run(None, &[&document[..], &ec2[..]].concat()).await, 0, &[]);
     assert!(text.starts_with("#cloud-config\n") && text.len() <= 16_384, "{text}");
     std::fs::write(home.path("user-data"), &text).unwrap();
-    check(&home.run(None, &document).await, 2, &["--bucket"]);
+    let bare = home.run(None, &document).await;
+    check(&bare, 2, &["--bucket"]);
+    assert!(!String::from_utf8_lossy(&bare.stderr).contains("--base"), "{bare:?}");
+    for (words, says) in [
+        (["--slots", "0"], "--slots"),
+        (["--slots", "1001"], "--slots"),
+        (["--serial-min", "0"], "--serial-min"),
+        (["--id", "lyon-1"], "--id is not for --provider ec2"),
+        (["--base", "https://get.example"], "--base is not for --provider ec2"),
+        (["--life-hours", "9999"], "10 minutes to 30 days"),
+    ] {
+        check(&home.run(None, &[&document[..], &ec2[..], &words[..]].concat()).await, 2, &[says]);
+    }
     let script =
         [&document[..], &["--provider", "none", "--base", "https://get.example/blitz"][..]]
             .concat();
     let text = check(&home.run(None, &script).await, 0, &[]);
     assert!(text.starts_with("#!/bin/sh\n"), "{text}");
+    for words in [&["--life-hours", "3"][..], &["--imds-url", "http://10.0.0.1"], &ec2] {
+        let says = format!("{} is not for --provider none", words[0]);
+        check(&home.run(None, &[&script[..], words].concat()).await, 2, &[&says]);
+    }
+    std::fs::write(home.path("script"), &text).unwrap();
     let nasty = ["user-data", "-r", "ja'pan", "--join", "https://g.example", "--key", &key];
     check(&home.run(None, &[&nasty[..], &ec2[..]].concat()).await, 2, &["ja'pan"]);
 
@@ -139,6 +156,12 @@ async fn what_is_printed_for_machines_and_accounts() {
     let region = ["cloudformation", "region", "--user-data", "user-data"];
     let stack = json(check(&home.run(None, &region).await, 0, &[]));
     assert!(stack["Resources"]["MachineTemplate"].is_object(), "{stack}");
+    for (file, says) in [("key", "no user data of EC2"), ("script", "'#cloud-config'")] {
+        let region = ["cloudformation", "region", "--user-data", file];
+        let said = home.run(None, &region).await;
+        check(&said, 2, &[says, "'blitz-boot user-data --provider ec2'"]);
+        assert!(said.stdout.is_empty(), "nothing of it is shown: {said:?}");
+    }
     let stack = json(check(&home.run(None, &["cloudformation", "account"]).await, 0, &[]));
     assert!(stack["Resources"]["EngineBucket"].is_object(), "{stack}");
     let iam = ["iam", "scaler", "--bucket", "acme", "--place", "eu-west-1", "--account"];
@@ -148,11 +171,27 @@ async fn what_is_printed_for_machines_and_accounts() {
     check(
         &home.run(None, &[&iam[..], &["12"]].concat()).await,
         2,
-        &["account \"12\"", "12 digits"],
+        &["an account of AWS", "\"12\"", "12 digits"],
     );
     let places = (0..30).map(|n| format!("ap-southeast-{n}")).collect::<Vec<_>>().join(",");
     let many = [&iam[..], &["123456789012", "--place", &places]].concat();
     check(&home.run(None, &many).await, 2, &["for 31 regions", "6144", "name fewer regions"]);
+    for words in [
+        ["--partition", "aws-gov"],
+        ["--channel", "nightly"],
+        ["--place", "everywhere"],
+        ["--bucket", "Acme"],
+        ["--prefix", "a/"],
+    ] {
+        let mut given = vec!["iam", "scaler", "--account", "123456789012"];
+        for (flag, value) in [("--bucket", "acme"), ("--place", "eu-west-1")] {
+            given.extend(if flag == words[0] { [flag, words[1]] } else { [flag, value] });
+        }
+        if !given.contains(&words[0]) {
+            given.extend(words);
+        }
+        check(&home.run(None, &given).await, 2, &[words[0]]);
+    }
 }
 
 #[tokio::test]

@@ -171,6 +171,40 @@ fn without_comments(script: &str) -> String {
     lines.map(|line| format!("{line}\n")).collect()
 }
 
+/// Why a text is not for a launch template: whoever may describe one reads it, so that nothing else may come there by mistake.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotOfEc2 {
+    /// More than EC2 takes.
+    #[error("it has more than {USER_DATA_BYTES_MAX} bytes, which no user data have")]
+    TooLarge,
+    /// Some other file.
+    #[error("it does not begin with '#cloud-config', or does not have the script of blitz-boot")]
+    Other,
+    /// Of another provider.
+    #[error("it is for machines of another cloud, and reads no bucket")]
+    Elsewhere,
+}
+
+/// Sees whether this is what [`render`] printed for [`Provider::Ec2`], perhaps with more keys of cloud-init beside it.
+///
+/// # Errors
+///
+/// [`NotOfEc2`].
+pub fn check_of_ec2(text: &str) -> Result<(), NotOfEc2> {
+    if text.len() > USER_DATA_BYTES_MAX {
+        return Err(NotOfEc2::TooLarge);
+    }
+    let file = format!("- path: {SCRIPT}");
+    if !text.starts_with("#cloud-config\n") || !text.lines().any(|line| line == file) {
+        return Err(NotOfEc2::Other);
+    }
+    let of_ec2 = format!("{}='", script::S3_REGION);
+    match text.lines().any(|line| line.trim_start().starts_with(&of_ec2)) {
+        true => Ok(()),
+        false => Err(NotOfEc2::Elsewhere),
+    }
+}
+
 /// Where cloud-init puts the script.
 const SCRIPT: &str = "/var/lib/blitz-boot/install.sh";
 

@@ -14,6 +14,9 @@ const FETCH_S: u64 = 200;
 /// it.
 const LIFE_SPREAD_PART: u64 = 10;
 
+/// The variable that only instances of EC2 are told.
+pub(super) const S3_REGION: &str = "S3_REGION";
+
 pub(super) fn render(boot: &Boot) -> String {
     let parts = Parts::of(&boot.provider);
     let units = include_str!("files/units.sh")
@@ -43,7 +46,7 @@ pub(super) fn render(boot: &Boot) -> String {
         Provider::Ec2 { bucket_region, imds, .. } => {
             let imds = imds.as_ref().map_or_else(|| IMDS.to_owned(), ToString::to_string);
             set("IMDS", &imds);
-            set("S3_REGION", &bucket_region.to_string());
+            set(S3_REGION, &bucket_region.to_string());
         }
         Provider::Generic { engine, .. } | Provider::None { engine, .. } => {
             set("ENGINE_ID", &engine.as_ref().map(ToString::to_string).unwrap_or_default());

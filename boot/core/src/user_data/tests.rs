@@ -121,6 +121,24 @@ fn a_publisher_of_native_plugins_is_trusted_for_them_by_name() {
 }
 
 #[test]
+fn only_user_data_of_ec2_are_for_a_launch_template() {
+    let ours = render(&boot(ec2())).unwrap();
+    let secret = "-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----\n";
+    for (text, says) in [
+        (ours.clone(), Ok(())),
+        (format!("{ours}packages: [htop]\n"), Ok(())),
+        (render(&boot(generic())).unwrap(), Err(NotOfEc2::Elsewhere)),
+        (installer(&boot(ec2())).unwrap(), Err(NotOfEc2::Other)),
+        (secret.to_owned(), Err(NotOfEc2::Other)),
+        (format!("#cloud-config\n{secret}"), Err(NotOfEc2::Other)),
+        (String::new(), Err(NotOfEc2::Other)),
+        (format!("{ours}{}", "#".repeat(USER_DATA_BYTES_MAX)), Err(NotOfEc2::TooLarge)),
+    ] {
+        assert_eq!(check_of_ec2(&text), says, "{text:.200}");
+    }
+}
+
+#[test]
 fn there_is_no_secret_in_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("key");

@@ -89,6 +89,14 @@ word!(
 );
 
 word!(
+    /// An account of AWS.
+    Account,
+    "an account of AWS",
+    "it has 12 digits",
+    |text| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
+);
+
+word!(
     /// A bucket of S3, by the rules for its name.
     Bucket,
     "a bucket",
