@@ -215,9 +215,8 @@ pub(crate) async fn rollback(access: &Access, args: MoveArgs) -> Result<(), Fail
     let Some(now) = now else { return Err(Failure::NoPointer(lever.channel)) };
     let from = now.pointer.serial.saturating_sub(1);
     for serial in (from.saturating_sub(BACK_MAX - 1).max(1)..=from).rev() {
-        let at = layout::channel_history(lever.channel, lever.target, serial);
         // A number that nobody came to use.
-        let Some(object) = lever.shelf.get(&at).await? else { continue };
+        let Some(object) = lever.shelf.get(&lever.history(serial)).await? else { continue };
         let before = lever.open(&object.bytes)?;
         if before.bundle != now.pointer.bundle {
             return lever.point(Some(now), before.bundle).await;
@@ -270,30 +269,60 @@ impl Lever {
                 "{channel} of {target} points at it already, by serial {serial}\n"
             ));
         }
-        let pointer = Pointer::after(previous, place, bundle, now_ms())?;
+        self.check_files(&manifest).await?;
+        let last = self.last_serial(previous.map_or(0, |now| now.serial)).await?;
+        let pointer = Pointer::after(last, place, bundle, now_ms())?;
         if let Some(now) = &now {
-            self.remember(now).await?;
+            self.remember(now.pointer.serial, &now.object.bytes).await?;
         }
         let etag = now.as_ref().map(|now| now.object.etag.as_str());
         let object = pointer.to_object(&self.key);
-        self.shelf.replace(&layout::channel(channel, target), object, etag).await?;
+        self.shelf.replace(&layout::channel(channel, target), object.clone(), etag).await?;
+        self.remember(pointer.serial, &object).await?;
         let (product, serial) = (manifest.product(), pointer.serial);
         print(&format!(
             "{channel} of {target} points at {bundle} (blitz {product}), by serial {serial}\n"
         ))
     }
 
-    /// Writes down for rollbacks what the channel points at, before it moves: none is missing of what a machine may have seen.
+    /// Reads what machines would read, so that none of them is sent to what is not there, or is not what was signed.
+    async fn check_files(&self, manifest: &Manifest) -> Result<(), Failure> {
+        for file in manifest.files() {
+            let key = layout::blob(&file.sha256);
+            let bytes = found(&self.shelf, &key).await?;
+            if Digest::of(&bytes) != file.sha256 {
+                return Err(Failure::Damaged { file: file.name.clone(), key });
+            }
+        }
+        Ok(())
+    }
+
+    /// The last serial that machines may have seen: that of now, or a later one, of which there is a history where somebody has put
+    /// an older pointer back, or taken it away.
+    async fn last_serial(&self, now: u64) -> Result<u64, Failure> {
+        let mut last = now;
+        while self.shelf.get(&self.history(last.saturating_add(1))).await?.is_some() {
+            last = last.saturating_add(1);
+        }
+        Ok(last)
+    }
+
+    fn history(&self, serial: u64) -> String {
+        layout::channel_history(self.channel, self.target, serial)
+    }
+
+    /// Writes down what the channel points at, once it does, and before it moves, where whoever moved it was cut off: none is missing
+    /// of what a machine may have seen.
     /// What it is about to point at is not written: of two who move it at once, one fails, and its bundle was never in the channel.
-    async fn remember(&self, now: &Now) -> Result<(), Failure> {
-        let at = layout::channel_history(self.channel, self.target, now.pointer.serial);
+    async fn remember(&self, serial: u64, object: &[u8]) -> Result<(), Failure> {
+        let at = self.history(serial);
         let there = self.shelf.get(&at).await?;
-        if there.as_ref().is_some_and(|there| there.bytes == now.object.bytes) {
+        if there.as_ref().is_some_and(|there| there.bytes == object) {
             return Ok(());
         }
         // Another one is of a channel that began anew.
         let etag = there.as_ref().map(|there| there.etag.as_str());
-        Ok(self.shelf.replace(&at, now.object.bytes.clone(), etag).await?)
+        Ok(self.shelf.replace(&at, object.to_owned(), etag).await?)
     }
 }
 
@@ -387,5 +416,42 @@ mod tests {
         let (_, now) = bench.take().await;
         let now = now.unwrap().pointer;
         assert_eq!((now.bundle, now.serial), (two, 4), "what was there, and not {three}");
+    }
+
+    #[tokio::test]
+    async fn a_channel_never_counts_back_and_never_points_at_what_is_damaged() {
+        let bench = Bench { directory: tempfile::tempdir().unwrap() };
+        SigningKey::make(&bench.path("key")).unwrap();
+        let one = bench.published("/bin/true").await;
+        let two = bench.published("/bin/false").await;
+        let head = bench.path("site").join(layout::channel(Channel::Stable, bench.words().target));
+        let promote = async |bundle| {
+            let (mut lever, now) = bench.take().await;
+            lever.point(now, bundle).await
+        };
+        let serial = async || bench.take().await.1.unwrap().pointer.serial;
+        promote(one).await.unwrap();
+        let first = fs::read(&head).unwrap();
+        promote(two).await.unwrap();
+        promote(one).await.unwrap();
+        // Somebody puts the first pointer back.
+        fs::write(&head, first).unwrap();
+        promote(two).await.unwrap();
+        assert_eq!(serial().await, 4, "machines have seen 3");
+        fs::remove_file(&head).unwrap();
+        promote(one).await.unwrap();
+        assert_eq!(serial().await, 5);
+
+        let blob = Digest::of(&read("/bin/false".as_ref()).unwrap());
+        let blob = bench.path("site").join(layout::blob(&blob));
+        let mut bytes = fs::read(&blob).unwrap();
+        bytes[0] ^= 1;
+        fs::write(&blob, bytes).unwrap();
+        let damaged = promote(two).await.unwrap_err();
+        assert!(matches!(&damaged, Failure::Damaged { file, .. } if file == PROGRAM), "{damaged}");
+        fs::remove_file(&blob).unwrap();
+        let missing = promote(two).await.unwrap_err();
+        assert!(matches!(missing, Failure::NotPublished(_)), "{missing}");
+        assert_eq!(serial().await, 5);
     }
 }

@@ -51,6 +51,11 @@ pub(crate) enum Failure {
         "there is no {0}: make the bundle with 'blitz-boot bundle', and publish it before it is promoted"
     )]
     NotPublished(String),
+    /// A file of a bundle that is not what was signed.
+    #[error(
+        "{key}, the file {file} of the bundle, is not what was signed: look who writes there, take it away, and publish again"
+    )]
+    Damaged { file: String, key: String },
     /// A channel that was never moved.
     #[error("channel {0} points at nothing: move it with 'blitz-boot promote'")]
     NoPointer(Channel),
@@ -142,6 +147,7 @@ impl Failure {
             | Self::Bundle(_)
             | Self::Key(_)
             | Self::NotPublished(_)
+            | Self::Damaged { .. }
             | Self::NoPointer(_)
             | Self::NothingBefore { .. }
             | Self::File { .. }

@@ -101,18 +101,18 @@ struct Raw {
 }
 
 impl Pointer {
-    /// The pointer that follows on `previous`, or the first of its channel.
+    /// The pointer that follows on the serial `last`; of the first of a channel that is 0.
     ///
     /// # Errors
     ///
     /// [`BadBundle::Serial`] when there are no more.
     pub fn after(
-        previous: Option<&Self>,
+        last: u64,
         (channel, target): (Channel, Target),
         bundle: Digest,
         at_ms: u64,
     ) -> Result<Self, BadBundle> {
-        let serial = previous.map_or(0, |previous| previous.serial).saturating_add(1);
+        let serial = last.saturating_add(1);
         let pointer = Self { channel, target, serial, bundle, at_ms };
         pointer.check_serial()?;
         Ok(pointer)
@@ -201,7 +201,7 @@ mod tests {
     }
 
     fn pointer() -> Pointer {
-        Pointer { serial: 7, ..Pointer::after(None, STABLE, Digest::of(b"x"), 12).unwrap() }
+        Pointer { serial: 7, ..Pointer::after(0, STABLE, Digest::of(b"x"), 12).unwrap() }
     }
 
     #[test]
@@ -211,10 +211,10 @@ mod tests {
         let object = pointer().to_object(&key);
         assert_eq!(Pointer::open(&object, &key.public(), expected(7)), Ok(pointer()));
         assert!(u64::try_from(object.len()).unwrap() < POINTER_BYTES_MAX / 8);
-        let next = Pointer::after(Some(&pointer()), STABLE, Digest::of(b"older"), 13).unwrap();
+        let next = Pointer::after(pointer().serial, STABLE, Digest::of(b"older"), 13).unwrap();
         assert_eq!(next.serial, 8);
         let last = Pointer { serial: SERIAL_MAX, ..pointer() };
-        let none = Pointer::after(Some(&last), STABLE, Digest::of(b""), 0);
+        let none = Pointer::after(last.serial, STABLE, Digest::of(b""), 0);
         assert!(matches!(none, Err(BadBundle::Serial { .. })));
     }
 
