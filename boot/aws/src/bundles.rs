@@ -10,6 +10,7 @@ use blitz_boot_core::bundle::{
     Bundle, Channel, Digest, Expected, Glibc, Input, Manifest, PROGRAM, Pointer, SigningKey,
     Target, layout,
 };
+use blitz_boot_core::user_data::value::{Account, Bucket as BucketName, Prefix};
 use blitz_jobs::clock::now_ms;
 use clap::{Args, Subcommand};
 
@@ -97,7 +98,7 @@ pub(crate) async fn bundle(args: BundleArgs) -> Result<(), Failure> {
 pub(crate) struct PlaceArgs {
     /// The bucket
     #[arg(long, value_name = "NAME")]
-    bucket: Option<String>,
+    bucket: Option<BucketName>,
     /// A directory that a web server serves
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -108,13 +109,13 @@ pub(crate) struct PlaceArgs {
 pub(crate) struct BucketArgs {
     /// What keys in the bucket begin with
     #[arg(long, value_name = "TEXT", default_value = "engines")]
-    prefix: String,
+    prefix: Prefix,
     /// The region of AWS that the bucket is in [default: that of the environment]
     #[arg(long, value_name = "NAME")]
     bucket_place: Option<String>,
     /// The account that the bucket must be of, 12 digits
     #[arg(long, value_name = "ID")]
-    owner: Option<String>,
+    owner: Option<Account>,
 }
 
 async fn shelf(access: &Access, place: PlaceArgs, bucket: BucketArgs) -> Result<Shelf, Failure> {
@@ -122,11 +123,11 @@ async fn shelf(access: &Access, place: PlaceArgs, bucket: BucketArgs) -> Result<
     let Some(name) = place.bucket else {
         return Ok(Shelf::Directory(place.dir.unwrap_or_default()));
     };
-    let mut bucket = Bucket::new(access, &name, bucket_place.as_deref()).await?;
+    let mut bucket = Bucket::new(access, &name.to_string(), bucket_place.as_deref()).await?;
     if let Some(owner) = owner {
-        bucket = bucket.with_owner(&owner);
+        bucket = bucket.with_owner(&owner.to_string());
     }
-    Ok(Shelf::Bucket { bucket, prefix: prefix.trim_matches('/').to_owned() })
+    Ok(Shelf::Bucket { bucket, prefix: prefix.to_string() })
 }
 
 /// The flags of `publish`.

@@ -112,6 +112,15 @@ async fn a_bucket_has_what_the_directory_had() {
         let said = check(&run(&[&words[..], &channel[..]].concat()).await, 0, &[]);
         assert!(said.ends_with(&format!("by serial {serial}\n")), "{said}");
     }
+    for (flag, value) in [("--owner", "123"), ("--bucket", "Acme"), ("--prefix", "a//b")] {
+        let words = ["publish", &one, "--from", "made", "--key", "key", "--bucket", BUCKET];
+        let mut words: Vec<&str> = words
+            .into_iter()
+            .filter(|word| flag != "--bucket" || *word != BUCKET && *word != "--bucket")
+            .collect();
+        words.extend([flag, value]);
+        check(&home.run(None, &words).await, 2, &[flag, value]);
+    }
     // Who may only read moves nothing.
     let words = [&["promote", &two, "--channel", "canary", "--key", "key"][..], &to[..]].concat();
     check(&home.run(Some(&moto.reader), &words).await, 122, &["s3:PutObject"]);
