@@ -385,7 +385,11 @@ mod tests {
                 target: std::env::consts::ARCH.parse().unwrap(),
                 key: self.path("key"),
                 place: PlaceArgs { bucket: None, dir: Some(self.path("site")) },
-                bucket: BucketArgs { prefix: String::new(), bucket_place: None, owner: None },
+                bucket: BucketArgs {
+                    prefix: "engines".parse().unwrap(),
+                    bucket_place: None,
+                    owner: None,
+                },
             }
         }
 
