@@ -292,6 +292,20 @@ async fn an_engine_that_was_killed_leaves_no_document() {
 }
 
 #[tokio::test]
+async fn a_place_that_cannot_be_listed_is_said() {
+    let lab = Lab::new("unlisted", "max = 1\nmin = 1", &["true"]).await;
+    // A file lies where the records would be.
+    std::fs::write(&lab.provider.directory, "").unwrap();
+    let report = lab.round(&duties(true, true)).await;
+    let unseen = report.unseen.map(|unseen| unseen.to_string()).unwrap_or_default();
+    assert!(unseen.contains("read '") && unseen.contains("Not a directory"), "{unseen:?}");
+    assert!(report.done.is_empty() && report.decision.is_none(), "{:?}", report.done);
+    std::fs::remove_file(&lab.provider.directory).unwrap();
+    let seen = lab.round(&Duties { is_dry: true, ..duties(true, true) }).await;
+    assert!(seen.unseen.is_none() && seen.done[0].starts_with("launch 1 ("), "{seen:?}");
+}
+
+#[tokio::test]
 async fn a_region_that_nobody_made_is_said() {
     let lab = Lab::new("nowhere", "max = 1", &["true"]).await;
     let region = FleetRegion { name: "atlantis".to_owned(), ..lab.region.clone() };
