@@ -11,5 +11,6 @@ mod fleets;
 mod moto;
 mod outages;
 mod publishing;
+mod rounds;
 mod s3;
 mod stacks;
