@@ -147,15 +147,12 @@ impl<P> Drop for Lab<P> {
         let Ok(entries) = std::fs::read_dir(self.directory.path().join(RECORDS)) else { return };
         for path in entries.flatten().map(|entry| entry.path()) {
             let said = path.extension().filter(|ending| *ending == "stat");
-            let said = said.and_then(|_| std::fs::read_to_string(&path).ok());
-            let pid = said.as_deref().and_then(|said| said.split(' ').next()).map(str::to_owned);
-            let name = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
-            let is_ours = |pid: &String| {
-                let directory = self.directory.path().to_string_lossy().into_owned();
-                name(pid).is_ok_and(|words| words.contains(&directory))
-            };
-            if let Some(pid) = pid.filter(is_ours) {
-                std::process::Command::new("kill").args(["-KILL", &pid]).status().ok();
+            let said = said.and_then(|_| std::fs::read_to_string(&path).ok()).unwrap_or_default();
+            let pid = said.split(' ').next().unwrap_or_default();
+            let now = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // Another process may have the number by now.
+            if started(&now).is_some_and(|at| started(&said) == Some(at)) {
+                std::process::Command::new("kill").args(["-KILL", pid]).status().ok();
             }
             let id = path.file_stem().and_then(|id| id.to_str()).unwrap_or_default();
             if path.extension().is_some_and(|ending| ending == "json") && id.starts_with("netns-") {
@@ -163,6 +160,11 @@ impl<P> Drop for Lab<P> {
             }
         }
     }
+}
+
+/// When a process was started, in a line of `/proc/PID/stat`: the 22nd field, and the second, its name, ends with a bracket.
+fn started(line: &str) -> Option<&str> {
+    line.rsplit_once(") ")?.1.split(' ').nth(19)
 }
 
 /// An engine with times divided, as the chaos runs have them, under this id: `--imds` asks for it. It ends with its standard
