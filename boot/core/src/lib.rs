@@ -28,6 +28,7 @@ pub mod home;
 pub mod demand;
 pub mod round;
 pub mod shift;
+mod pause;
 pub mod process;
 pub mod netns;
 pub mod imds;

@@ -31,7 +31,7 @@ pub fn channel(channel: Channel, target: Target) -> String {
     format!("channels/{channel}/{target}.pointer")
 }
 
-/// A pointer that a channel had, by its serial, written before the channel went on: what a rollback looks through.
+/// A pointer that a channel has or had, by its serial: what a rollback looks through.
 #[must_use]
 pub fn channel_history(channel: Channel, target: Target, serial: u64) -> String {
     format!("channels/{channel}/{target}/{serial}.pointer")

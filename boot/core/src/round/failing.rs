@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pause::Pause;
+
 /// What failed once is tried again after so long, in milliseconds, and after twice as long each time: that is one round first.
 const AGAIN_MS: u64 = 5_000;
 
@@ -15,43 +17,28 @@ const FORGOTTEN_MS: u64 = 2 * AGAIN_MS_MAX;
 
 /// Actions that failed, by their word and what they are about.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Failing(BTreeMap<String, Failed>);
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Failed {
-    /// How often in a row.
-    count: u32,
-    /// When it is tried again, in milliseconds since 1970.
-    again_ms: u64,
-}
+pub(super) struct Failing(BTreeMap<String, Pause>);
 
 impl Failing {
     /// Forgets what is not tried any more, and what a clock that was set back since has put off for too long.
     pub(super) fn tidy(&mut self, now_ms: u64) {
-        self.0.retain(|_, failed| {
-            now_ms < failed.again_ms.saturating_add(FORGOTTEN_MS)
-                && failed.again_ms.saturating_sub(now_ms) <= AGAIN_MS_MAX
+        self.0.retain(|_, pause| {
+            now_ms < pause.until_ms.saturating_add(FORGOTTEN_MS)
+                && pause.until_ms.saturating_sub(now_ms) <= AGAIN_MS_MAX
         });
     }
 
     /// Why it is not tried now, if so.
     pub(super) fn holds(&self, key: &str, now_ms: u64) -> Option<String> {
-        let failed = self.0.get(key)?;
-        let left = failed.again_ms.saturating_sub(now_ms);
-        (left > 0).then(|| {
-            format!(
-                "failed {} times, and is tried again in {} s",
-                failed.count,
-                left.div_ceil(1000)
-            )
-        })
+        let pause = self.0.get(key)?;
+        let left = pause.left_ms(now_ms)?;
+        let (count, left_s) = (pause.count, left.div_ceil(1000));
+        Some(format!("failed {count} times, and is tried again in {left_s} s"))
     }
 
     pub(super) fn failed(&mut self, key: &str, now_ms: u64) {
-        let failed = self.0.entry(key.to_owned()).or_insert(Failed { count: 0, again_ms: 0 });
-        let pause = AGAIN_MS.saturating_mul(1 << failed.count.min(20)).min(AGAIN_MS_MAX);
-        failed.count = failed.count.saturating_add(1);
-        failed.again_ms = now_ms.saturating_add(pause);
+        let pause = self.0.entry(key.to_owned()).or_default();
+        pause.begin(now_ms, pause.next_ms((AGAIN_MS, AGAIN_MS_MAX)));
     }
 
     pub(super) fn succeeded(&mut self, key: &str) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::pause::Pause;
 use crate::provider::ProviderError;
 
 /// Failures since the last launch that was answered well.
@@ -25,10 +26,8 @@ enum Kind {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Failures {
-    count: u32,
-    until_ms: u64,
-    /// How long that was from the last of them on.
-    pause_ms: u64,
+    #[serde(flatten)]
+    pause: Pause,
     text: String,
 }
 
@@ -64,24 +63,22 @@ impl Backoff {
     /// Says how long to wait, in milliseconds. The token spreads those that failed together by up to a quarter.
     pub(super) fn failed(&mut self, now_ms: u64, error: &ProviderError, token: &str) -> u64 {
         let kind = Kind::of(error);
-        let count = self.kinds.get(&kind).map_or(0, |failures| failures.count).saturating_add(1);
-        let (first, most) = kind.pauses();
-        let pause = first.saturating_mul(1 << (count - 1).min(20)).min(most);
+        let mut pause = self.kinds.remove(&kind).map(|failures| failures.pause).unwrap_or_default();
+        let ms = pause.next_ms(kind.pauses());
         let chance =
             Sha256::digest(token).iter().take(2).fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-        let pause = pause + pause / 4 * chance / 0x1_0000;
+        let ms = ms + ms / 4 * chance / 0x1_0000;
+        pause.begin(now_ms, ms);
         let text = error.to_string().chars().take(TEXT_CHARS_MAX).collect();
-        let until_ms = now_ms.saturating_add(pause);
-        self.kinds.insert(kind, Failures { count, until_ms, pause_ms: pause, text });
-        pause
+        self.kinds.insert(kind, Failures { pause, text });
+        ms
     }
 
-    /// Why nothing may be launched, if so. A pause that is longer than it was at first is of a clock that was set back since.
+    /// Why nothing may be launched, if so.
     pub(super) fn held(&self, now_ms: u64) -> Option<String> {
         let left = |failures: &Failures| {
-            let left = failures.until_ms.saturating_sub(now_ms);
-            let is_held = (1..=failures.pause_ms).contains(&left);
-            is_held.then(|| (left, failures.count, failures.text.clone()))
+            let left = failures.pause.left_ms(now_ms)?;
+            Some((left, failures.pause.count, failures.text.clone()))
         };
         let (left, count, text) = self.kinds.values().filter_map(left).max()?;
         Some(format!(

@@ -6,6 +6,7 @@ use super::Launched;
 use super::backoff::Backoff;
 use crate::instance::InstanceId;
 use crate::launches::{Intent, next_number};
+use crate::pause::Pause;
 use crate::provider::ProviderError;
 use crate::reconcile::Boots;
 
@@ -42,12 +43,9 @@ pub struct History {
 /// Machines that ended before their engine had registered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct FailedBoots {
-    /// Rounds that saw some, in a row.
-    count: u32,
-    /// Until when nothing is launched.
-    until_ms: u64,
-    /// How long that was from then on.
-    pause_ms: u64,
+    /// After the rounds that saw some, in a row.
+    #[serde(flatten)]
+    pause: Pause,
     /// One of the last.
     last: InstanceId,
 }
@@ -133,12 +131,11 @@ impl History {
         if boots.is_registered {
             self.failed_boots = None;
         }
-        let Some(last) = boots.failed.last() else { return };
-        let count = self.failed_boots.as_ref().map_or(0, |failed| failed.count).saturating_add(1);
-        let pause_ms =
-            BOOT_PAUSE_MS.saturating_mul(1 << (count - 1).min(20)).min(BOOT_PAUSE_MS_MAX);
-        let until_ms = now_ms.saturating_add(pause_ms);
-        self.failed_boots = Some(FailedBoots { count, until_ms, pause_ms, last: last.clone() });
+        let Some(last) = boots.failed.last().cloned() else { return };
+        let failed = self.failed_boots.take();
+        let mut pause = failed.map(|failed| failed.pause).unwrap_or_default();
+        pause.begin(now_ms, pause.next_ms((BOOT_PAUSE_MS, BOOT_PAUSE_MS_MAX)));
+        self.failed_boots = Some(FailedBoots { pause, last });
     }
 
     fn launched(&mut self, intent: &Intent, ids: &[InstanceId]) -> Outcome {
@@ -193,16 +190,13 @@ impl History {
     pub(super) fn held(&self, now_ms: u64) -> Option<String> {
         self.backoff.held(now_ms).or_else(|| {
             let failed = self.failed_boots.as_ref()?;
-            let left = failed.until_ms.saturating_sub(now_ms);
-            // A pause that is longer than it was at first is of a clock that was set back since.
-            (1..=failed.pause_ms).contains(&left).then(|| {
-                format!(
-                    "not for {} s more, after {} rounds in which machines had ended before their engine registered: look at the log of {}",
-                    left.div_ceil(1000),
-                    failed.count,
-                    failed.last
-                )
-            })
+            let left = failed.pause.left_ms(now_ms)?;
+            Some(format!(
+                "not for {} s more, after {} rounds in which machines had ended before their engine registered: look at the log of {}",
+                left.div_ceil(1000),
+                failed.pause.count,
+                failed.last
+            ))
         })
     }
 
