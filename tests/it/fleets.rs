@@ -104,6 +104,19 @@ impl<P: Provider> Lab<P> {
         }
     }
 
+    /// Submits a job that any engine of the region ends well, and that waits for one for a minute.
+    async fn submit(&self) -> String {
+        let asked = json!({"plugin": "fixture", "regions": [self.stack.region()],
+            "args": ["echo", "hello"], "queue_timeout_ms": 60_000});
+        self.stack.api.submit_with(asked).await
+    }
+
+    /// Follows a job to its end, which must be a good one.
+    async fn is_done(&self, job: &str) {
+        let events = self.stack.api.follow(job).await;
+        assert_eq!(events.last().unwrap().data["state"], "done", "{events:?}");
+    }
+
     async fn instances(&self) -> Vec<Instance> {
         self.provider.list().await.unwrap()
     }
@@ -195,11 +208,7 @@ async fn a_fleet_comes_with_the_queue_and_goes_with_it() {
     let quiet = lab.round(&both).await;
     assert_eq!((lab.alive().await, quiet.done), (0, vec![]), "nothing waits");
 
-    let ask = || {
-        json!({"plugin": "fixture", "regions": [lab.stack.region()], "args": ["echo", "hello"],
-        "queue_timeout_ms": 60_000})
-    };
-    let jobs = [lab.stack.api.submit_with(ask()).await, lab.stack.api.submit_with(ask()).await];
+    let jobs = [lab.submit().await, lab.submit().await];
     let dry = lab.round(&Duties { is_dry: true, ..both.clone() }).await;
     assert!(dry.done.iter().any(|line| line.starts_with("launch 2 ")), "{dry:?}");
     assert_eq!(lab.alive().await, 0, "what was said was not done");
@@ -213,8 +222,7 @@ async fn a_fleet_comes_with_the_queue_and_goes_with_it() {
     })
     .await;
     for job in &jobs {
-        let events = lab.stack.api.follow(job).await;
-        assert_eq!(events.last().unwrap().data["state"], "done", "{events:?}");
+        lab.is_done(job).await;
     }
 
     lab.rounds_until("the engines have left, and nothing of them", &both, async || {
@@ -285,8 +293,7 @@ async fn an_engine_that_was_killed_leaves_no_document() {
     .await;
     assert!(!lab.beats(&first).await, "its beat went with it");
     let job = lab.stack.api.submit(lab.stack.region(), &["echo", "hello"]).await;
-    let events = lab.stack.api.follow(&job).await;
-    assert_eq!(events.last().unwrap().data["state"], "done", "{events:?}");
+    lab.is_done(&job).await;
     for instance in lab.instances().await {
         lab.provider.terminate(&instance.id).await.unwrap();
     }

@@ -9,7 +9,6 @@ use blitz_boot_core::shift::{self, EVERY, Told, Worker};
 use blitz_jobs::Incarnation;
 use blitz_jobs::timing::Timing;
 use blitz_tests::until;
-use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -75,27 +74,21 @@ async fn one_of_two_goes_the_rounds_and_the_other_when_it_leaves() {
     first.until_duty(true).await;
     let mut second = Keeper::start(&lab, 2);
 
-    let ask = || {
-        json!({"plugin": "fixture", "regions": [lab.stack.region()], "args": ["echo", "hello"],
-        "queue_timeout_ms": 60_000})
-    };
-    let job = lab.stack.api.submit_with(ask()).await;
+    let job = lab.submit().await;
     let begun = Instant::now();
     let is_launched = async || (!lab.instances().await.is_empty()).then_some(());
     until("a machine for the job", is_launched).await;
     println!("from a job that waits to a machine for it: {:.1?}", begun.elapsed());
-    let events = lab.stack.api.follow(&job).await;
-    assert_eq!(events.last().unwrap().data["state"], "done", "{events:?}");
+    lab.is_done(&job).await;
     assert_eq!(lab.instances().await.len(), 1, "one of the two launched");
 
     first.leave.cancel();
     assert!(first.until_duty(false).await > 0, "it went rounds");
     assert_eq!(second.until_duty(true).await, 0, "the other went none before");
     first.ends.await.unwrap();
-    let jobs = [lab.stack.api.submit_with(ask()).await, lab.stack.api.submit_with(ask()).await];
+    let jobs = [lab.submit().await, lab.submit().await];
     for job in &jobs {
-        let events = lab.stack.api.follow(job).await;
-        assert_eq!(events.last().unwrap().data["state"], "done", "{events:?}");
+        lab.is_done(job).await;
     }
     second.leave.cancel();
     assert!(second.until_duty(false).await > 0, "it went rounds");

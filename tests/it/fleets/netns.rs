@@ -96,11 +96,7 @@ async fn a_fleet_in_namespaces_comes_with_the_queue_and_goes_with_it() {
     let asks = |store: &str, directory: &Path| engine(store, "--imds", directory);
     let Some(lab) = Lab::in_namespaces("spaces", fleet, asks).await else { return };
     let both = duties(true, true);
-    let ask = || {
-        json!({"plugin": "fixture", "regions": [lab.stack.region()], "args": ["echo", "hello"],
-        "queue_timeout_ms": 60_000})
-    };
-    let jobs = [lab.stack.api.submit_with(ask()).await, lab.stack.api.submit_with(ask()).await];
+    let jobs = [lab.submit().await, lab.submit().await];
     let (first, document) = lab
         .rounds_until("an engine is registered", &both, async || lab.engine_but(None).await)
         .await;
@@ -110,8 +106,7 @@ async fn a_fleet_in_namespaces_comes_with_the_queue_and_goes_with_it() {
     assert!(instances.iter().any(|one| one.id.0 == first), "{first} is one of {instances:?}");
     assert!(instances.iter().all(|one| lab.has_namespace(&one.id.0)));
     for job in &jobs {
-        let events = lab.stack.api.follow(job).await;
-        assert_eq!(events.last().unwrap().data["state"], "done", "{events:?}");
+        lab.is_done(job).await;
     }
     lab.rounds_until("the engines have left, and nothing of them", &both, async || {
         (lab.alive().await == 0 && lab.documents().await.is_empty()).then_some(())
