@@ -11,7 +11,7 @@
 //! [`round`] goes one round of a region: it lists the provider, and then reads the engines' documents at the region's [`home`]
 //! and the [`demand`]; asks [`reconcile::decide`], settles the launches that were intended ([`launches::settle`]), and asks
 //! [`scale::decide`] with the capacity that both found; writes memory, history and intent down; and acts. [`shift`] goes one round
-//! after the other, as long as it has the duty.
+//! after the other, as long as it has the duty. What failed waits by `pause`, each time longer.
 //!
 //! *Invariants:* whatever decides is pure: what was seen, the time and the fleet go in, actions with their reasons come
 //! out. No cloud is known here: a provider is a trait, and AWS is in `boot/aws`.
