@@ -67,13 +67,13 @@ impl Contents {
                 Payload::ComponentImportSection(section) if depth == 1 => {
                     for import in section {
                         let import = import.map_err(|error| error.to_string())?;
-                        contents.imports.push(import.name.0.to_owned());
+                        contents.imports.push(import.name.name.to_owned());
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 1 => {
                     for export in section {
                         let export = export.map_err(|error| error.to_string())?;
-                        contents.exports.push(export.name.0.to_owned());
+                        contents.exports.push(export.name.name.to_owned());
                     }
                 }
                 Payload::MemorySection(section) => {

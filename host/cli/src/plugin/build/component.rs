@@ -164,7 +164,7 @@ fn exports(component: &[u8]) -> Result<Vec<String>, Error> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
-                    names.push(export.map_err(|e| broken(&e))?.name.0.to_owned());
+                    names.push(export.map_err(|e| broken(&e))?.name.name.to_owned());
                 }
             }
             _ => {}
