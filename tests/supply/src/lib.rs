@@ -1,10 +1,6 @@
-//! What blitz is made of, by Cargo's own account: the packages that it is linked with, where they come from, and under which
-//! licences. A bill of materials, and rules that are tests.
+//! What blitz is made of, by Cargo's own account: a bill of materials of the packages that it is linked with.
 //!
-//! Not `cargo-deny` and `cargo-cyclonedx`: they are hundreds of crates more for CI to compile, for three rules and one table. Known
-//! flaws of packages are not looked up here: their database is on the network.
-
-mod licence;
+//! What they may be, where from and under which licences, says `.deny.toml`, and cargo-deny holds them to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,17 +8,6 @@ use std::process::Command;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-/// Where packages may come from.
-const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
-
-/// Packages that there is to be no need for, with the reason.
-const BANNED: [(&str, &str); 4] = [
-    ("openssl-sys", "TLS is rustls with ring, in every part"),
-    ("native-tls", "TLS is rustls with ring, in every part"),
-    ("aws-lc-sys", "it needs CMake and three times the time of ring"),
-    ("async-std", "one runtime is enough"),
-];
 
 /// What `cargo metadata` says, as far as it is needed here.
 #[derive(Debug, Deserialize)]
@@ -38,7 +23,6 @@ struct Package {
     name: String,
     version: String,
     license: Option<String>,
-    source: Option<String>,
     manifest_path: String,
 }
 
@@ -80,7 +64,6 @@ pub struct Supply {
 struct Locked {
     name: String,
     version: String,
-    source: Option<String>,
     checksum: Option<String>,
 }
 
@@ -91,20 +74,11 @@ impl Supply {
     ///
     /// Why it does not say.
     pub fn read() -> Result<Self, String> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
-        let root = root.ok_or("tests/supply is not in a workspace")?;
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-        let words = ["metadata", "--format-version", "1", "--locked", "--filter-platform"];
-        let asked = Command::new(cargo).args(words).arg(platform).current_dir(root).output();
-        let asked = asked.map_err(|error| format!("cannot start cargo metadata: {error}"))?;
-        if !asked.status.success() {
-            let said = String::from_utf8_lossy(&asked.stderr);
-            return Err(format!("cargo metadata ended with {}: {said}", asked.status));
-        }
-        let metadata: Metadata = serde_json::from_slice(&asked.stdout)
+        let asked = metadata(&["--filter-platform", &platform])?;
+        let metadata: Metadata = serde_json::from_slice(&asked)
             .map_err(|error| format!("what cargo metadata says cannot be read: {error}"))?;
-        let lock = std::fs::read_to_string(root.join("Cargo.lock"))
+        let lock = std::fs::read_to_string(root()?.join("Cargo.lock"))
             .map_err(|error| format!("cannot read Cargo.lock: {error}"))?;
         let links = metadata.resolve.nodes.into_iter().map(|node| {
             let linked = |kind: &Kind| kind.kind.is_none();
@@ -133,44 +107,6 @@ impl Supply {
             }
         }
         shipped
-    }
-
-    /// What is wrong with where packages come from, and with their licences.
-    #[must_use]
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let ours: BTreeSet<&str> = self
-            .packages
-            .values()
-            .filter(|package| package.source.is_none() && self.members.contains(&package.id))
-            .map(|package| package.name.as_str())
-            .collect();
-        for Locked { name, version, source, checksum } in &self.locked {
-            match source {
-                None if !ours.contains(name.as_str()) => {
-                    problems.push(format!("{name} {version} is a path outside of the workspace"));
-                }
-                None => {}
-                Some(source) if source != REGISTRY => {
-                    problems.push(format!("{name} {version} comes from {source}"));
-                }
-                Some(_) if checksum.as_ref().is_none_or(|sum| sum.len() != 64) => {
-                    problems.push(format!("{name} {version} has no checksum"));
-                }
-                Some(_) => {}
-            }
-            if let Some((_, why)) = BANNED.iter().find(|(banned, _)| banned == name) {
-                problems.push(format!("{name} is banned: {why}"));
-            }
-        }
-        for Package { name, version, license, .. } in self.packages.values() {
-            match license {
-                Some(license) if licence::is_allowed(license) => {}
-                Some(license) => problems.push(format!("{name} {version} is under {license:?}")),
-                None => problems.push(format!("{name} {version} has no licence")),
-            }
-        }
-        problems
     }
 
     /// The bill of materials: `CycloneDX` 1.5. The same lock file gives the same text.
@@ -202,7 +138,7 @@ impl Supply {
 
     fn component(&self, package: &Package) -> Value {
         let url = url(package);
-        let licence = licence::normal(package.license.as_deref().unwrap_or_default());
+        let licence = licence(package.license.as_deref().unwrap_or_default());
         let mut component = json!({
             "type": "library",
             "bom-ref": url,
@@ -220,8 +156,35 @@ impl Supply {
     }
 }
 
+/// The workspace.
+fn root() -> Result<&'static Path, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    root.ok_or_else(|| "tests/supply is not in a workspace".to_owned())
+}
+
+/// What Cargo says of the workspace.
+fn metadata(more: &[&str]) -> Result<Vec<u8>, String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let words = ["metadata", "--format-version", "1", "--locked"];
+    let asked = Command::new(cargo).args(words).args(more).current_dir(root()?).output();
+    let asked = asked.map_err(|error| format!("cannot start cargo metadata: {error}"))?;
+    match asked.status.success() {
+        true => Ok(asked.stdout),
+        false => {
+            let said = String::from_utf8_lossy(&asked.stderr);
+            Err(format!("cargo metadata ended with {}: {said}", asked.status))
+        }
+    }
+}
+
 fn url(package: &Package) -> String {
     format!("pkg:cargo/{}@{}", package.name, package.version)
+}
+
+/// An expression as SPDX wants it: older packages have a slash for OR.
+fn licence(expression: &str) -> String {
+    let words: Vec<&str> = expression.split('/').map(str::trim).collect();
+    words.join(" OR ")
 }
 
 /// The packages of a lock file, whose lines Cargo alone writes.
@@ -235,7 +198,6 @@ fn locked(text: &str) -> Vec<Locked> {
             match key {
                 "name" => package.name = value,
                 "version" => package.version = value,
-                "source" => package.source = Some(value),
                 "checksum" => package.checksum = Some(value),
                 _ => {}
             }
@@ -247,80 +209,57 @@ fn locked(text: &str) -> Vec<Locked> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::path::PathBuf;
+
     use super::*;
 
-    /// Packages that are linked in more than one version: each was looked at, and goes when what holds it back is new.
-    const TWICE: [&str; 18] = [
-        "base64",
-        "block-buffer",
-        "const-oid",
-        "cpufeatures",
-        "crypto-common",
-        "digest",
-        "embedded-io",
-        "getrandom",
-        "hashbrown",
-        "io-lifetimes",
-        "sha1",
-        "sha2",
-        "syn",
-        "wasm-encoder",
-        "wasm-metadata",
-        "wasmparser",
-        "wit-component",
-        "wit-parser",
-    ];
-
-    #[test]
-    fn packages_come_from_the_registry_with_licences_that_we_may_ship() {
-        let supply = Supply::read().unwrap();
-        assert!(supply.locked.len() > 100, "the lock file has {} packages", supply.locked.len());
-        let problems = supply.problems();
-        assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+    /// What is found of this, with our own rules.
+    fn denied(cargo_deny: &Path, metadata: &Value) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("metadata.json");
+        std::fs::write(&path, metadata.to_string()).unwrap();
+        let mut command = Command::new(cargo_deny);
+        command.current_dir(root().unwrap()).args([
+            "--offline",
+            "--color",
+            "never",
+            "--metadata-path",
+        ]);
+        command.arg(path).args(["check", "--deny", "warnings", "bans", "licenses", "sources"]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let errors: String = said
+            .lines()
+            .filter(|line| line.starts_with("error"))
+            .map(|l| format!("{l}\n"))
+            .collect();
+        assert_eq!(output.status.success(), errors.is_empty(), "{said}");
+        errors
     }
 
     #[test]
-    fn what_must_not_be_there_is_found() {
-        let mut supply = Supply::read().unwrap();
-        let registry = Some(REGISTRY.to_owned());
-        let locked = |name: &str, source: Option<String>, checksum: Option<&str>| Locked {
-            name: name.to_owned(),
-            version: "1.0.0".to_owned(),
-            source,
-            checksum: checksum.map(str::to_owned),
+    fn packages_come_from_the_registry_once_with_licences_that_we_may_ship() {
+        let Some(cargo_deny) = std::env::var_os("BLITZ_TEST_DENY").map(PathBuf::from) else {
+            // Not by `eprintln`, which is captured from tests that pass.
+            let line = b"SKIPPED: BLITZ_TEST_DENY is not set: eval \"$(.ci/deny)\"\n";
+            std::io::stderr().write_all(line).unwrap();
+            return;
         };
-        let sum = "0".repeat(64);
-        supply.locked.push(locked("fork", Some("git+https://example.com/x".to_owned()), None));
-        supply.locked.push(locked("unsummed", registry.clone(), None));
-        supply.locked.push(locked("native-tls", registry, Some(&sum)));
-        supply.locked.push(locked("beside", None, None));
-        let ring = supply.packages.values_mut().find(|package| package.name == "ring").unwrap();
-        ring.license = Some("AGPL-3.0".to_owned());
-        let problems = supply.problems().join("\n");
-        for part in [
-            "fork 1.0.0 comes from",
-            "unsummed 1.0.0 has no",
-            "native-tls is banned",
-            "beside",
-            "ring",
+        let metadata: Value = serde_json::from_slice(&metadata(&[]).unwrap()).unwrap();
+        assert_eq!(denied(&cargo_deny, &metadata), "");
+        for (field, value, says) in [
+            ("license", "AGPL-3.0-only", "error[rejected]"),
+            ("name", "native-tls", "error[banned]"),
+            ("source", "git+https://example.com/jiff#1", "error[source-not-allowed]"),
         ] {
-            assert!(problems.contains(part), "{part}: {problems}");
+            let mut metadata = metadata.clone();
+            let packages = metadata["packages"].as_array_mut().unwrap();
+            let jiff = packages.iter_mut().find(|package| package["name"] == "jiff").unwrap();
+            jiff[field] = json!(value);
+            let denied = denied(&cargo_deny, &metadata);
+            assert!(denied.contains(says), "{field}: {denied}");
         }
-        assert_eq!(problems.lines().count(), 5, "{problems}");
-    }
-
-    #[test]
-    fn what_is_linked_twice_is_known() {
-        let supply = Supply::read().unwrap();
-        let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for package in supply.shipped().iter().filter_map(|id| supply.packages.get(*id)) {
-            versions.entry(&package.name).or_default().insert(&package.version);
-        }
-        versions.retain(|_, versions| versions.len() > 1);
-        let new: Vec<_> = versions.iter().filter(|(name, _)| !TWICE.contains(name)).collect();
-        assert!(new.is_empty(), "several versions are linked, look whether one will do: {new:?}");
-        let gone: Vec<_> = TWICE.iter().filter(|name| !versions.contains_key(*name)).collect();
-        assert!(gone.is_empty(), "one version is linked now, take it from TWICE: {gone:?}");
     }
 
     #[test]
