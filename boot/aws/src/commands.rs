@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::access::Access;
 use crate::failure::Failure;
-use crate::{bundles, instances, machine, policies, rounds, user_data};
+use crate::{bundles, channels, instances, machine, policies, rounds, user_data};
 
 /// Engines that appear by themselves: their machines, what they load, and what they may.
 #[derive(Debug, Parser)]
@@ -65,9 +65,11 @@ pub(crate) enum Command {
     /// Put a bundle where machines find it; nothing that is there is overwritten
     Publish(bundles::PublishArgs),
     /// Let a channel point at a published bundle
-    Promote(bundles::PromoteArgs),
+    Promote(channels::PromoteArgs),
     /// Let a channel point at the bundle before the one of now
-    Rollback(bundles::MoveArgs),
+    Rollback(channels::MoveArgs),
+    /// List what a channel points at and pointed at before
+    History(channels::HistoryArgs),
     /// Print what a machine is told at its first boot
     UserData(user_data::UserDataArgs),
     /// Print a policy of AWS
@@ -107,8 +109,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Key(key) => bundles::key(key),
         Command::Bundle(args) => bundles::bundle(args).await,
         Command::Publish(args) => bundles::publish(&access, args).await,
-        Command::Promote(args) => bundles::promote(&access, args).await,
-        Command::Rollback(args) => bundles::rollback(&access, args).await,
+        Command::Promote(args) => channels::promote(&access, args).await,
+        Command::Rollback(args) => channels::rollback(&access, args).await,
+        Command::History(args) => channels::history(&access, args).await,
         Command::UserData(args) => user_data::run(args),
         Command::Iam(args) => policies::iam(args),
         Command::Cloudformation(stack) => policies::stack(stack),

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 
-use aws_sdk_ec2::primitives::{DateTime, DateTimeFormat};
 use blitz_boot_core::fleet::{Fleet, FleetRegion};
 use blitz_boot_core::instance::{Instance, InstanceState, TAG_FLEET, TAG_LAUNCH, TAG_REGION};
 use blitz_boot_core::provider::{Provider as _, ProviderError};
@@ -17,6 +15,7 @@ use crate::access::Access;
 use crate::commands::{FleetArgs, plain, print};
 use crate::ec2::Ec2;
 use crate::failure::Failure;
+use crate::table::{table, utc};
 
 /// The flags of `instances`.
 #[derive(Debug, Args)]
@@ -62,7 +61,7 @@ pub(crate) async fn run(access: &Access, args: &InstancesArgs) -> Result<(), Fai
     if args.json {
         print(&json(&listed))?;
     } else if listed.values().any(Result::is_ok) {
-        print(&table(&listed))?;
+        print(&table(HEAD, rows(&listed)))?;
     }
     let places = listed.len();
     let mut errors: Vec<ProviderError> = listed.into_values().filter_map(Result::err).collect();
@@ -112,26 +111,11 @@ fn json(listed: &BTreeMap<String, Listed>) -> String {
 
 const HEAD: [&str; 7] = ["PLACE", "REGION", "INSTANCE", "STATE", "LAUNCHED", "LAUNCH", "TAGS"];
 
-fn table(listed: &BTreeMap<String, Listed>) -> String {
-    let mut rows = vec![HEAD.map(str::to_owned)];
-    for (place, listed) in listed {
-        for instance in listed.iter().flatten() {
-            rows.push(row(place, instance));
-        }
-    }
-    let mut widths = [0; HEAD.len()];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    text
+fn rows(listed: &BTreeMap<String, Listed>) -> Vec<[String; HEAD.len()]> {
+    let seen = listed.iter().flat_map(|(place, listed)| {
+        listed.iter().flatten().map(move |instance| row(place, instance))
+    });
+    seen.collect()
 }
 
 fn row(place: &str, instance: &Instance) -> [String; HEAD.len()] {
@@ -149,7 +133,7 @@ fn row(place: &str, instance: &Instance) -> [String; HEAD.len()] {
         tag(TAG_REGION),
         plain(&instance.id.0),
         format!("{}{spot}", word(instance.state)),
-        time(instance.launched_ms),
+        utc(instance.launched_ms),
         tag(TAG_LAUNCH),
         others.join(" "),
     ]
@@ -163,12 +147,6 @@ fn word(state: InstanceState) -> &'static str {
         InstanceState::Stopping => "stopping",
         InstanceState::Gone => "gone",
     }
-}
-
-/// In UTC, in seconds.
-fn time(launched_ms: u64) -> String {
-    let seconds = i64::try_from(launched_ms / 1000).unwrap_or(i64::MAX);
-    DateTime::from_secs(seconds).fmt(DateTimeFormat::DateTime).unwrap_or_else(|_| "-".to_owned())
 }
 
 #[cfg(test)]
@@ -208,7 +186,7 @@ PLACE           REGION  INSTANCE             STATE           LAUNCHED           
 ap-northeast-1  japan   i-0123456789abcdef0  running (spot)  2023-11-14T22:13:20Z  l-1     Name=a?[2J
 ap-northeast-1  -       i-1                  gone            2023-11-14T22:13:20Z  -
 ";
-        assert_eq!(table(&listed), expected);
+        assert_eq!(table(HEAD, rows(&listed)), expected);
         let json: serde_json::Value = serde_json::from_str(&json(&listed)).unwrap();
         assert_eq!(json[0]["instances"][0]["state"], "running", "{json}");
         assert_eq!(json[1]["error"], "no answer", "{json}");

@@ -14,12 +14,14 @@ pub mod shelf;
 
 mod commands;
 mod bundles;
+mod channels;
 mod user_data;
 mod policies;
 mod rounds;
 mod machine;
 mod failure;
 mod instances;
+mod table;
 mod refusals;
 
 use std::ffi::OsString;

@@ -38,7 +38,7 @@ async fn publisher() -> (Home, String, [String; 2]) {
 
 #[tokio::test]
 async fn a_channel_goes_forward_and_back_in_a_directory() {
-    let (home, _, [one, two]) = publisher().await;
+    let (home, key, [one, two]) = publisher().await;
     let publish = async |id: &str| {
         home.run(None, &["publish", id, "--from", "made", "--key", "key", "--dir", "site"]).await
     };
@@ -49,7 +49,11 @@ async fn a_channel_goes_forward_and_back_in_a_directory() {
     let rollback = async || {
         home.run(None, &["rollback", "--channel", "stable", "--key", "key", "--dir", "site"]).await
     };
+    let history = async |key: &str| {
+        home.run(None, &["history", "--channel", "stable", "--key", key, "--dir", "site"]).await
+    };
     check(&rollback().await, 1, &["channel stable points at nothing"]);
+    check(&history(&key).await, 1, &["channel stable points at nothing"]);
     let said = check(&publish(&one).await, 0, &[]);
     assert_eq!(said, format!("{one}: 3 objects written, 0 were there\n"));
     let said = check(&publish(&one).await, 0, &[]);
@@ -69,6 +73,18 @@ async fn a_channel_goes_forward_and_back_in_a_directory() {
     let back = check(&rollback().await, 0, &[]);
     assert!(back.contains(&one) && back.ends_with("by serial 3\n"), "{back}");
 
+    let listed = check(&history(&key).await, 0, &[]);
+    let rows: Vec<Vec<&str>> =
+        listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    let version = env!("CARGO_PKG_VERSION");
+    for (row, (serial, bundle, end)) in
+        rows[1..].iter().zip([("3", &one, &["*"][..]), ("2", &two, &[]), ("1", &one, &[])])
+    {
+        assert_eq!((row[0], row[2], row[3], &row[4..]), (serial, bundle.as_str(), version, end));
+        assert!(row[1].starts_with("20") && row[1].ends_with('Z'), "{listed}");
+    }
+    assert_eq!((rows[0][0], rows.len()), ("SERIAL", 4), "{listed}");
+
     // What was tampered with is not published, and not promoted.
     let blob =
         std::fs::read_dir(home.path("made/blobs/sha256")).unwrap().next().unwrap().unwrap().path();
@@ -78,6 +94,8 @@ async fn a_channel_goes_forward_and_back_in_a_directory() {
     check(&home.run(None, &["key", "make", "other"]).await, 0, &[]);
     let other = ["promote", &two, "--channel", "stable", "--key", "other", "--dir", "site"];
     check(&home.run(None, &other).await, 1, &["signature"]);
+    let other = check(&home.run(None, &["key", "show", "other"]).await, 0, &[]);
+    check(&history(other.trim()).await, 1, &["signature"]);
 }
 
 #[tokio::test]
