@@ -25,6 +25,7 @@ use crate::ec2::Ec2;
 use crate::failure::Failure;
 use crate::instances::{chosen, read_fleet};
 use crate::machine;
+use crate::table::utc;
 
 /// The flags of rounds.
 #[derive(Debug, Args)]
@@ -212,7 +213,7 @@ async fn go<P: Provider>(
         Told::Duty(true) => say(&format!("{}: this process goes the rounds", region.name)),
         Told::Duty(false) => say(&format!("{}: this process goes no rounds any more", region.name)),
         Told::Failed(error) => say(&format!("{}: no round: {error}", region.name)),
-        Told::Round(report) => say(told(&region.name, &report, Telling::News).trim_end()),
+        Told::Round(report) => say(&told(&region.name, &report, Telling::News)),
     };
     shift::keep(&provider, &store, place, &duties, &worker, leave, tell).await?;
     Ok(())
@@ -257,10 +258,11 @@ fn told(region: &str, report: &Report, telling: Telling) -> String {
     lines.iter().map(|line| format!("{region}: {}\n", plain(line))).collect()
 }
 
-/// Says it on standard error, which whoever supervises this reads. It may be closed: the rounds go on.
+/// Says each line of it, and when, on standard error, which whoever supervises this reads. It may be closed: the rounds go on.
 fn say(text: &str) {
-    if !text.is_empty() {
-        drop(writeln!(io::stderr().lock(), "{text}"));
+    let at = utc(now_ms());
+    for line in text.lines() {
+        drop(writeln!(io::stderr().lock(), "{at} {line}"));
     }
 }
 
