@@ -46,6 +46,7 @@ async fn a_machine_boots_registers_under_its_instance_id_and_runs_a_job() {
     let ran = world.site.operate(&["curl", "-s", "-r", REGION, &url]).await;
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "42"), "{ran:?}");
     assert_eq!(world.page.by_target().get("GET /hello"), Some(&1), "the engine was there itself");
+    world.is_kept_out().await;
 
     let stages = machine.stages().await;
     println!("from the first stage of cloud-init to a registered engine: {took:.1?}; {stages:.1?}");

@@ -21,7 +21,7 @@ use std::time::Duration;
 use blitz_boot_core::bundle::{
     Bundle, Channel, Digest, Glibc, Input, Object, PROGRAM, Pointer, SigningKey, Target, layout,
 };
-use blitz_boot_core::user_data::value::Life;
+use blitz_boot_core::user_data::value::{EngineFlags, Life};
 use blitz_boot_core::user_data::{Boot, Provider, render};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -44,6 +44,9 @@ const HOST: &str = "10.0.2.2";
 
 /// A page on the public internet, as far as the engine can tell: it may go there.
 pub const PAGE: &str = "8.8.8.8";
+
+/// Where its engine is told not to go.
+const CLOSED: &str = "*:25";
 
 /// Where instance metadata are, for every instance.
 const METADATA: &str = "169.254.169.254";
@@ -126,6 +129,19 @@ impl World {
         Published { bundle: id, blob }
     }
 
+    /// Asks for a job where the engine was told not to go.
+    ///
+    /// # Panics
+    ///
+    /// When it is not refused by that rule.
+    pub async fn is_kept_out(&self) {
+        let mail = format!("http://{PAGE}:25/");
+        let patience = ["-r", REGION, "--queue-timeout", "5m", "--timeout", "5m"];
+        let refused =
+            self.site.operate(&[&["curl", "-sS"], &patience[..], &[&mail]].concat()).await;
+        assert!(refused.code != Some(0) && refused.stderr.contains(CLOSED), "{refused:?}");
+    }
+
     /// What the machine is told, now to be read from its metadata: user data of our own rendering, below this prefix of the bucket,
     /// and credentials of its role.
     ///
@@ -149,6 +165,7 @@ impl World {
             slots: Some(4),
             trusted: Vec::new(),
             trusted_native: vec![self.site.publisher.clone()],
+            flags: EngineFlags::new(vec![word("--deny-target"), word(CLOSED)]).expect("flags"),
             life: Life::DEFAULT,
         };
         let text = render(&boot).expect("user data");

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use blitz_boot_core::bundle::{Channel, PublicKey};
 use blitz_boot_core::user_data::value::{
-    AwsRegion, BaseUrl, Bucket, EngineName, GatewayUrl, Life, Prefix, RegionName,
+    AwsRegion, BaseUrl, Bucket, EngineFlags, EngineName, EngineWord, GatewayUrl, Life, Prefix,
+    RegionName,
 };
 use blitz_boot_core::user_data::{self, Boot, Provider};
 use clap::{Args, ValueEnum};
@@ -72,6 +73,9 @@ pub(crate) struct UserDataArgs {
     /// ec2, generic: the longest life of the machine, in hours [default: 24]
     #[arg(long, value_name = "HOURS")]
     life_hours: Option<u32>,
+    /// More flags of 'blitz engine': -- --allow-target 10.0.0.0/8 --load-contact ops@example.com
+    #[arg(last = true, value_name = "FLAGS")]
+    flags: Vec<EngineWord>,
 }
 
 /// Kinds of machines.
@@ -146,6 +150,7 @@ pub(crate) fn run(args: UserDataArgs) -> Result<(), Failure> {
         slots: args.slots,
         trusted: args.trusted,
         trusted_native: args.trusted_native,
+        flags: EngineFlags::new(args.flags)?,
         life: life.transpose()?.unwrap_or(Life::DEFAULT),
     };
     let text = if is_document { user_data::render(&boot) } else { user_data::installer(&boot) };

@@ -163,6 +163,8 @@ async fn what_is_printed_for_machines_and_accounts() {
         (["--id", "lyon-1"], "--id is not for --provider ec2"),
         (["--base", "https://get.example"], "--base is not for --provider ec2"),
         (["--life-hours", "9999"], "10 minutes to 30 days"),
+        (["--", "--slots=9"], "the user data say that themselves"),
+        (["--", "it's"], "a word for the engine"),
     ] {
         check(&home.run(None, &[&document[..], &ec2[..], &words[..]].concat()).await, 2, &[says]);
     }

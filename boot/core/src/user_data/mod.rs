@@ -14,7 +14,9 @@ pub mod value;
 
 use crate::bundle::{Channel, PublicKey};
 
-use self::value::{AwsRegion, BaseUrl, Bucket, EngineName, GatewayUrl, Life, Prefix, RegionName};
+use self::value::{
+    AwsRegion, BaseUrl, Bucket, EngineFlags, EngineName, GatewayUrl, Life, Prefix, RegionName,
+};
 
 /// Bytes of user data that EC2 takes; most other clouds take more.
 pub const USER_DATA_BYTES_MAX: usize = 16_384;
@@ -46,6 +48,8 @@ pub struct Boot {
     pub trusted: Vec<PublicKey>,
     /// Publishers whose native plugins it believes too. Nothing else lets an engine run a native plugin, not its bundle either.
     pub trusted_native: Vec<PublicKey>,
+    /// What else its engine is told.
+    pub flags: EngineFlags,
     /// How long it lives at most. A machine that stays has no such end.
     pub life: Life,
 }
@@ -89,7 +93,7 @@ pub enum Provider {
 pub enum BadBoot {
     /// More than a cloud takes.
     #[error(
-        "the user data have {bytes} bytes, {max} are allowed: give fewer gateways (now {joins}) and trusted keys (now {trusted})"
+        "the user data have {bytes} bytes, {max} are allowed: give fewer gateways (now {joins}), trusted keys (now {trusted}) and words for the engine (now {words})"
     )]
     TooLarge {
         /// What they have.
@@ -100,6 +104,8 @@ pub enum BadBoot {
         joins: usize,
         /// How many keys are in them.
         trusted: usize,
+        /// How many words for the engine are in them.
+        words: usize,
     },
     /// No gateway, or too many.
     #[error("an engine joins by 1 to {max} gateways, {count} were given: name them with --join")]
@@ -158,6 +164,7 @@ pub fn render(boot: &Boot) -> Result<String, BadBoot> {
             max: USER_DATA_BYTES_MAX,
             joins: boot.joins.len(),
             trusted: boot.trusted.len() + boot.trusted_native.len(),
+            words: boot.flags.count(),
         }),
         _ => Ok(text),
     }

@@ -146,5 +146,5 @@ fn engine_flags(boot: &Boot) -> String {
             None => flags.push_str(" --imds"),
         }
     }
-    flags
+    flags + &boot.flags.to_string()
 }

@@ -24,6 +24,7 @@ fn boot(provider: Provider) -> Boot {
         slots: Some(8),
         trusted: vec![KEY.parse().unwrap()],
         trusted_native: Vec::new(),
+        flags: EngineFlags::default(),
         life: Life::DEFAULT,
     }
 }
@@ -118,6 +119,36 @@ fn a_publisher_of_native_plugins_is_trusted_for_them_by_name() {
     assert!(native.contains(&format!(" --trust-native-key {key}")), "{native}");
     assert!(plain.contains(&format!(" --trust-key {key}")), "{plain}");
     assert!(!plain.contains("--trust-native-key"), "{plain}");
+}
+
+#[test]
+fn the_engine_is_told_more_in_words_that_mean_nothing_to_a_shell() {
+    let flags = |words: &[&str]| {
+        EngineFlags::new(words.iter().map(|word| word.parse()).collect::<Result<_, _>>()?)
+    };
+    let words = ["--allow-target", "[fd00::/8]:8000-9000", "--deny-target=*:25", "--load-contact"];
+    let told = flags(&[&words[..], &["ops@example.com"]].concat()).unwrap();
+    let text = installer(&Boot { flags: told, ..boot(none()) }).unwrap();
+    let line = text.lines().find(|line| line.starts_with("ENGINE_FLAGS=")).unwrap();
+    let end =
+        " --allow-target [fd00::/8]:8000-9000 --deny-target=*:25 --load-contact ops@example.com'";
+    assert!(line.ends_with(end), "{line}");
+    for (words, says) in [
+        (&["--load-contact", "our ops"][..], "a word for the engine cannot be \"our ops\""),
+        (&["--log-format", "$HOME"], "\"$HOME\""),
+        (&["--log-format", "it's"], "letters, digits"),
+        (&["--allow-target", ""], "1 to 255"),
+        (&["10.0.0.0/8"], "begins with '--'"),
+        (
+            &["--allow-target", "10.0.0.0/8", "--slots=9"],
+            "\"--slots=9\": the user data say that themselves",
+        ),
+        (&["--allow-target", "*", "-rmars"], "\"-rmars\": it begins with '--'"),
+        (&["--allow-target", "*", "--"], "\"--\""),
+    ] {
+        let error = flags(words).unwrap_err().to_string();
+        assert!(error.contains(says), "{words:?}: {error}");
+    }
 }
 
 #[test]

@@ -136,6 +136,72 @@ word!(
     }
 );
 
+word!(
+    /// A word of an engine's command line.
+    EngineWord,
+    "a word for the engine",
+    "it has 1 to 255 letters, digits and any of . _ - : / * @ = + , [ ]",
+    |text| {
+        let is_part = |b: u8| is_plain(b) || b":/*@=+,[]".contains(&b);
+        (1..=255).contains(&text.len()) && text.bytes().all(is_part)
+    }
+);
+
+/// Flags of `blitz engine` that user data give, or by which it would not be theirs.
+const OWN_FLAGS: [&str; 14] = [
+    "--region",
+    "--join",
+    "--join-token-file",
+    "--keep-token",
+    "--imds",
+    "--ec2-document",
+    "--ec2-signature",
+    "--id",
+    "--slots",
+    "--store",
+    "--clusters",
+    "--cluster",
+    "--trust-key",
+    "--trust-native-key",
+];
+
+/// More flags of `blitz engine`, as they are: the engine itself knows them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EngineFlags(Vec<EngineWord>);
+
+impl EngineFlags {
+    /// These words; none is one too.
+    ///
+    /// # Errors
+    ///
+    /// [`BadValue`] for a flag that user data have themselves, and where the first word is none.
+    pub fn new(words: Vec<EngineWord>) -> Result<Self, BadValue> {
+        for (at, EngineWord(word)) in words.iter().enumerate() {
+            let name = word.split('=').next().unwrap_or_default();
+            let is_long = name.len() > 2 && name.starts_with("--");
+            let rule = match is_long {
+                true if OWN_FLAGS.contains(&name) => "the user data say that themselves",
+                false if at == 0 || word.starts_with('-') => "it begins with '--'",
+                _ => continue,
+            };
+            return Err(bad("a flag for the engine", word, rule));
+        }
+        Ok(Self(words))
+    }
+
+    /// How many words.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl fmt::Display for EngineFlags {
+    /// Each word with a space before it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|word| write!(f, " {word}"))
+    }
+}
+
 /// Characters of an address.
 const URL_CHARS_MAX: usize = 255;
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use blitz_boot_core::bundle::{Channel, Digest, PublicKey, SigningKey};
-use blitz_boot_core::user_data::value::Life;
+use blitz_boot_core::user_data::value::{EngineFlags, Life};
 use blitz_boot_core::user_data::{Boot, Provider, installer};
 
 use crate::machine::{Ended, Machine};
@@ -73,6 +73,7 @@ fn boot(provider: Provider, key: PublicKey) -> Boot {
         slots: Some(4),
         trusted: Vec::new(),
         trusted_native: Vec::new(),
+        flags: EngineFlags::default(),
         life: Life::DEFAULT,
     }
 }

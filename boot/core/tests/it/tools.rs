@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use blitz_boot_core::bundle::Channel;
-use blitz_boot_core::user_data::value::Life;
+use blitz_boot_core::user_data::value::{EngineFlags, Life};
 use blitz_boot_core::user_data::{Boot, ENGINE_UNIT, Provider, installer, render};
 
 /// Whether a program answers; `variable` makes a missing one a failure.
@@ -39,6 +39,7 @@ fn boot(provider: Provider) -> Boot {
         slots: None,
         trusted: Vec::new(),
         trusted_native: Vec::new(),
+        flags: EngineFlags::default(),
         life: Life::DEFAULT,
     }
 }

@@ -151,6 +151,8 @@ async fn works_and_leaves(world: &World, key: &str, vm: &mut Vm) {
     assert_eq!(job(world, key, &["curl", "-s", &url]).await, "42");
     assert_eq!(world.page.by_target().get("GET /hello"), Some(&1), "it was there itself");
     at(vm.age(), "a job: curl");
+    world.is_kept_out().await;
+    at(vm.age(), "a job that the flags of its user data forbid");
 
     let (hits, url) = (HITS.to_string(), world.url("/load"));
     let report = job(world, key, &["rush", "--json", "--rate", "10", "-n", &hits, &url]).await;

@@ -76,6 +76,14 @@ fn nothing_that_means_something_elsewhere_is_taken() {
     check::<Bucket>(&["blitz-bundles", "a.b.c", "123"], &[]);
     check::<Prefix>(&["engines", "a/b-c/D_e.f"], &["EOF", "-rf", "--trust"]);
     check::<EngineName>(&["i-0feedface12345678", "Lyon_1.office"], &["EOF"]);
+    // They stand in quotes for the shell, and for systemd, which knows no patterns, they are paths and patterns of nothing.
+    check::<EngineWord>(
+        &["--allow-target", "[fd00::/8]:8000-9000", "*.example.com:443", "ops+1@example.com"],
+        &[
+            "-rf", "--trust", "*", "[x]", "../x", "a/../b", "//", "/etc", ".", "..", "EOF", "a,b",
+            "a=b",
+        ],
+    );
     check::<GatewayUrl>(
         &["https://gw.example.com", "http://10.0.0.1:8042/", "http://[::1]:1/a"],
         &[],
