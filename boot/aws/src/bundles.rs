@@ -12,10 +12,10 @@ use blitz_boot_core::user_data::value::{Account, Bucket as BucketName, Prefix};
 use clap::{Args, Subcommand};
 
 use crate::access::Access;
-use crate::commands::print;
 use crate::failure::Failure;
 use crate::s3::{Bucket, Put};
 use crate::shelf::Shelf;
+use crate::stdout::print;
 
 /// What can be done with the key.
 #[derive(Debug, Subcommand)]

@@ -13,11 +13,11 @@ use clap::Args;
 
 use crate::access::Access;
 use crate::bundles::{BucketArgs, PlaceArgs, found, manifest, shelf};
-use crate::commands::print;
 use crate::failure::Failure;
 use crate::s3::Object;
 use crate::shelf::Shelf;
-use crate::table::{table, utc};
+use crate::stdout::print;
+use crate::text::{table, utc};
 
 /// Pointers that are read backwards: who promoted one bundle more often than that names another by itself.
 const BACK_MAX: u64 = 100;

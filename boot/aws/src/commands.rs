@@ -1,8 +1,5 @@
 //! The words of `blitz-boot` as clap types, and which command runs. A command has a file of its own.
 
-use std::io::{self, Write as _};
-use std::path::PathBuf;
-
 use clap::{Args, Parser, Subcommand};
 
 use crate::access::Access;
@@ -90,14 +87,6 @@ pub(crate) enum Command {
     Machine(machine::MachineArgs),
 }
 
-/// The flags of a command that is about a fleet.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct FleetArgs {
-    /// What is wanted of each region
-    #[arg(long, value_name = "FILE")]
-    pub(crate) fleet_file: PathBuf,
-}
-
 /// Runs the program with these words.
 ///
 /// # Errors
@@ -120,19 +109,5 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Reconcile(args) => Box::pin(rounds::run(&access, args, (true, false))).await,
         Command::Instances(args) => instances::run(&access, &args).await,
         Command::Machine(args) => machine::run(args).await,
-    }
-}
-
-/// Words of others, which say nothing to our terminal.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
-/// Writes what a command gives. A closed pipe is a quiet end: its reader had all that it wanted.
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
-        _ => Ok(()),
     }
 }

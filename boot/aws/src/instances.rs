@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{self, Write as _};
 
-use blitz_boot_core::fleet::{Fleet, FleetRegion};
 use blitz_boot_core::instance::{Instance, InstanceState, TAG_FLEET, TAG_LAUNCH, TAG_REGION};
 use blitz_boot_core::provider::{Provider as _, ProviderError};
 use clap::Args;
 use tokio::task::JoinSet;
 
 use crate::access::Access;
-use crate::commands::{FleetArgs, plain, print};
 use crate::ec2::Ec2;
 use crate::failure::Failure;
-use crate::table::{table, utc};
+use crate::fleet_file::{FleetArgs, chosen, read_fleet};
+use crate::stdout::print;
+use crate::text::{plain, table, utc};
 
 /// The flags of `instances`.
 #[derive(Debug, Args)]
@@ -77,28 +76,6 @@ pub(crate) async fn run(access: &Access, args: &InstancesArgs) -> Result<(), Fai
             Err(Failure::Part { failed, places, worst: errors.remove(0) })
         }
     }
-}
-
-/// Reads and checks the fleet file.
-pub(crate) fn read_fleet(args: &FleetArgs) -> Result<Fleet, Failure> {
-    let path = &args.fleet_file;
-    let bad = |cause: String| Failure::FleetFile { path: path.clone(), cause };
-    let text = fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
-    Fleet::parse(&text).map_err(|error| bad(error.to_string()))
-}
-
-/// These regions of a fleet, or all.
-pub(crate) fn chosen(fleet: &Fleet, names: &[String]) -> Result<Vec<FleetRegion>, Failure> {
-    if let Some(unknown) = names.iter().find(|name| fleet.region(name).is_none()) {
-        let known: Vec<&str> = fleet.regions.iter().map(|region| region.name.as_str()).collect();
-        return Err(Failure::from(ProviderError::Invalid(format!(
-            "fleet {:?} has no region {unknown:?}; it has {}",
-            fleet.name,
-            known.join(", ")
-        ))));
-    }
-    let is_chosen = |region: &&FleetRegion| names.is_empty() || names.contains(&region.name);
-    Ok(fleet.regions.iter().filter(is_chosen).cloned().collect())
 }
 
 fn json(listed: &BTreeMap<String, Listed>) -> String {

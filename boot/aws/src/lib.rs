@@ -2,7 +2,7 @@
 //! load, and the program `blitz-boot`.
 //!
 //! Read [`access`] first, then [`ec2`] and [`s3`]; `refusals` says what each error of AWS means and what to do. A command of
-//! the program has a file of its own, beginning with `instances`.
+//! the program has a file of its own, beginning with `instances`; `commands` knows them all, and none of them knows it.
 //!
 //! *Invariants:* the crates of AWS end here. What is done with machines is decided in `blitz-boot-core`, from lists that are
 //! whole.
@@ -19,10 +19,12 @@ mod user_data;
 mod policies;
 mod rounds;
 mod machine;
-mod failure;
 mod instances;
-mod table;
+mod fleet_file;
+mod stdout;
+mod failure;
 mod refusals;
+mod text;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};

@@ -12,8 +12,8 @@ use blitz_boot_core::user_data::{self, USER_DATA_BYTES_MAX};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
 
-use crate::commands::print;
 use crate::failure::Failure;
+use crate::stdout::print;
 
 /// The flags of `iam`.
 #[derive(Debug, Args)]

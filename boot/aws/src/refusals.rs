@@ -10,7 +10,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use blitz_boot_core::provider::ProviderError;
 
-use crate::commands::plain;
+use crate::text::plain;
 
 /// What was asked of AWS.
 #[derive(Debug, Clone)]

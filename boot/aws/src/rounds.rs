@@ -20,12 +20,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::access::Access;
-use crate::commands::{FleetArgs, plain, print};
 use crate::ec2::Ec2;
 use crate::failure::Failure;
-use crate::instances::{chosen, read_fleet};
+use crate::fleet_file::{FleetArgs, chosen, read_fleet};
 use crate::machine;
-use crate::table::utc;
+use crate::stdout::print;
+use crate::text::{plain, utc};
 
 /// The flags of rounds.
 #[derive(Debug, Args)]

@@ -10,8 +10,8 @@ use blitz_boot_core::user_data::value::{
 use blitz_boot_core::user_data::{self, Boot, Provider};
 use clap::{Args, ValueEnum};
 
-use crate::commands::print;
 use crate::failure::Failure;
+use crate::stdout::print;
 
 /// What keys in a bucket begin with, as `publish` has it.
 const PREFIX: &str = "engines";

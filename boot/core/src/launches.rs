@@ -10,7 +10,6 @@ use sha2::{Digest as _, Sha256};
 use crate::instance::{Instance, InstanceId, TAG_LAUNCH};
 use crate::provider::LaunchRequest;
 use crate::reconcile::Registered;
-use crate::scale::History;
 
 /// A launch that was decided: the document `launch:<token>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +30,8 @@ pub struct Intent {
     pub is_spot: bool,
     /// When it was decided, in milliseconds since 1970.
     pub asked_ms: u64,
-    /// The same in the time of the [`History`] that it was decided with; once the provider has named its machines, when it did.
+    /// The same in the time of the [`History`](crate::scale::History) that it was decided with; once the provider has named its
+    /// machines, when it did.
     #[serde(default)]
     pub passed_ms: u64,
     /// When the provider was asked last.
@@ -145,7 +145,7 @@ impl Intent {
 /// What is to be done about an intent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// The provider is asked (again), with the same token; then [`History::answered`].
+    /// The provider is asked (again), with the same token; then [`History::answered`](crate::scale::History::answered).
     Ask,
     /// Nothing: its machines come.
     Wait,
@@ -165,11 +165,11 @@ pub struct Settled<'a> {
     pub launching: u32,
 }
 
-/// Compares the open intents of one region with what was listed and registered there.
+/// Compares the open intents of one region, of which each is so old, with what was listed and registered there.
 #[must_use]
 pub fn settle<'a>(
     now_ms: u64,
-    history: &History,
+    age_ms: impl Fn(&Intent) -> u64,
     intents: &'a [Intent],
     listed: &[Instance],
     engines: &[Registered],
@@ -177,7 +177,7 @@ pub fn settle<'a>(
     let mut settled = Settled::default();
     for intent in intents {
         // One that is seen by its engine alone counts as that engine does, and as long: the launch waits for the listing.
-        let next = intent.next(now_ms, history.age_ms(intent), intent.missing(listed, &[]));
+        let next = intent.next(now_ms, age_ms(intent), intent.missing(listed, &[]));
         if !matches!(next, Next::Remove { .. }) {
             let missing = intent.missing(listed, engines);
             settled.launching = settled.launching.saturating_add(missing);

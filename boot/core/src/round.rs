@@ -254,7 +254,8 @@ impl<P: Provider> Round<'_, P> {
     /// Goes on with the launches that were intended, and says how many machines are to come of them.
     async fn settle(&mut self, engines: &Engines, listed: &[Instance]) -> Result<u32, Error> {
         let history = &self.notes.history;
-        let settled = settle(self.now_ms, history, &engines.intents, listed, &engines.registered);
+        let age_ms = |intent: &Intent| history.age_ms(intent);
+        let settled = settle(self.now_ms, age_ms, &engines.intents, listed, &engines.registered);
         for (intent, next) in settled.next {
             match next {
                 Next::Wait => {}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::instance::InstanceState;
+use crate::scale::History;
 
 const NOW: u64 = 1_800_000_000_000;
 
@@ -110,7 +111,7 @@ fn what_is_next_depends_on_what_was_answered_listed_and_passed() {
     ];
     for (name, intent, passed, listed, engines, (next, launching), why) in table {
         let intents = [intent];
-        let settled = settle(NOW + passed, &later(passed), &intents, listed, engines);
+        let settled = settle(NOW + passed, |i| later(passed).age_ms(i), &intents, listed, engines);
         let (_, found) = &settled.next[0];
         let word = match found {
             Next::Ask => "ask",
@@ -130,20 +131,23 @@ fn what_is_next_depends_on_what_was_answered_listed_and_passed() {
 #[test]
 fn a_clock_that_was_set_makes_nobody_launch_again() {
     let intents = [named(2, &["i-1", "i-2"])];
-    let settled = settle(NOW + 86_400_000, &later(86_400_000), &intents, &[], &[]);
+    let settled = settle(NOW + 86_400_000, |i| later(86_400_000).age_ms(i), &intents, &[], &[]);
     assert!(matches!(settled.next[0].1, Next::Remove { .. }), "a day of rounds");
     let mut set_forward = later(0);
     set_forward.hear(NOW + 86_400_000, false);
-    let settled = settle(NOW + 86_400_000, &set_forward, &intents, &[], &[]);
+    let settled = settle(NOW + 86_400_000, |i| set_forward.age_ms(i), &intents, &[], &[]);
     assert_eq!((settled.launching, &settled.next[0].1), (2, &Next::Wait));
     let intents = [Intent { passed_ms: 86_400_000, ..named(2, &["i-1", "i-2"]) }];
-    let settled = settle(NOW + 600_000, &later(600_000), &intents, &[], &[]);
+    let settled = settle(NOW + 600_000, |i| later(600_000).age_ms(i), &intents, &[], &[]);
     assert!(matches!(settled.next[0].1, Next::Remove { .. }), "its history was lost");
     let intents = [named(2, &["i-1", "i-2"])];
-    let settled = settle(NOW - 3_600_000, &later(0), &intents, &[], &[]);
+    let settled = settle(NOW - 3_600_000, |i| later(0).age_ms(i), &intents, &[], &[]);
     assert_eq!((settled.launching, &settled.next[0].1), (2, &Next::Wait));
     let intents = [intent(2)];
-    assert_eq!(settle(NOW - 3_600_000, &later(0), &intents, &[], &[]).next[0].1, Next::Ask);
+    assert_eq!(
+        settle(NOW - 3_600_000, |i| later(0).age_ms(i), &intents, &[], &[]).next[0].1,
+        Next::Ask
+    );
 }
 
 #[test]

@@ -5,10 +5,12 @@ use std::io;
 use std::net::Ipv4Addr;
 
 use super::prefix::Prefix;
-use super::space::LINK;
 
 /// The kernel's table (proc(5)): addresses are hexadecimal, in the machine's order of bytes.
 const FILE: &str = "/proc/net/route";
+
+/// What the names of this host's own links to namespaces begin with.
+pub(super) const LINK: &str = "blitz";
 
 /// Routes of IPv4.
 #[derive(Debug, PartialEq, Eq)]

@@ -17,13 +17,10 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::prefix::Prefix;
-use super::routes::Routes;
+use super::routes::{LINK, Routes};
 use crate::imds;
 use crate::instance::InstanceId;
 use crate::provider::ProviderError;
-
-/// What the names of the host's links begin with.
-pub(super) const LINK: &str = "blitz";
 
 /// Digits of the id in the name of a link, which has 15 characters at most (`IFNAMSIZ`).
 const LINK_DIGITS: usize = 10;

@@ -176,7 +176,8 @@ impl History {
 
     /// How old a launch is at least. Where this history is a later one than that which it was decided with, it is as old as the
     /// history.
-    pub(crate) fn age_ms(&self, intent: &Intent) -> u64 {
+    #[must_use]
+    pub fn age_ms(&self, intent: &Intent) -> u64 {
         self.passed_ms.checked_sub(intent.passed_ms).unwrap_or(self.passed_ms)
     }
 

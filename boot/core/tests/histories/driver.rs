@@ -153,7 +153,13 @@ impl Driver {
         registered: &[Registered],
     ) -> Result<u32, String> {
         let intents = std::mem::take(&mut self.intents);
-        let settled = launches::settle(now_ms, &self.history, &intents, listed, registered);
+        let settled = launches::settle(
+            now_ms,
+            |intent| self.history.age_ms(intent),
+            &intents,
+            listed,
+            registered,
+        );
         for (intent, next) in settled.next {
             match next {
                 Next::Wait => self.intents.push(intent.clone()),

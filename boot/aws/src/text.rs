@@ -1,8 +1,13 @@
-//! How rows and times are printed.
+//! Words of others, rows and times, as they are shown.
 
 use std::fmt::Write as _;
 
 use aws_sdk_ec2::primitives::{DateTime, DateTimeFormat};
+
+/// Words of others, which say nothing to our terminal.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
 
 /// A line for the head and each row, with columns as wide as their cells.
 pub(crate) fn table<const N: usize>(head: [&str; N], mut rows: Vec<[String; N]>) -> String {
