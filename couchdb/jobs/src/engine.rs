@@ -114,6 +114,27 @@ pub enum EngineKind {
 }
 
 impl EngineDocument {
+    /// The document of this version before its first writing: of an engine that can run nothing yet.
+    #[must_use]
+    pub fn new(engine: &str, incarnation: Incarnation, region: &str, slots: usize) -> Self {
+        Self {
+            kind: EngineKind::Engine,
+            blitz: crate::BUILD.to_owned(),
+            engine: engine.to_owned(),
+            incarnation,
+            region: region.to_owned(),
+            slots,
+            plugins: Vec::new(),
+            refused: Vec::new(),
+            keys: Vec::new(),
+            lacks: Vec::new(),
+            machine: None,
+            counter: 0,
+            leaving: false,
+            gone: false,
+        }
+    }
+
     /// The id of an engine's document.
     #[must_use]
     pub fn document_id(engine: &str) -> String {

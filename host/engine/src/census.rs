@@ -81,29 +81,14 @@ impl Census {
 #[cfg(test)]
 mod tests {
     use blitz_jobs::Incarnation;
-    use blitz_jobs::engine::EngineKind;
 
     use super::*;
 
     const S: Duration = Duration::from_secs(1);
 
     fn document(engine: &str, counter: u64, gone: bool) -> EngineDocument {
-        EngineDocument {
-            kind: EngineKind::Engine,
-            blitz: String::new(),
-            engine: engine.to_owned(),
-            incarnation: Incarnation::from_random([1; 16]),
-            region: "japan".to_owned(),
-            slots: 1,
-            plugins: Vec::new(),
-            refused: Vec::new(),
-            keys: Vec::new(),
-            lacks: Vec::new(),
-            machine: None,
-            counter,
-            leaving: false,
-            gone,
-        }
+        let incarnation = Incarnation::from_random([1; 16]);
+        EngineDocument { counter, gone, ..EngineDocument::new(engine, incarnation, "japan", 1) }
     }
 
     #[test]

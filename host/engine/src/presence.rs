@@ -8,7 +8,7 @@ use std::time::Duration;
 use blitz_couchdb::Error;
 use blitz_jobs::clock::Clock;
 use blitz_jobs::drain::DrainOrder;
-use blitz_jobs::engine::{EngineDocument, EngineKind, Lack};
+use blitz_jobs::engine::{EngineDocument, Lack};
 use blitz_jobs::{Incarnation, read};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::{Notify, watch};
@@ -73,20 +73,9 @@ pub(crate) async fn keep(
     let mut counted: Option<Duration> = None;
     let mut is_ordered = false;
     let mut document = EngineDocument {
-        kind: EngineKind::Engine,
-        blitz: blitz_jobs::BUILD.to_owned(),
-        engine: config.id.clone(),
-        incarnation,
-        region: config.region.clone(),
-        slots: config.slots,
-        plugins: Vec::new(),
-        refused: Vec::new(),
-        keys: Vec::new(),
         lacks: lacks(),
         machine: config.machine.clone(),
-        counter: 0,
-        leaving: false,
-        gone: false,
+        ..EngineDocument::new(&config.id, incarnation, &config.region, config.slots)
     };
     let farewell = loop {
         match *standing.borrow_and_update() {

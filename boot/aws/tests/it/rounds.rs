@@ -15,7 +15,7 @@ use blitz_embedded::{Options, Storage, Store};
 use blitz_jobs::Incarnation;
 use blitz_jobs::accounts::AUDIT;
 use blitz_jobs::clock::now_ms;
-use blitz_jobs::engine::{EngineDocument, EngineKind};
+use blitz_jobs::engine::EngineDocument;
 use blitz_jobs::region::engines_database;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -82,21 +82,12 @@ impl Lab {
 
     /// Writes what the engine on a machine writes: that it is there, or that it goes.
     async fn says(&self, instance: &Instance, gone: bool) {
+        let incarnation = Incarnation::from_random([7; 16]);
         let document = EngineDocument {
-            kind: EngineKind::Engine,
-            blitz: "0.1.0".to_owned(),
-            engine: instance.id.0.clone(),
-            incarnation: Incarnation::from_random([7; 16]),
-            region: REGION.to_owned(),
-            slots: 1,
-            plugins: Vec::new(),
-            refused: Vec::new(),
-            keys: Vec::new(),
-            lacks: Vec::new(),
-            machine: None,
             counter: if gone { 2 } else { 1 },
             leaving: gone,
             gone,
+            ..EngineDocument::new(&instance.id.0, incarnation, REGION, 1)
         };
         let engines = self.store.database(&engines_database(REGION));
         let id = EngineDocument::document_id(&instance.id.0);
