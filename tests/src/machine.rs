@@ -45,6 +45,9 @@ const HOST: &str = "10.0.2.2";
 /// A page on the public internet, as far as the engine can tell: it may go there.
 pub const PAGE: &str = "8.8.8.8";
 
+/// The flags of a job for it, which has time until a machine without a processor of its own has done it.
+pub const THERE: [&str; 6] = ["-r", REGION, "--queue-timeout", "5m", "--timeout", "5m"];
+
 /// Where its engine is told not to go.
 const CLOSED: &str = "*:25";
 
@@ -136,9 +139,7 @@ impl World {
     /// When it is not refused by that rule.
     pub async fn is_kept_out(&self) {
         let mail = format!("http://{PAGE}:25/");
-        let patience = ["-r", REGION, "--queue-timeout", "5m", "--timeout", "5m"];
-        let refused =
-            self.site.operate(&[&["curl", "-sS"], &patience[..], &[&mail]].concat()).await;
+        let refused = self.site.operate(&[&["curl", "-sS"], &THERE[..], &[&mail]].concat()).await;
         assert!(refused.code != Some(0) && refused.stderr.contains(CLOSED), "{refused:?}");
     }
 

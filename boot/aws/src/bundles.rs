@@ -86,47 +86,53 @@ pub(crate) async fn bundle(args: BundleArgs) -> Result<(), Failure> {
     print(&format!("{id}\n"))
 }
 
+/// Where bundles are published, and how it is reached.
+#[derive(Debug, Args)]
+pub(crate) struct ShelfArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    bucket: BucketArgs,
+}
+
 /// Where bundles are published.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false, id = "place")]
-pub(crate) struct PlaceArgs {
+struct PlaceArgs {
     /// The bucket
     #[arg(long, value_name = "NAME")]
-    pub(crate) bucket: Option<BucketName>,
+    bucket: Option<BucketName>,
     /// A directory that a web server serves
     #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
+    dir: Option<PathBuf>,
 }
 
 /// How the bucket is reached.
 #[derive(Debug, Args)]
-pub(crate) struct BucketArgs {
+struct BucketArgs {
     /// What keys in the bucket begin with
     #[arg(long, value_name = "TEXT", default_value = "engines")]
-    pub(crate) prefix: Prefix,
+    prefix: Prefix,
     /// The region of AWS that the bucket is in [default: that of the environment]
     #[arg(long, value_name = "NAME")]
-    pub(crate) bucket_place: Option<String>,
+    bucket_place: Option<String>,
     /// The account that the bucket must be of, 12 digits
     #[arg(long, value_name = "ID")]
-    pub(crate) owner: Option<Account>,
+    owner: Option<Account>,
 }
 
-/// Opens the place.
-pub(crate) async fn shelf(
-    access: &Access,
-    place: PlaceArgs,
-    bucket: BucketArgs,
-) -> Result<Shelf, Failure> {
-    let BucketArgs { prefix, bucket_place, owner } = bucket;
-    let Some(name) = place.bucket else {
-        return Ok(Shelf::Directory(place.dir.unwrap_or_default()));
-    };
-    let mut bucket = Bucket::new(access, &name.to_string(), bucket_place.as_deref()).await?;
-    if let Some(owner) = owner {
-        bucket = bucket.with_owner(&owner.to_string());
+impl ShelfArgs {
+    pub(crate) async fn open(self, access: &Access) -> Result<Shelf, Failure> {
+        let BucketArgs { prefix, bucket_place, owner } = self.bucket;
+        let Some(name) = self.place.bucket else {
+            return Ok(Shelf::Directory(self.place.dir.unwrap_or_default()));
+        };
+        let mut bucket = Bucket::new(access, &name.to_string(), bucket_place.as_deref()).await?;
+        if let Some(owner) = owner {
+            bucket = bucket.with_owner(&owner.to_string());
+        }
+        Ok(Shelf::Bucket { bucket, prefix: prefix.to_string() })
     }
-    Ok(Shelf::Bucket { bucket, prefix: prefix.to_string() })
 }
 
 /// The flags of `publish`.
@@ -145,9 +151,7 @@ pub(crate) struct PublishArgs {
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
     #[command(flatten)]
-    place: PlaceArgs,
-    #[command(flatten)]
-    bucket: BucketArgs,
+    shelf: ShelfArgs,
 }
 
 /// Publishes a bundle: every file is looked at once more, and nothing that is there is overwritten.
@@ -155,7 +159,7 @@ pub(crate) async fn publish(access: &Access, args: PublishArgs) -> Result<(), Fa
     let key = SigningKey::read(&args.key)?;
     let from = Shelf::Directory(args.from);
     let manifest = manifest(&from, &args.bundle, args.target, &key.public()).await?;
-    let to = shelf(access, args.place, args.bucket).await?;
+    let to = args.shelf.open(access).await?;
     let (mut written, mut same) = (0, 0);
     let mut put = |put: Put| match put {
         Put::Written => written += 1,

@@ -12,7 +12,7 @@ use blitz_jobs::clock::now_ms;
 use clap::Args;
 
 use crate::access::Access;
-use crate::bundles::{BucketArgs, PlaceArgs, found, manifest, shelf};
+use crate::bundles::{ShelfArgs, found, manifest};
 use crate::failure::Failure;
 use crate::s3::Object;
 use crate::shelf::Shelf;
@@ -32,9 +32,7 @@ pub(crate) struct ChannelArgs {
     #[arg(long, value_name = "NAME", default_value = std::env::consts::ARCH)]
     target: Target,
     #[command(flatten)]
-    place: PlaceArgs,
-    #[command(flatten)]
-    bucket: BucketArgs,
+    shelf: ShelfArgs,
 }
 
 /// The flags of `promote` and `rollback`.
@@ -141,8 +139,8 @@ struct Now {
 
 impl Track {
     async fn find(access: &Access, args: ChannelArgs, key: PublicKey) -> Result<Self, Failure> {
-        let ChannelArgs { channel, target, place, bucket } = args;
-        Ok(Self { shelf: shelf(access, place, bucket).await?, key, channel, target })
+        let ChannelArgs { channel, target, shelf } = args;
+        Ok(Self { shelf: shelf.open(access).await?, key, channel, target })
     }
 
     async fn now(&self) -> Result<Option<Now>, Failure> {
@@ -262,9 +260,11 @@ impl Lever {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
     use std::fs;
 
     use blitz_boot_core::bundle::{Bundle, Input, PROGRAM};
+    use clap::Parser;
 
     use super::*;
     use crate::bundles::read;
@@ -297,17 +297,16 @@ mod tests {
         }
 
         fn words(&self) -> MoveArgs {
-            let channel = ChannelArgs {
-                channel: "stable".parse().unwrap(),
-                target: std::env::consts::ARCH.parse().unwrap(),
-                place: PlaceArgs { bucket: None, dir: Some(self.path("site")) },
-                bucket: BucketArgs {
-                    prefix: "engines".parse().unwrap(),
-                    bucket_place: None,
-                    owner: None,
-                },
-            };
-            MoveArgs { channel, key: self.path("key") }
+            #[derive(Parser)]
+            struct Line {
+                #[command(flatten)]
+                args: MoveArgs,
+            }
+
+            let (key, site) = (self.path("key"), self.path("site"));
+            let words = ["promote", "--channel", "stable", "--key"].map(OsString::from);
+            let words = words.into_iter().chain([key.into(), "--dir".into(), site.into()]);
+            Line::try_parse_from(words).unwrap().args
         }
 
         async fn take(&self) -> (Lever, Option<Now>) {

@@ -185,8 +185,8 @@ impl<P: Provider> Round<'_, P> {
             Action::Drain { engine, .. } => ("drain", engine.clone()),
             Action::Terminate { id, .. } => ("terminate", id.to_string()),
         };
-        let line = format!("{word} {of}: {}", action.why());
         let key = format!("{word} {of}");
+        let line = format!("{key}: {}", action.why());
         if let Some(why) = self.notes.failing.holds(&key, self.now_ms) {
             self.report.held.push(format!("{line}: {why}"));
             return;

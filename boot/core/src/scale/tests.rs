@@ -214,14 +214,16 @@ fn launch(now: u64, region: &FleetRegion, history: &History) -> Decision {
     at(NOW + now * S, region, &demand(4, 0), &have(0), history)
 }
 
+/// The first launch of a region, and what is remembered of it.
+fn first_launch(region: &FleetRegion) -> (Intent, History) {
+    let Decision { launch, history, .. } = launch(0, region, &History::default());
+    (launch.expect("a launch"), history)
+}
+
 #[test]
 fn no_room_for_spot_machines_is_others_at_once() {
     let region = region("spot = true");
-    let Decision { launch: Some(intent), mut history, .. } =
-        launch(0, &region, &History::default())
-    else {
-        panic!("no launch")
-    };
+    let (intent, mut history) = first_launch(&region);
     assert!(intent.is_spot);
     let no_room = Err(ProviderError::NoCapacity("no spot capacity in us-east-1a".to_owned()));
     let Outcome::Instead { intent: other, why } = history.answered(NOW, &intent, &no_room) else {
@@ -244,11 +246,7 @@ fn no_room_for_spot_machines_is_others_at_once() {
 #[test]
 fn a_quota_of_spot_machines_is_others_at_once_and_one_of_others_waits() {
     let region = region("spot = true");
-    let Decision { launch: Some(intent), mut history, .. } =
-        launch(0, &region, &History::default())
-    else {
-        panic!("no launch")
-    };
+    let (intent, mut history) = first_launch(&region);
     let used_up = Err(ProviderError::Quota("MaxSpotInstanceCountExceeded".to_owned()));
     let Outcome::Instead { intent: other, why } = history.answered(NOW, &intent, &used_up) else {
         panic!("nothing instead")
@@ -342,11 +340,7 @@ fn a_lost_answer_keeps_the_intent_whatever_the_next_one_says() {
 #[test]
 fn a_launch_of_none_is_one_that_failed() {
     let region = region("");
-    let Decision { launch: Some(intent), mut history, .. } =
-        launch(0, &region, &History::default())
-    else {
-        panic!("no launch")
-    };
+    let (intent, mut history) = first_launch(&region);
     let asked = Intent { unknown_count: 1, ..intent };
     let outcome = history.answered(NOW, &asked, &Ok(Vec::new()));
     assert!(matches!(outcome, Outcome::Remove { .. }), "{outcome:?}");
@@ -356,11 +350,7 @@ fn a_launch_of_none_is_one_that_failed() {
 #[test]
 fn a_history_is_read_as_it_was_written_and_another_versions_too() {
     let region = region("spot = true");
-    let Decision { launch: Some(intent), mut history, .. } =
-        launch(0, &region, &History::default())
-    else {
-        panic!("no launch")
-    };
+    let (intent, mut history) = first_launch(&region);
     let denied = Err(ProviderError::Denied("ec2:RunInstances".to_owned()));
     assert!(matches!(
         history.answered(NOW, &intent, &denied),

@@ -17,7 +17,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use blitz_tests::machine::vm::Vm;
-use blitz_tests::machine::{INSTANCE, PAGE, REGION, World, aws, given_or_skipped, stripped};
+use blitz_tests::machine::{INSTANCE, PAGE, REGION, THERE, World, aws, given_or_skipped, stripped};
 use blitz_tests::net::Namespace;
 use blitz_tests::within;
 use serde_json::Value;
@@ -206,8 +206,7 @@ async fn tenant(world: &World) -> String {
 /// Runs a plugin on the machine as who has this key, and gives what it prints.
 async fn job(world: &World, key: &str, words: &[&str]) -> String {
     let (plugin, words) = words.split_first().expect("a plugin");
-    let patience = ["-r", REGION, "--queue-timeout", "5m", "--timeout", "5m"];
-    let ran = world.site.act(key, &[&[*plugin], &patience[..], words].concat()).await;
+    let ran = world.site.act(key, &[&[*plugin], &THERE[..], words].concat()).await;
     // 3 is what a load test ends with whose generator was late, as it may be on an emulated processor.
     assert!(matches!(ran.code, Some(0 | 3)), "{plugin} {words:?}: {ran:?}");
     ran.stdout
